@@ -1,0 +1,10 @@
+//! SIP on the wire: message bytes, header index, lazy typed views, edit list, serialiser. No I/O, no clock.
+#![forbid(unsafe_code)]
+
+pub mod flow;
+mod str;
+
+pub use self::{
+    flow::{ConnectionId, Destination, ListenerId, Received, SendFlags, Transport},
+    str::Str,
+};
