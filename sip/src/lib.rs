@@ -3,6 +3,7 @@
 
 pub mod flow;
 mod str;
+pub mod view;
 
 pub use self::{
     flow::{ConnectionId, Destination, ListenerId, Received, SendFlags, Transport},
