@@ -37,7 +37,7 @@ impl<'a> NameAddr<'a> {
 
     fn read(raw: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
         let Some(open) = opening_bracket(raw)? else {
-            return NameAddr::bare(raw, 0);
+            return NameAddr::bare(raw);
         };
         let close = memchr::memchr(b'>', scan::after(raw, open))
             .map(|length| open + length)
@@ -58,21 +58,24 @@ impl<'a> NameAddr<'a> {
     }
 
     /// An address without brackets.
-    fn bare(raw: &'a [u8], from: usize) -> Result<NameAddr<'a>, Malformed> {
-        let rest = scan::after(raw, from);
-        let length = rest
+    fn bare(raw: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
+        let length = raw
             .iter()
             .position(|b| *b == b';' || scan::is_lws(*b))
-            .unwrap_or(rest.len());
-        if length == 0 {
-            return Err(Malformed::new("no URI", from));
+            .unwrap_or(raw.len());
+        let uri = scan::before(raw, length);
+        if uri.is_empty() {
+            return Err(Malformed::new("no URI", 0));
+        }
+        if let Some(at) = uri.iter().position(|b| matches!(b, b'"' | b'<' | b'>')) {
+            return Err(Malformed::new("quote or bracket in a URI", at));
         }
         Ok(NameAddr {
             raw,
-            display: scan::cut(raw, 0, 0),
-            uri: scan::before(rest, length),
+            display: scan::before(raw, 0),
+            uri,
             bracketed: false,
-            params: params(raw, from + length)?,
+            params: params(raw, length)?,
         })
     }
 
@@ -314,7 +317,7 @@ mod tests {
         );
         assert_eq!(from.tag(), Some(&b"a48s"[..]));
         assert_eq!(from.params.get("x").unwrap().unquoted().as_ref(), b"<;>");
-        assert_eq!(range_in(text.as_bytes(), from.display), Some(0..17));
+        assert_eq!(range_in(text.as_bytes(), from.display), Some(0..16));
         assert_eq!(from.uri_with_brackets(), b"<sip:agb@bell.example;lr>");
         let bare = addr("sip:+12125551212@server.phone2net.com;tag=887s");
         assert_eq!(
@@ -374,6 +377,8 @@ mod tests {
             ("<sip:a@b> x", 10),
             ("Alice sip:a@b", 6),
             (";tag=1", 0),
+            ("\"Alice\"", 0),
+            ("sip:a@b>", 7),
         ] {
             assert_eq!(NameAddr::parse(bad.as_bytes()).unwrap_err().at, at, "{bad}");
         }

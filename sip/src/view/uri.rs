@@ -318,6 +318,9 @@ impl<'a> Uri<'a> {
         if self.scheme != other.scheme {
             return false;
         }
+        if self.raw == other.raw {
+            return true;
+        }
         match self.scheme {
             Scheme::Sip | Scheme::Sips => same_sip(self, other),
             Scheme::Tel | Scheme::Tels => same_tel(self, other),
@@ -563,7 +566,7 @@ mod tests {
         ] {
             assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert_eq!(Uri::parse(b" sip:a@h:99999").unwrap_err().at, 8);
+        assert_eq!(Uri::parse(b" sip:a@h:99999").unwrap_err().at, 9);
     }
 
     /// The examples of RFC 3261 19.1.4.
