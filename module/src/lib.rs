@@ -1,1 +1,47 @@
-//! placeholder
+//! What a module of Kahea is made of: its one declaration, the running message, values, and the registry.
+//!
+//! Start at [`Module`]; functions are plain Rust functions, see [`Handler`]; the message they work on is [`Cx`].
+
+pub mod arg;
+pub mod avp;
+pub mod bind;
+pub mod config;
+mod cx;
+mod decl;
+pub mod func;
+pub mod globals;
+pub mod log;
+pub mod param;
+pub mod regex;
+pub mod registry;
+pub mod ret;
+pub mod route;
+pub mod rpc;
+pub mod settings;
+pub mod stats;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod transform;
+pub mod value;
+pub mod var;
+pub mod worker;
+pub mod xavp;
+
+pub use kahea_sip::Str;
+
+pub use self::{
+    arg::{Arg, ArgKind, ArgSource, Lit, Literal, Rest, VarRef},
+    bind::{Bind, BindError, Format, Piece},
+    config::{Config, Flow, Listener},
+    cx::{Budget, Cx, MessageFlags, ReplyExtra, Sending, Target},
+    decl::{Decl, EventDecl, FuncRow, Module, ParamRow, StatDecl},
+    func::{FuncDecl, Handler, Parameter},
+    regex::Regex,
+    registry::{Env, InitError},
+    ret::{Blame, Fault, Ret},
+    route::{ANY, BRANCH, EVENT, FAILURE, ONSEND, REPLY, REQUEST, RouteId, RouteKind, RouteKinds},
+    transform::{TransformArg, TransformDecl, TransformKind},
+    value::Value,
+    var::{Index, Named, Naming, Var, VarDecl},
+    worker::{DnsRecord, DnsType, Engine, Hop, Net, Outcome, Targets, Worker},
+};

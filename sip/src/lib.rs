@@ -1,11 +1,26 @@
 //! SIP on the wire: message bytes, header index, lazy typed views, edit list, serialiser. No I/O, no clock.
 #![forbid(unsafe_code)]
 
+mod edits;
+mod error;
 pub mod flow;
+mod header;
+mod message;
+mod method;
+mod parse;
+mod span;
 mod str;
+mod via_hops;
 pub mod view;
 
 pub use self::{
+    edits::{Edit, EditId, EditTag, Edits, Insert, Late, LateId, Place},
+    error::{Limits, ParseError, ParseErrorKind},
     flow::{ConnectionId, Destination, ListenerId, Received, SendFlags, Transport},
+    header::HeaderId,
+    message::{FirstLine, Header, Message},
+    method::Method,
+    span::Span,
     str::Str,
+    via_hops::{ViaHop, Vias},
 };

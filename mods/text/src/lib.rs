@@ -1,1 +1,8 @@
-//! placeholder
+//! Modules of the text family: functions on headers, bodies and addresses.
+
+use kahea_module::{modules, registry::ModuleDecl};
+
+/// The modules of this family.
+pub fn modules() -> Vec<ModuleDecl> {
+    modules![]
+}

@@ -1,0 +1,163 @@
+//! What happens to names and texts at load: formats, routes, and the errors of that stage.
+
+use std::{fmt, sync::Arc};
+
+use crate::{Cx, RouteId, RouteKind, Str, Value, Var};
+
+/// Something in the config does not fit; becomes a diagnostic at the place of use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindError {
+    /// What is wrong, one sentence without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl BindError {
+    /// Without a remedy yet.
+    pub fn new(message: impl Into<String>) -> BindError {
+        BindError {
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// With the remedy.
+    pub fn help(mut self, help: impl Into<String>) -> BindError {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl From<crate::Fault> for BindError {
+    fn from(fault: crate::Fault) -> BindError {
+        BindError::new(fault.text.text())
+    }
+}
+
+/// Compiles what stands in strings; implemented by the compiler of the native language.
+///
+/// It is there at load and, through [`Cx::bind`], at run time for names that are only known then.
+pub trait Bind: Send + Sync {
+    /// A text with pseudo-variables in it, as `xlog` takes.
+    ///
+    /// # Errors
+    /// An unknown variable or transformation.
+    fn format(&self, text: &str) -> Result<Format, BindError>;
+
+    /// One pseudo-variable, `$name…` or `$(name…)`, with nothing before or after it.
+    ///
+    /// # Errors
+    /// It is none, or unknown.
+    fn var(&self, text: &str) -> Result<Var, BindError>;
+
+    /// A route of the script.
+    fn route(&self, kind: RouteKind, name: &str) -> Option<RouteId>;
+
+    /// The module is loaded.
+    fn has_module(&self, name: &str) -> bool;
+
+    /// The slot in the message's `$var` table for this name; the same name has the same slot everywhere.
+    fn var_slot(&self, name: &str) -> usize;
+
+    /// The value of `#!define NAME value` where there is one; an empty text for a define without a value.
+    fn define(&self, name: &str) -> Option<Str>;
+
+    /// The flag number that `flags NAME:n` declared.
+    fn flag(&self, name: &str) -> Option<u8>;
+}
+
+/// A text with variables, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Format {
+    pieces: Arc<[Piece]>,
+}
+
+/// A part of a [`Format`].
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// Goes out as it is.
+    Text(Str),
+    /// Goes out as its value; `<null>` where `$null`.
+    Var(Var),
+}
+
+impl Format {
+    /// Of pieces; neighbouring texts should have been joined.
+    pub fn new(pieces: Vec<Piece>) -> Format {
+        Format {
+            pieces: pieces.into(),
+        }
+    }
+
+    /// Without variables.
+    pub fn constant(text: impl Into<Str>) -> Format {
+        Format::new(vec![Piece::Text(text.into())])
+    }
+
+    /// Its text where it has no variables.
+    pub fn as_constant(&self) -> Option<Str> {
+        match &*self.pieces {
+            [] => Some(Str::EMPTY),
+            [Piece::Text(text)] => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    /// The variable where it is one and nothing else.
+    pub fn as_var(&self) -> Option<&Var> {
+        match &*self.pieces {
+            [Piece::Var(var)] => Some(var),
+            _ => None,
+        }
+    }
+
+    /// The parts.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The text now, with `<null>` for variables without a value, as Kamailio prints them.
+    pub fn text(&self, cx: &mut Cx) -> Str {
+        if let Some(text) = self.as_constant() {
+            return text;
+        }
+        if let Some(var) = self.as_var()
+            && let Value::Str(text) = var.get(cx)
+        {
+            return text;
+        }
+        let mut out = Vec::with_capacity(128);
+        self.push_to(cx, &mut out);
+        Str::from(out)
+    }
+
+    /// Adds the text to `out`.
+    pub fn push_to(&self, cx: &mut Cx, out: &mut Vec<u8>) {
+        for piece in &*self.pieces {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text),
+                Piece::Var(var) => match var.get(cx) {
+                    Value::Null => out.extend_from_slice(b"<null>"),
+                    value => value.push_to(out),
+                },
+            }
+        }
+    }
+
+    /// The value now: a lone variable keeps its type, anything else is text.
+    pub fn value(&self, cx: &mut Cx) -> Value {
+        match self.as_var() {
+            Some(var) => var.get(cx),
+            None => Value::Str(self.text(cx)),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Global parameters.
+
+/// Global parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Globals {}

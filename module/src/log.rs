@@ -1,0 +1,236 @@
+//! Log lines in Kamailio's form. The process has one log; who writes it where is set once at start.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+};
+
+/// The level of a line; the number is Kamailio's (`debug` shows lines up to its own).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i8)]
+pub enum Level {
+    /// -5.
+    Alert = -5,
+    /// -4.
+    Bug = -4,
+    /// -3.
+    Critical2 = -3,
+    /// -2.
+    Critical = -2,
+    /// -1.
+    Error = -1,
+    /// 0.
+    Warning = 0,
+    /// 1.
+    Notice = 1,
+    /// 2.
+    Info = 2,
+    /// 3.
+    Debug = 3,
+}
+
+impl Level {
+    /// From Kamailio's number; below -5 is ALERT, above 3 DEBUG.
+    pub const fn from_number(n: i64) -> Level {
+        match n {
+            i64::MIN..=-5 => Level::Alert,
+            -4 => Level::Bug,
+            -3 | -2 => Level::Critical,
+            -1 => Level::Error,
+            0 => Level::Warning,
+            1 => Level::Notice,
+            2 => Level::Info,
+            3.. => Level::Debug,
+        }
+    }
+
+    /// Kamailio's number.
+    pub const fn number(self) -> i64 {
+        self as i8 as i64
+    }
+
+    /// As printed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Alert => "ALERT",
+            Level::Bug => "BUG",
+            Level::Critical2 | Level::Critical => "CRITICAL",
+            Level::Error => "ERROR",
+            Level::Warning => "WARNING",
+            Level::Notice => "NOTICE",
+            Level::Info => "INFO",
+            Level::Debug => "DEBUG",
+        }
+    }
+
+    /// From `L_ERR`, `err`, `-1`, …, in any case.
+    pub fn parse(text: &str) -> Option<Level> {
+        if let Ok(n) = text.trim().parse::<i64>() {
+            return Some(Level::from_number(n));
+        }
+        let name = text.trim().to_ascii_uppercase();
+        let name = name.strip_prefix("L_").unwrap_or(&name);
+        Some(match name {
+            "ALERT" | "NPRL" => Level::Alert,
+            "BUG" => Level::Bug,
+            "CRIT2" => Level::Critical2,
+            "CRIT" | "CRITICAL" => Level::Critical,
+            "ERR" | "ERROR" => Level::Error,
+            "WARN" | "WARNING" => Level::Warning,
+            "NOTICE" | "NOTE" => Level::Notice,
+            "INFO" => Level::Info,
+            "DBG" | "DEBUG" => Level::Debug,
+            _ => return None,
+        })
+    }
+}
+
+/// One line on its way out.
+pub struct Line<'a> {
+    /// Its level.
+    pub level: Level,
+    /// The syslog facility where the line has one of its own (`LOG_LOCAL0` …).
+    pub facility: Option<i32>,
+    /// The module, `core`, or empty for lines whose text begins with a prefix of its own (`<script>: `).
+    pub module: &'a str,
+    /// The log prefix of the message in work (`log_prefix`); empty where there is none.
+    pub prefix: &'a [u8],
+    /// The text; control characters are made visible by the sink, except for script lines.
+    pub text: &'a [u8],
+    /// A line of the script (`xlog`): goes out as it is, without an added line end.
+    pub script: bool,
+    /// The worker's number in the first column.
+    pub worker: usize,
+}
+
+/// Where lines go.
+pub trait Sink: Send + Sync {
+    /// Writes one; must not block.
+    fn write(&self, line: &Line<'_>);
+}
+
+static SINK: OnceLock<Box<dyn Sink>> = OnceLock::new();
+static LEVEL: AtomicI64 = AtomicI64::new(0);
+
+thread_local! {
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+    static LOCAL_LEVEL: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// Sets where lines go, once; a second call has no effect.
+pub fn set_sink(sink: Box<dyn Sink>) {
+    let _ = SINK.set(sink);
+}
+
+/// Sets `debug`: lines up to this level are shown.
+pub fn set_level(level: i64) {
+    LEVEL.store(level, Relaxed);
+}
+
+/// `debug`.
+pub fn level() -> i64 {
+    LOCAL_LEVEL.with(Cell::get).unwrap_or_else(|| LEVEL.load(Relaxed))
+}
+
+/// Sets or resets the level of this worker alone (`setdebug()`).
+pub fn set_local_level(level: Option<i64>) {
+    LOCAL_LEVEL.with(|cell| cell.set(level));
+}
+
+/// Names the calling thread's column in the log.
+pub fn set_worker(worker: usize) {
+    WORKER.with(|cell| cell.set(worker));
+}
+
+/// The calling thread's column in the log.
+pub fn worker() -> usize {
+    WORKER.with(Cell::get)
+}
+
+/// A line of this level would be shown.
+pub fn shows(level: Level) -> bool {
+    level.number() <= self::level()
+}
+
+/// Writes a line that is already known to be shown.
+pub fn emit(line: &Line<'_>) {
+    if let Some(sink) = SINK.get() {
+        sink.write(line);
+    }
+}
+
+/// Writes a line of a module; use the macros [`error!`](crate::error) and its siblings.
+pub fn write(level: Level, module: &str, text: fmt::Arguments<'_>) {
+    if !shows(level) {
+        return;
+    }
+    let text = text.to_string();
+    emit(&Line {
+        level,
+        facility: None,
+        module,
+        prefix: b"",
+        text: text.as_bytes(),
+        script: false,
+        worker: worker(),
+    });
+}
+
+/// Logs at a level: `log_at!(Level::Error, "dns", "No answer for {name}.")`.
+#[macro_export]
+macro_rules! log_at {
+    ($level:expr, $module:expr, $($text:tt)+) => {
+        if $crate::log::shows($level) {
+            $crate::log::write($level, $module, format_args!($($text)+));
+        }
+    };
+}
+
+/// Logs an ERROR: `error!("dns", "No answer for {name}.")`.
+#[macro_export]
+macro_rules! error {
+    ($module:expr, $($text:tt)+) => { $crate::log_at!($crate::log::Level::Error, $module, $($text)+) };
+}
+
+/// Logs a WARNING.
+#[macro_export]
+macro_rules! warning {
+    ($module:expr, $($text:tt)+) => { $crate::log_at!($crate::log::Level::Warning, $module, $($text)+) };
+}
+
+/// Logs a NOTICE.
+#[macro_export]
+macro_rules! notice {
+    ($module:expr, $($text:tt)+) => { $crate::log_at!($crate::log::Level::Notice, $module, $($text)+) };
+}
+
+/// Logs an INFO.
+#[macro_export]
+macro_rules! info {
+    ($module:expr, $($text:tt)+) => { $crate::log_at!($crate::log::Level::Info, $module, $($text)+) };
+}
+
+/// Logs a DEBUG.
+#[macro_export]
+macro_rules! debug {
+    ($module:expr, $($text:tt)+) => { $crate::log_at!($crate::log::Level::Debug, $module, $($text)+) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_kamailios_numbers_and_names() {
+        assert_eq!(Level::parse("L_ERR"), Some(Level::Error));
+        assert_eq!(Level::parse("3"), Some(Level::Debug));
+        assert_eq!(Level::parse("dbg"), Some(Level::Debug));
+        assert_eq!(Level::from_number(9), Level::Debug);
+        assert_eq!(Level::parse("loud"), None);
+        assert!(Level::Error < Level::Debug);
+    }
+}

@@ -1,0 +1,229 @@
+//! The worker: what a running message can reach besides itself.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
+
+use crate::{Config, Cx, Fault, RouteId, Str, Value, regex::Regex, ret::LocalFuture};
+
+/// A SIP hop to be resolved after RFC 3263.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hop {
+    /// A host name, an IP address, or an IPv6 reference in brackets.
+    pub host: Str,
+    /// Stated port.
+    pub port: Option<u16>,
+    /// Stated transport; [`Transport::None`] lets NAPTR or the default decide.
+    pub transport: Transport,
+    /// From a `sips:` URI.
+    pub secure: bool,
+}
+
+/// The addresses of a hop, best first.
+pub type Targets = Vec<(SocketAddr, Transport)>;
+
+/// A DNS question of the script or of an RPC command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DnsType {
+    /// IPv4 address.
+    A,
+    /// IPv6 address.
+    Aaaa,
+    /// Service.
+    Srv,
+    /// Naming authority pointer.
+    Naptr,
+    /// Name of an address.
+    Ptr,
+    /// Text.
+    Txt,
+}
+
+/// An answer of DNS.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DnsRecord {
+    /// A or AAAA.
+    Address(IpAddr),
+    /// SRV.
+    Srv {
+        /// Lower first.
+        priority: u16,
+        /// Share among equals.
+        weight: u16,
+        /// Port.
+        port: u16,
+        /// Host.
+        target: Str,
+    },
+    /// NAPTR.
+    Naptr {
+        /// Lower first.
+        order: u16,
+        /// Lower first within an order.
+        preference: u16,
+        /// `S`, `A`, `U`, …
+        flags: Str,
+        /// `SIP+D2U`, …
+        services: Str,
+        /// Substitution expression.
+        regexp: Str,
+        /// Next name.
+        replacement: Str,
+    },
+    /// PTR.
+    Name(Str),
+    /// TXT.
+    Text(Str),
+}
+
+/// The network, as functions see it. Nothing in it blocks.
+pub trait Net {
+    /// Sends one message; queues where the socket or connection is busy.
+    ///
+    /// # Errors
+    /// No such connection, queue full, address of a family without listener.
+    fn send(&self, to: &Destination, data: Str) -> Result<(), Fault>;
+
+    /// The listener that a message to this address would leave from, `preferred` where it fits.
+    fn listener_for(
+        &self,
+        to: SocketAddr,
+        transport: Transport,
+        preferred: Option<ListenerId>,
+    ) -> Option<ListenerId>;
+
+    /// The addresses of a hop, where they are known without asking anyone.
+    fn resolve_now(&self, hop: &Hop) -> Option<Result<Targets, Fault>>;
+
+    /// The addresses of a hop.
+    fn resolve(&self, hop: Hop) -> LocalFuture<'static, Result<Targets, Fault>>;
+
+    /// A plain DNS question, answered from the cache.
+    fn lookup_now(&self, name: &[u8], kind: DnsType) -> Option<Result<Vec<DnsRecord>, Fault>>;
+
+    /// A plain DNS question.
+    fn lookup(&self, name: Str, kind: DnsType) -> LocalFuture<'static, Result<Vec<DnsRecord>, Fault>>;
+
+    /// The open connection to this address.
+    fn connection_to(&self, peer: SocketAddr, transport: Transport) -> Option<ConnectionId>;
+
+    /// Lets requests to `port` of the connection's peer use the connection (RFC 5923).
+    fn add_alias(&self, connection: ConnectionId, port: u16) -> bool;
+
+    /// Closes a connection once its queue is sent.
+    fn close(&self, connection: ConnectionId);
+}
+
+/// How a route ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The return code.
+    pub code: i64,
+    /// By `exit` (or a function that returned 0): callers stop too.
+    pub exit: bool,
+    /// By `drop`: the message goes no further.
+    pub drop: bool,
+}
+
+/// Runs routes; the interpreter, and later the embedded languages.
+pub trait Engine {
+    /// Runs a route from a place that cannot wait (`onsend_route`, `event_route[network:msg]`). A function in it that
+    /// has to wait fails with a fault.
+    fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome;
+
+    /// Runs a route.
+    fn run<'a>(&'a self, cx: &'a mut Cx, route: RouteId) -> LocalFuture<'a, Outcome>;
+
+    /// Starts a task on this worker.
+    fn spawn(&self, task: LocalFuture<'static, ()>);
+
+    /// Waits.
+    fn sleep(&self, time: Duration) -> LocalFuture<'static, ()>;
+
+    /// Monotonic time.
+    fn now(&self) -> Instant;
+
+    /// Wall clock.
+    fn time(&self) -> SystemTime;
+}
+
+/// One worker thread of one configuration. Messages hold it until they end, so a reload does not pull it away.
+pub struct Worker {
+    /// From 0.
+    pub index: usize,
+    /// What this generation of the configuration says.
+    pub config: Arc<Config>,
+    /// The network.
+    pub net: Rc<dyn Net>,
+    /// The interpreter and the clock.
+    pub engine: Rc<dyn Engine>,
+    /// `$var()` values between messages: as in Kamailio they belong to the worker, not to the message.
+    pub vars: RefCell<Vec<Value>>,
+    regexes: RefCell<HashMap<Str, Regex>>,
+    random: Cell<u64>,
+}
+
+impl Worker {
+    /// A worker; `seed` starts its random numbers.
+    pub fn new(
+        index: usize,
+        config: Arc<Config>,
+        net: Rc<dyn Net>,
+        engine: Rc<dyn Engine>,
+        seed: u64,
+    ) -> Worker {
+        Worker {
+            index,
+            config,
+            net,
+            engine,
+            vars: RefCell::default(),
+            regexes: RefCell::default(),
+            random: Cell::new(seed | 1),
+        }
+    }
+
+    /// A random number (splitmix64); not for secrets.
+    pub fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A regular expression that is known only at run time, from a bounded cache.
+    ///
+    /// # Errors
+    /// It is no valid expression.
+    pub fn regex(&self, pattern: &[u8]) -> Result<Regex, Fault> {
+        const KEPT: usize = 256;
+        let mut cache = self.regexes.borrow_mut();
+        if let Some(regex) = cache.get(pattern) {
+            return Ok(regex.clone());
+        }
+        let regex = Regex::new(pattern).map_err(|error| Fault::script(error.to_string()))?;
+        if cache.len() >= KEPT {
+            cache.clear();
+        }
+        cache.insert(Str::copy(pattern), regex.clone());
+        Ok(regex)
+    }
+
+    /// Seconds since 1970.
+    pub fn unix_time(&self) -> i64 {
+        let since = self
+            .engine
+            .time()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+}
