@@ -162,8 +162,6 @@ pub enum BinaryOp {
     IntDiffer,
     /// `=~`
     Match,
-    /// `!~`
-    NotMatch,
     /// `<`
     Less,
     /// `<=`
@@ -180,7 +178,7 @@ pub enum BinaryOp {
     Mul,
     /// `/`
     Div,
-    /// `mod`, `%`
+    /// `mod`
     Mod,
     /// `.`: joins as strings
     Concat,

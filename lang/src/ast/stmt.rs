@@ -68,8 +68,6 @@ pub enum StmtKind {
     },
     /// A call.
     Call(Call),
-    /// An expression that is no call, as in `$var(x) + 1;`, whose value becomes the return code.
-    Expr(Expr),
     /// A lone `;`.
     Empty,
     /// Something malformed; a diagnostic says so.
