@@ -1,1 +1,7 @@
-//! placeholder
+//! The configuration language: preprocessor, lexer, recovering parser and syntax tree.
+#![forbid(unsafe_code)]
+
+pub mod ast;
+pub mod parser;
+pub mod pv;
+pub mod source;
