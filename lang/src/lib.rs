@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod lexer;
 pub mod parser;
+pub mod preprocess;
 pub mod pv;
 pub mod source;

@@ -1,6 +1,6 @@
 //! Where texts come from: this crate opens no files itself.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, io, ops::Range, sync::Arc};
 
 /// Reads files and the environment for the preprocessor.
 pub trait Sources {
@@ -9,6 +9,20 @@ pub trait Sources {
 
     /// The value of an environment variable.
     fn env(&self, name: &str) -> Option<String>;
+
+    /// Compiles a POSIX extended regular expression for `#!subst`.
+    ///
+    /// Patterns without special characters never come here. The error says what is wrong with the pattern.
+    fn regex(&self, pattern: &str, ignore_case: bool) -> Result<Box<dyn Pattern>, String> {
+        let _ = (pattern, ignore_case);
+        Err(String::from("regular expressions are not available here"))
+    }
+}
+
+/// A compiled regular expression.
+pub trait Pattern {
+    /// The first match in `text` that begins at `start` or later: its range and those of its groups.
+    fn find(&self, text: &[u8], start: usize) -> Option<Vec<Option<Range<usize>>>>;
 }
 
 /// Texts in memory, for tests and for checking what an editor holds.
@@ -48,8 +62,12 @@ impl Sources for Memory {
 }
 
 /// What the command line adds to a configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// The version of Kamailio whose language this is, for `KAMAILIO_VERSION` and `KAMAILIO_6`.
+    pub version: (u16, u16, u16),
+    /// The value of `OS_NAME`.
+    pub os_name: String,
     /// `-A NAME` and `-A NAME=VALUE`: names defined beforehand.
     pub defines: Vec<(String, Option<String>)>,
     /// `--subst=/regex/replacement/flags`
@@ -58,6 +76,19 @@ pub struct Options {
     pub substdefs: Vec<String>,
     /// `--substdefs=/NAME/value/`: the same with the value of the name in quotes.
     pub substdefs_quoted: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            version: (6, 0, 0),
+            os_name: String::from("linux"),
+            defines: Vec::new(),
+            substs: Vec::new(),
+            substdefs: Vec::new(),
+            substdefs_quoted: Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]

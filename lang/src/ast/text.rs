@@ -56,6 +56,41 @@ impl Text {
         }
     }
 
+    /// The bytes `from..to` of the value as a string of their own, which knows where they were written.
+    #[must_use]
+    pub fn part(&self, from: usize, to: usize) -> Text {
+        let to = to.min(self.value.len());
+        let from = from.min(to);
+        let mut runs = Vec::new();
+        for (index, (at, span)) in self.runs.iter().enumerate() {
+            let start = *at as usize;
+            let end = self
+                .runs
+                .get(index.saturating_add(1))
+                .map_or(self.value.len(), |(next, _)| *next as usize);
+            if end <= from || start >= to {
+                continue;
+            }
+            let first = start.max(from);
+            let is_plain = end.saturating_sub(start) == span.len();
+            let kept = if is_plain {
+                span.part(first.saturating_sub(start), end.min(to).saturating_sub(start))
+            } else {
+                *span
+            };
+            runs.push((
+                u32::try_from(first.saturating_sub(from)).unwrap_or(u32::MAX),
+                kept,
+            ));
+        }
+        let value = self.value.share(self.value.get(from..to).unwrap_or_default());
+        Text {
+            value,
+            span: self.place(from, to),
+            runs,
+        }
+    }
+
     /// The place of one byte of the value.
     fn locate(&self, offset: usize) -> Option<Span> {
         let index = self
@@ -98,5 +133,10 @@ mod tests {
         assert_eq!(text.place(3, 5), at(17, 19));
         assert_eq!(text.place(1, 4), at(12, 18));
         assert_eq!(text.place(4, 4), at(18, 18));
+        let part = text.part(1, 4);
+        assert_eq!(part.value.as_bytes(), b"bAc");
+        assert_eq!(part.place(0, 1), at(12, 13));
+        assert_eq!(part.place(2, 3), at(17, 18));
+        assert_eq!(text.part(9, 99).value.as_bytes(), b"");
     }
 }
