@@ -3,6 +3,7 @@
 
 mod edits;
 mod error;
+mod fault;
 pub mod flow;
 mod header;
 mod message;
@@ -11,10 +12,12 @@ mod parse;
 mod span;
 mod str;
 mod via_hops;
+mod via_parts;
 
 pub use self::{
     edits::{Edit, EditId, EditTag, Edits, Insert, Late, LateId, Place},
     error::{Limits, ParseError, ParseErrorKind},
+    fault::Fault,
     flow::{ConnectionId, Destination, ListenerId, Received, SendFlags, Transport},
     header::HeaderId,
     message::{FirstLine, Header, Message},
