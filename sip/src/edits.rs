@@ -250,7 +250,12 @@ pub(crate) struct Plan<'a> {
     patches: SmallVec<[Patch<'a>; 12]>,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// Keeps those patches for which `keep` holds.
+    pub fn retain(&mut self, keep: impl Fn(&Patch<'a>) -> bool) {
+        self.patches.retain(|patch| keep(patch));
+    }
+
     /// Writes `range` of `buffer` with the patches applied.
     pub fn write(&self, buffer: &[u8], range: Span, out: &mut Vec<u8>, late: Late<'_>) {
         let mut written = range.start();
