@@ -6,6 +6,7 @@ mod edits;
 mod error;
 mod fault;
 pub mod flow;
+pub mod framing;
 mod header;
 mod message;
 mod method;
