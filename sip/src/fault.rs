@@ -9,7 +9,7 @@ pub enum Fault {
     Missing(HeaderId),
     /// A header that may occur once only occurs more often.
     Duplicate(HeaderId),
-    /// The topmost Via cannot be read.
+    /// A Via cannot be read.
     Via,
     /// CSeq is no number below 2^31 with a method behind it.
     CSeq,
@@ -66,7 +66,7 @@ impl Message {
         {
             return Some(Fault::Duplicate(id));
         }
-        if ViaParts::top(self).is_none() {
+        if !self.vias_are_readable() {
             return Some(Fault::Via);
         }
         let Some((number, method)) = self.cseq() else {
@@ -77,6 +77,12 @@ impl Message {
         }
         let differs = self.is_request() && self.bytes(method) != self.method_text();
         differs.then_some(Fault::CSeqMethod)
+    }
+
+    /// Whether every hop of every Via can be read, and no header of them is a list with gaps.
+    fn vias_are_readable(&self) -> bool {
+        let mut hops = self.vias().peekable();
+        hops.peek().is_some() && hops.all(|hop| ViaParts::parse(self.buffer(), hop.span).is_some())
     }
 
     /// Whether a request is one that nobody may answer: an ACK.
