@@ -400,3 +400,334 @@ fn write_own_headers(reply: &LocalReply<'_>, out: &mut Vec<u8>) {
 fn push(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
     let _written: std::io::Result<()> = out.write_fmt(text);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    /// What the reference server (Kamailio 5.6.3) sends for the same request is the expectation of these tests.
+    fn invite(via: &str, more: &str, body: &str) -> Message {
+        let text = format!(
+            "INVITE sip:bob@127.0.0.1 SIP/2.0\r\n{via}\r\nFrom: \"Alice\" <sip:alice@example.com>;tag=ft1\r\n\
+             To: <sip:bob@127.0.0.1>\r\nCall-ID: c1@case\r\nCSeq: 1 INVITE\r\n{more}\r\n{body}"
+        );
+        Message::parse(Str::from(text), &Limits::default()).expect("a request")
+    }
+
+    fn sent(message: &Message, edits: &Edits, parts: &RequestParts<'_>) -> String {
+        let mut out = Vec::new();
+        request(message, edits, parts, &mut |_, _| {}, &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    fn fix(source: &str, force_rport: bool) -> Option<ViaFix> {
+        Some(ViaFix {
+            source: source.parse().expect("an address"),
+            force_rport,
+        })
+    }
+
+    fn via_line(text: &str, index: usize) -> String {
+        text.lines()
+            .filter(|line| line.to_ascii_lowercase().starts_with('v'))
+            .nth(index)
+            .unwrap_or("")
+            .into()
+    }
+
+    #[test]
+    fn the_sender_is_noted_in_its_via_where_kamailio_notes_it() {
+        let cases = [
+            (
+                "SIP/2.0/UDP 127.0.0.9;branch=x",
+                false,
+                "SIP/2.0/UDP 127.0.0.9;branch=x",
+            ),
+            (
+                "SIP/2.0/UDP 127.0.0.9;branch=x;rport",
+                false,
+                "SIP/2.0/UDP 127.0.0.9;received=127.0.0.9;branch=x;rport=5060",
+            ),
+            (
+                "SIP/2.0/UDP 127.0.0.8 : 5060 ;branch=x;received=9.9.9.9;rport;i=1",
+                false,
+                "SIP/2.0/UDP 127.0.0.8 : 5060 ;branch=x;received=127.0.0.9;rport=5060;i=1",
+            ),
+            (
+                "SIP / 2.0 / UDP example.com;branch=x;rport=6, SIP/2.0/UDP b.c;rport;branch=x",
+                false,
+                "SIP / 2.0 / UDP example.com;received=127.0.0.9;branch=x;rport=5060, SIP/2.0/UDP b.c;rport;branch=x",
+            ),
+            (
+                "SIP/2.0/UDP example.com;branch=x",
+                true,
+                "SIP/2.0/UDP example.com;rport=5060;received=127.0.0.9;branch=x",
+            ),
+            (
+                "SIP/2.0/UDP 127.0.0.9:5060;rport=7",
+                true,
+                "SIP/2.0/UDP 127.0.0.9:5060;received=127.0.0.9;rport=5060",
+            ),
+        ];
+        for (via, force, want) in cases {
+            let message = invite(&format!("Via: {via}"), "", "");
+            let new_via = b"Via: SIP/2.0/UDP 127.0.0.1;branch=y\r\n";
+            let via_fix = fix("127.0.0.9:5060", force);
+            let parts = RequestParts {
+                new_via: Some(new_via),
+                via_fix,
+                ..RequestParts::default()
+            };
+            let out = sent(&message, &Edits::new(), &parts);
+            assert_eq!(via_line(&out, 0), "Via: SIP/2.0/UDP 127.0.0.1;branch=y");
+            assert_eq!(via_line(&out, 1), format!("Via: {want}"));
+        }
+    }
+
+    #[test]
+    fn headers_inserted_by_the_script_stand_before_the_new_via() {
+        let message = invite("Via: SIP/2.0/UDP h", "", "");
+        let mut edits = Edits::new();
+        edits.insert(
+            message.headers_start(),
+            Place::Before,
+            Str::from("X-E: 1\r\n"),
+            EditTag::Other,
+        );
+        edits.insert(
+            message.headers_end(),
+            Place::After,
+            Str::from("X-A: 1\r\n"),
+            EditTag::Other,
+        );
+        let parts = RequestParts {
+            ruri: Some(b"sip:new"),
+            new_via: Some(b"Via: n\r\n"),
+            ..RequestParts::default()
+        };
+        let out = sent(&message, &edits, &parts);
+        assert!(
+            out.starts_with("INVITE sip:new SIP/2.0\r\nX-E: 1\r\nVia: n\r\nVia: SIP/2.0/UDP h\r\n"),
+            "{out}"
+        );
+        assert!(out.ends_with("CSeq: 1 INVITE\r\nX-A: 1\r\n\r\n"), "{out}");
+    }
+
+    #[test]
+    fn content_length_follows_the_body() {
+        let plain = RequestParts::default();
+        let stream = RequestParts {
+            stream: true,
+            ..plain
+        };
+        let cases = [
+            (
+                "Content-Length: 5\r\n",
+                plain,
+                "Content-Length: 13\r\n\r\ngoodbye world",
+            ),
+            (
+                "l : 5 \r\nX: y\r\n",
+                stream,
+                "l : 13 \r\nX: y\r\n\r\ngoodbye world",
+            ),
+            ("", plain, "CSeq: 1 INVITE\r\n\r\ngoodbye world"),
+            (
+                "",
+                stream,
+                "CSeq: 1 INVITE\r\nX-A: 1\r\nContent-Length: 13\r\n\r\ngoodbye world",
+            ),
+        ];
+        for (more, parts, want) in cases {
+            let message = invite("v: SIP/2.0/UDP h", more, "hello");
+            let mut edits = Edits::new();
+            edits.replace(message.body_span(), Str::from("goodbye world"), EditTag::Body);
+            if want.contains("X-A") {
+                edits.insert(
+                    message.headers_end(),
+                    Place::After,
+                    Str::from("X-A: 1\r\n"),
+                    EditTag::Other,
+                );
+            }
+            let out = sent(&message, &edits, &parts);
+            assert!(out.ends_with(want), "{out}");
+        }
+    }
+
+    #[test]
+    fn a_stream_never_gets_a_message_without_length() {
+        let stream = RequestParts {
+            stream: true,
+            ..RequestParts::default()
+        };
+        let message = invite("v: SIP/2.0/UDP h", "Content-Length: 5\r\n", "hello");
+        let mut edits = Edits::new();
+        let length = message.first(HeaderId::ContentLength).expect("stated").line;
+        edits.remove(length, EditTag::Header(HeaderId::ContentLength));
+        assert!(sent(&message, &edits, &stream).ends_with("\r\nContent-Length: 5\r\n\r\nhello"));
+        assert!(sent(&message, &edits, &RequestParts::default()).ends_with("CSeq: 1 INVITE\r\n\r\nhello"));
+        let own = Str::from("Content-Length: 5\r\n");
+        edits.insert(
+            message.headers_end(),
+            Place::After,
+            own,
+            EditTag::Header(HeaderId::ContentLength),
+        );
+        assert_eq!(
+            sent(&message, &edits, &stream).matches("Content-Length").count(),
+            1,
+            "the script's own counts"
+        );
+    }
+
+    #[test]
+    fn bytes_behind_the_body_are_not_sent_on() {
+        let message = invite(
+            "v: SIP/2.0/UDP h",
+            "l: 2\r\n",
+            "hiINVITE sip:smuggled SIP/2.0\r\n",
+        );
+        assert_eq!(message.body(), b"hi");
+        assert!(sent(&message, &Edits::new(), &RequestParts::default()).ends_with("\r\n\r\nhi"));
+    }
+
+    #[test]
+    fn a_reply_loses_its_topmost_via_only() {
+        let cases = [
+            (
+                "Via: SIP/2.0/UDP a\r\nVia: SIP/2.0/UDP b\r\n",
+                "Via: SIP/2.0/UDP b\r\n",
+            ),
+            (
+                "Via: SIP/2.0/UDP a,   SIP/2.0/UDP b\r\n",
+                "Via: SIP/2.0/UDP b\r\n",
+            ),
+            (
+                "v : SIP/2.0/UDP a ,\r\n  SIP/2.0/UDP b, SIP/2.0/UDP c\r\n",
+                "v : SIP/2.0/UDP b, SIP/2.0/UDP c\r\n",
+            ),
+            ("Via: SIP/2.0/UDP a\r\n", ""),
+        ];
+        for (vias, want) in cases {
+            let text = format!("SIP/2.0 200 OK\r\n{vias}CSeq: 1 INVITE\r\n\r\n");
+            let message = Message::parse(Str::from(text), &Limits::default()).expect("a reply");
+            let mut out = Vec::new();
+            reply_forward(&message, &Edits::new(), false, &mut |_, _| {}, &mut out);
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                format!("SIP/2.0 200 OK\r\n{want}CSeq: 1 INVITE\r\n\r\n")
+            );
+        }
+    }
+
+    fn replied(message: &Message, reply: &LocalReply<'_>) -> Result<String, CannotReply> {
+        let mut out = Vec::new();
+        local_reply(message, reply, &mut out)?;
+        Ok(String::from_utf8(out).expect("text"))
+    }
+
+    #[test]
+    fn a_local_reply_is_kamailios() {
+        let via = "Via: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bKb1;rport";
+        let message = invite(
+            via,
+            "Max-Forwards: 70\r\nRecord-Route: <sip:1.1.1.1;lr>\r\nTimestamp: 5\r\n",
+            "",
+        );
+        let reply = LocalReply {
+            status: 200,
+            reason: b"Good",
+            to_tag: Some(b"T"),
+            server: Some(b"Server: kahea"),
+            via_fix: fix("127.0.0.1:5061", false),
+            ..LocalReply::default()
+        };
+        let want = "SIP/2.0 200 Good\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bKb1;rport=5061;received=127.0.0.1\r\n\
+             From: \"Alice\" <sip:alice@example.com>;tag=ft1\r\nTo: <sip:bob@127.0.0.1>;tag=T\r\nCall-ID: c1@case\r\n\
+             CSeq: 1 INVITE\r\nRecord-Route: <sip:1.1.1.1;lr>\r\nServer: kahea\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(replied(&message, &reply).as_deref(), Ok(want));
+        let extra = [Str::from("X-R: 1\r\n")];
+        let reply = LocalReply {
+            status: 404,
+            reason: b"Not\r\nthere",
+            extra: &extra,
+            body: Some((b"text/plain", b"hello\r\n")),
+            warning: Some(b"392 a \"b\""),
+            ..reply
+        };
+        let out = replied(&message, &reply).expect("a reply");
+        assert!(out.starts_with("SIP/2.0 404 Not  there\r\n"));
+        let tail = "CSeq: 1 INVITE\r\nX-R: 1\r\nContent-Type: text/plain\r\nServer: kahea\r\nContent-Length: 7\r\n\
+             Warning: 392 a \"b\"\r\n\r\nhello\r\n";
+        assert!(out.ends_with(tail), "{out}");
+    }
+
+    #[test]
+    fn a_local_reply_stays_well_formed_whatever_came() {
+        let reply = LocalReply {
+            status: 400,
+            reason: b"Bad",
+            to_tag: Some(b"T"),
+            ..LocalReply::default()
+        };
+        let via =
+            "v : SIP/2.0/UDP example.com;received=3.4.5.6,SIP/2.0/UDP 1.2.3.4\r\nVIA: SIP/2.0/UDP 5.5.5.5";
+        let message = invite(
+            via,
+            "To: <sip:b@c>;tag=second\r\nCSeq: 2 INVITE\r\nf: <sip:x@y>\r\ni: 2\r\n",
+            "",
+        );
+        let out = replied(
+            &message,
+            &LocalReply {
+                via_fix: fix("[2001:db8::1]:9", true),
+                ..reply
+            },
+        )
+        .expect("a reply");
+        let first = "v : SIP/2.0/UDP example.com;received=2001:db8::1;rport=9,SIP/2.0/UDP 1.2.3.4";
+        assert_eq!(
+            (via_line(&out, 0), via_line(&out, 1)),
+            (first.into(), "VIA: SIP/2.0/UDP 5.5.5.5".into())
+        );
+        assert!(!out.contains("second") && out.matches("CSeq").count() == 1 && !out.contains("i: 2"));
+        let long = format!("<sip:b@c>;tag={}", "t".repeat(20_000));
+        for (to, want) in [
+            ("<sip:b@c>;tag=", "<sip:b@c>;tag=T"),
+            ("<sip:b@c>;tag ;x", "<sip:b@c>;tag=T ;x"),
+            (&long, &long),
+        ] {
+            let text = format!(
+                "BYE sip:a SIP/2.0\r\nv: SIP/2.0/UDP h\r\nf: f\r\nt: {to}\r\ni: 1\r\nCSeq: 1 BYE\r\n\r\n"
+            );
+            let message = Message::parse(Str::from(text), &Limits::default()).expect("a request");
+            assert!(
+                replied(&message, &reply)
+                    .expect("a reply")
+                    .contains(&format!("\r\nt: {want}\r\n"))
+            );
+        }
+    }
+
+    #[test]
+    fn no_reply_where_none_is_possible() {
+        let reply = LocalReply {
+            status: 400,
+            reason: b"Bad",
+            ..LocalReply::default()
+        };
+        assert_eq!(
+            replied(&invite("Via: SIP/2.0/UDP :]", "", ""), &reply),
+            Err(CannotReply::Via)
+        );
+        assert_eq!(
+            replied(&invite("X: y", "", ""), &reply),
+            Err(CannotReply::Missing(HeaderId::Via))
+        );
+        let ack =
+            Message::parse(Str::from("ACK sip:a SIP/2.0\r\n\r\n"), &Limits::default()).expect("a request");
+        assert_eq!(replied(&ack, &reply), Err(CannotReply::Ack));
+    }
+}
