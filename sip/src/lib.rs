@@ -7,6 +7,8 @@ mod error;
 mod fault;
 pub mod flow;
 pub mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod header;
 mod message;
 mod method;
