@@ -1,6 +1,7 @@
 //! SIP on the wire: message bytes, header index, lazy typed views, edit list, serialiser. No I/O, no clock.
 #![forbid(unsafe_code)]
 
+pub mod date;
 pub mod flow;
 mod str;
 pub mod view;

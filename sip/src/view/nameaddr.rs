@@ -131,10 +131,12 @@ impl<'a> NameAddr<'a> {
         let Some(text) = self.params.value("expires") else {
             return Ok(None);
         };
-        delta_seconds(&unquote(text)).map(Some).ok_or(Malformed::new(
-            "expires that is no number",
-            scan::offset(self.raw, text),
-        ))
+        scan::delta_seconds(&unquote(text))
+            .map(Some)
+            .ok_or(Malformed::new(
+                "expires that is no number",
+                scan::offset(self.raw, text),
+            ))
     }
 
     /// `;+sip.instance=` without its quotes (RFC 5626).
@@ -157,12 +159,6 @@ impl<'a> NameAddr<'a> {
         let uri = self.parse_uri().ok()?;
         Some(percent_decode(uri.header_list().value(name)?).into_owned())
     }
-}
-
-/// Seconds as RFC 3261 25.1 writes them; beyond 32 bits the largest number.
-pub(crate) fn delta_seconds(text: &[u8]) -> Option<u32> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    digits.then(|| scan::number(text).unwrap_or(u32::MAX))
 }
 
 /// `qvalue` of RFC 3261 25.1 in thousandths.
@@ -240,7 +236,7 @@ impl<'a> Iterator for Addrs<'a> {
     type Item = Result<NameAddr<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (start, piece) = match next_element(self.text, &mut self.at, Nesting::Header)? {
+        let (start, piece) = match scan::next_element(self.text, &mut self.at, Nesting::Header)? {
             Ok(element) => element,
             Err(error) => return Some(Err(error)),
         };
@@ -250,30 +246,6 @@ impl<'a> Iterator for Addrs<'a> {
         }
         Some(parsed)
     }
-}
-
-/// The next element of a comma separated list that is not blank, with its offset; moves `at` past its comma.
-pub(crate) fn next_element<'a>(
-    text: &'a [u8],
-    at: &mut usize,
-    nesting: Nesting,
-) -> Option<Result<(usize, &'a [u8]), Malformed>> {
-    while *at < text.len() {
-        let start = *at;
-        let end = match scan::find(text, start, nesting, |b| b == b',') {
-            Ok(end) => end,
-            Err(error) => {
-                *at = text.len();
-                return Some(Err(error));
-            }
-        };
-        *at = end + 1;
-        let piece = scan::cut(text, start, end);
-        if !scan::trim_start(piece).is_empty() {
-            return Some(Ok((start, piece)));
-        }
-    }
-    None
 }
 
 /// The value of one Contact header (RFC 3261 20.10).
