@@ -3,6 +3,8 @@
 
 pub mod date;
 pub mod flow;
+pub mod multipart;
+pub mod sdp;
 mod str;
 pub mod view;
 

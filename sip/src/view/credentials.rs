@@ -223,7 +223,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             (with_qop.username, with_qop.realm),
-            (Some(&b""[..]), Some(&b""[..]))
+            (Some(&b"a"[..]), Some(&b""[..]))
         );
         assert_eq!(
             with_qop.check().unwrap_err().what,

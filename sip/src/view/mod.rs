@@ -12,6 +12,7 @@ mod cseq;
 mod escape;
 mod event;
 mod expires;
+mod fuzz;
 mod identity;
 mod media_type;
 mod nameaddr;
@@ -36,6 +37,7 @@ pub use self::{
     escape::{param_escape, percent_decode, quote, unquote, user_escape},
     event::{Event, SubscriptionState},
     expires::{Expires, MaxForwards, RetryAfter, SessionExpires},
+    fuzz::fuzz_views,
     identity::Identity,
     media_type::{MediaType, MediaTypes},
     nameaddr::{Addrs, Contacts, NameAddr},
