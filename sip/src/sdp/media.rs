@@ -1,8 +1,8 @@
 //! Media sections, `m=` and the lines that follow it (RFC 8866 5.14).
 
 use super::{
-    Attribute, Bandwidth, Candidate, Codec, Connection, Direction, Fmtp, Line, Lines, Rtcp, Rtpmap,
-    line::word, static_payload,
+    Attribute, Bandwidth, Candidate, Codec, Connection, Defaults, Direction, Fmtp, Line, Lines, Rtcp, Rtpmap,
+    StaticPayload, line::word, static_payload,
 };
 use crate::view::scan;
 
@@ -25,12 +25,12 @@ pub struct Media<'a> {
     pub proto: &'a [u8],
     /// The formats as they are written.
     pub formats: &'a [u8],
-    /// The session level, which says what the section leaves out.
-    session: &'a [u8],
+    /// What the session level says where the section says nothing.
+    defaults: Defaults<'a>,
 }
 
 impl<'a> Media<'a> {
-    pub(super) fn new(raw: &'a [u8], session: &'a [u8]) -> Media<'a> {
+    pub(super) fn new(raw: &'a [u8], defaults: Defaults<'a>) -> Media<'a> {
         let empty = scan::before(raw, 0);
         let line = Lines::new(raw).next().unwrap_or(Line {
             whole: empty,
@@ -50,7 +50,7 @@ impl<'a> Media<'a> {
             port_count: count.and_then(scan::number),
             proto,
             formats: scan::trim(rest),
-            session,
+            defaults,
         }
     }
 
@@ -78,8 +78,7 @@ impl<'a> Media<'a> {
 
     /// `c=` of the section, else of the session.
     pub fn connection(&self) -> Option<Connection<'a>> {
-        self.own_connection()
-            .or_else(|| Lines::new(self.session).of(b'c').map(Connection::new))
+        self.own_connection().or(self.defaults.connection)
     }
 
     /// The attributes of the section.
@@ -101,7 +100,7 @@ impl<'a> Media<'a> {
     pub fn direction(&self) -> Direction {
         self.lines()
             .direction()
-            .or_else(|| Lines::new(self.session).direction())
+            .or(self.defaults.direction)
             .unwrap_or_default()
     }
 
@@ -129,8 +128,8 @@ impl<'a> Media<'a> {
 
     /// `a=ice-ufrag` of the section, else of the session.
     pub fn ice_ufrag(&self) -> Option<&'a [u8]> {
-        let of = |lines: Lines<'a>| lines.attribute("ice-ufrag").and_then(|attribute| attribute.value);
-        of(self.lines()).or_else(|| of(Lines::new(self.session)))
+        let own = self.attribute("ice-ufrag").and_then(|attribute| attribute.value);
+        own.or(self.defaults.ice_ufrag)
     }
 
     /// The section offers ICE (RFC 8839).
@@ -174,15 +173,14 @@ impl<'a> Media<'a> {
 
     /// The codecs in the order of the `m=` line.
     pub fn codecs(&self) -> Vec<Codec<'a>> {
-        let maps = Rtpmaps::of(self);
-        let rtp = self.is_rtp();
-        self.formats().map(|format| codec(format, &maps, rtp)).collect()
+        let encodings = Encodings::of(self);
+        self.formats().map(|format| encodings.codec(format)).collect()
     }
 
     /// The codec of the format `format`, where the `m=` line has it.
     pub fn codec(&self, format: &[u8]) -> Option<Codec<'a>> {
         let found = self.formats().find(|known| *known == format)?;
-        Some(codec(found, &Rtpmaps::of(self), self.is_rtp()))
+        Some(Encodings::of(self).codec(found))
     }
 
     /// The first codec called `name`, in any case.
@@ -202,56 +200,69 @@ fn is_profile(part: &[u8]) -> bool {
 /// The payload types of RTP have seven bits.
 const PAYLOAD_TYPES: usize = 128;
 
-/// The `a=rtpmap` of a section by payload type, so that many formats and many maps cost one pass.
-struct Rtpmaps<'a>([Option<Rtpmap<'a>>; PAYLOAD_TYPES]);
+/// What `a=rtpmap` says about a payload type, or the static table.
+#[derive(Clone, Copy)]
+struct Encoding<'a> {
+    name: &'a [u8],
+    clock: Option<u32>,
+    channels: Option<u32>,
+}
 
-impl<'a> Rtpmaps<'a> {
-    fn of(media: &Media<'a>) -> Rtpmaps<'a> {
-        let mut maps = [None; PAYLOAD_TYPES];
+/// The encodings of a section by payload type, so that many formats and many maps cost one pass.
+struct Encodings<'a> {
+    mapped: [Option<Encoding<'a>>; PAYLOAD_TYPES],
+    rtp: bool,
+}
+
+impl<'a> Encodings<'a> {
+    fn of(media: &Media<'a>) -> Encodings<'a> {
+        let mut mapped = [None; PAYLOAD_TYPES];
         for map in media.attributes().filter_map(|attribute| Rtpmap::new(&attribute)) {
-            if let Some(place) = scan::number(map.format).and_then(|number: usize| maps.get_mut(number)) {
-                place.get_or_insert(map);
+            if let Some(place) = scan::number(map.format).and_then(|number: usize| mapped.get_mut(number)) {
+                place.get_or_insert(Encoding {
+                    name: map.codec,
+                    clock: map.clock,
+                    channels: map.channels,
+                });
             }
         }
-        Rtpmaps(maps)
+        Encodings {
+            mapped,
+            rtp: media.is_rtp(),
+        }
     }
 
-    fn get(&self, number: u8) -> Option<&Rtpmap<'a>> {
-        self.0.get(usize::from(number))?.as_ref()
+    fn codec(&self, format: &'a [u8]) -> Codec<'a> {
+        let number: Option<u8> = scan::number(format);
+        let mapped = || number.and_then(|number| *self.mapped.get(usize::from(number))?);
+        let fixed = || number.filter(|_| self.rtp).and_then(static_payload).map(fixed);
+        let Encoding {
+            name,
+            clock,
+            channels,
+        } = mapped().or_else(fixed).unwrap_or(Encoding {
+            name: if self.rtp {
+                scan::after(format, format.len())
+            } else {
+                format
+            },
+            clock: None,
+            channels: None,
+        });
+        Codec {
+            format,
+            name,
+            clock,
+            channels,
+        }
     }
 }
 
-fn codec<'a>(format: &'a [u8], maps: &Rtpmaps<'a>, rtp: bool) -> Codec<'a> {
-    let number: Option<u8> = scan::number(format);
-    if let Some(map) = number.and_then(|number| maps.get(number)) {
-        return Codec {
-            format,
-            name: map.codec,
-            clock: map.clock,
-            channels: map.channels,
-        };
-    }
-    if !rtp {
-        return Codec {
-            format,
-            name: format,
-            clock: None,
-            channels: None,
-        };
-    }
-    match number.and_then(static_payload) {
-        Some(known) => Codec {
-            format,
-            name: known.name.as_bytes(),
-            clock: Some(known.clock),
-            channels: known.channels,
-        },
-        None => Codec {
-            format,
-            name: scan::after(format, format.len()),
-            clock: None,
-            channels: None,
-        },
+fn fixed(known: StaticPayload) -> Encoding<'static> {
+    Encoding {
+        name: known.name.as_bytes(),
+        clock: Some(known.clock),
+        channels: known.channels,
     }
 }
 
@@ -260,10 +271,10 @@ mod tests {
     use super::*;
 
     fn media(text: &str) -> Media<'_> {
-        Media::new(
-            text.as_bytes(),
-            b"a=ice-ufrag:sess\nc=IN IP4 192.0.2.7\na=inactive\n",
-        )
+        let mut defaults = Defaults::default();
+        Lines::new(b"a=ice-ufrag:sess\nc=IN IP4 192.0.2.7\na=inactive\n")
+            .for_each(|line| defaults.take(line));
+        Media::new(text.as_bytes(), defaults)
     }
 
     #[test]

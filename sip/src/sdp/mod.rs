@@ -28,6 +28,31 @@ pub struct Sdp<'a> {
     pub session: &'a [u8],
     /// The media sections, each from its `m=` up to the next or the end.
     sections: SmallVec<[&'a [u8]; 4]>,
+    defaults: Defaults<'a>,
+}
+
+/// What the session level states for all media sections, found once: a text can have thousands of sections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Defaults<'a> {
+    connection: Option<Connection<'a>>,
+    direction: Option<Direction>,
+    ice_ufrag: Option<&'a [u8]>,
+}
+
+impl<'a> Defaults<'a> {
+    /// Takes what `line` states, unless an earlier line did.
+    fn take(&mut self, line: Line<'a>) {
+        if line.kind == Some(b'c') {
+            self.connection.get_or_insert_with(|| Connection::new(line));
+        }
+        let Some(attribute) = Attribute::new(line) else {
+            return;
+        };
+        self.direction = self.direction.or_else(|| Direction::parse(attribute.name));
+        self.ice_ufrag = self
+            .ice_ufrag
+            .or(attribute.value.filter(|_| attribute.is("ice-ufrag")));
+    }
 }
 
 impl<'a> Sdp<'a> {
@@ -38,10 +63,13 @@ impl<'a> Sdp<'a> {
     pub fn parse(raw: &'a [u8]) -> Result<Sdp<'a>, Malformed> {
         let mut starts: SmallVec<[usize; 4]> = SmallVec::new();
         let mut structured = false;
+        let mut defaults = Defaults::default();
         for line in Lines::new(raw) {
             structured |= line.kind.is_some();
-            if line.kind == Some(b'm') {
-                starts.push(scan::offset(raw, line.whole));
+            match line.kind {
+                Some(b'm') => starts.push(scan::offset(raw, line.whole)),
+                Some(_) if starts.is_empty() => defaults.take(line),
+                _ => {}
             }
         }
         if !structured {
@@ -58,6 +86,7 @@ impl<'a> Sdp<'a> {
             raw,
             session,
             sections,
+            defaults,
         })
     }
 
@@ -75,7 +104,7 @@ impl<'a> Sdp<'a> {
     pub fn media(&self) -> impl DoubleEndedIterator<Item = Media<'a>> + ExactSizeIterator {
         self.sections
             .iter()
-            .map(|section| Media::new(section, self.session))
+            .map(|section| Media::new(section, self.defaults))
     }
 
     /// `o=`, the origin.
@@ -90,7 +119,7 @@ impl<'a> Sdp<'a> {
 
     /// `c=` of the session level.
     pub fn connection(&self) -> Option<Connection<'a>> {
-        Some(Connection::new(self.session_lines().of(b'c')?))
+        self.defaults.connection
     }
 
     /// The attributes of the session level.
@@ -105,7 +134,7 @@ impl<'a> Sdp<'a> {
 
     /// The direction that the session level states; `sendrecv` where it states none.
     pub fn direction(&self) -> Direction {
-        self.session_lines().direction().unwrap_or_default()
+        self.defaults.direction.unwrap_or_default()
     }
 
     /// `b=` of the session level.
@@ -131,12 +160,14 @@ impl<'a> Sdp<'a> {
     /// The first address: of the session level, else of the first media section that has one.
     pub fn address(&self) -> Option<IpAddr> {
         let lines = || self.lines().filter(|line| line.kind == Some(b'c'));
-        lines().find_map(Connection::new.ip())
+        lines().find_map(|line| Connection::new(line).ip())
     }
 
     /// The family of the first `c=`: 4, 6, or `None` where there is none or another.
     pub fn address_family(&self) -> Option<u8> {
-        self.lines().of(b'c').and_then(Connection::new.family())
+        self.lines()
+            .of(b'c')
+            .and_then(|line| Connection::new(line).family())
     }
 }
 

@@ -1,5 +1,7 @@
 //! One entry for fuzzers and the smoke test: every parser of views on the same bytes.
 
+use std::hint::black_box;
+
 use super::{
     Addrs, CSeq, Challenges, ChargingVector, Contacts, Credentials, Event, Expires, Identity, Malformed,
     MaxForwards, MediaTypes, NameAddr, Params, RAck, RSeq, Reasons, Replaces, RetryAfter, SessionExpires,
@@ -86,7 +88,7 @@ fn uris(text: &[u8]) -> usize {
         params(text, uri.params);
         assert_eq!(Uri::parse(uri.raw).as_ref(), Ok(uri));
         assert!(uri.equivalent(uri));
-        (
+        black_box((
             uri.aor(),
             uri.scheme_aor(),
             uri.host_ip(),
@@ -94,7 +96,7 @@ fn uris(text: &[u8]) -> usize {
             uri.ttl(),
             uri.number(),
             uri.gr(),
-        );
+        ));
     }
     taken(text, &uri)
 }
@@ -110,7 +112,7 @@ fn addresses(text: &[u8]) -> usize {
         );
         params(text, addr.params);
         assert_eq!(NameAddr::parse(addr.raw), Ok(addr));
-        (addr.unquoted(), addr.tag(), addr.reg_id(), addr.instance());
+        black_box((addr.unquoted(), addr.tag(), addr.reg_id(), addr.instance()));
         taken(addr.raw, &addr.parse_uri());
         taken(addr.raw, &addr.q());
         taken(addr.raw, &addr.expires());
@@ -142,14 +144,14 @@ fn vias(text: &[u8]) -> usize {
         inside(text, &[via.sent_by()]);
         params(text, via.params);
         assert_eq!(Via::parse(via.raw), Ok(via));
-        (
+        black_box((
             via.branch(),
             via.has_cookie(),
             via.received_ip(),
             via.rport(),
             via.ttl(),
             via.host_ip(),
-        );
+        ));
     }
     taken(text, &Via::parse(text));
     count
@@ -197,13 +199,13 @@ fn auth(text: &[u8]) -> usize {
     if let Ok(shown) = &shown {
         inside(text, &[shown.raw, shown.scheme, shown.rest]);
         params(text, shown.params);
-        (
+        black_box((
             shown.algorithm(),
             shown.qop(),
             shown.nc(),
             shown.user(),
             shown.domain(),
-        );
+        ));
         taken(text, &shown.check());
     }
     let mut count = taken(text, &shown);
@@ -239,23 +241,23 @@ fn sdp(text: &[u8]) -> usize {
         );
         let sections: usize = sdp.media().map(|media| media.raw.len()).sum();
         assert_eq!(sdp.session.len() + sections, text.len());
-        (
+        black_box((
             sdp.origin(),
             sdp.is_on_hold(),
             sdp.has_ice(),
             sdp.address(),
             sdp.address_family(),
             sdp.direction(),
-        );
+        ));
         for media in sdp.media() {
             inside(text, &[media.kind, media.port_text, media.proto, media.formats]);
-            (
+            black_box((
                 media.codecs(),
                 media.rtcp(),
                 media.connection(),
                 media.fmtp(b"96"),
                 media.rtpmap(b"96"),
-            );
+            ));
             media
                 .candidates()
                 .for_each(|candidate| inside(text, &[candidate.address, candidate.extensions]));

@@ -183,7 +183,7 @@ pub(crate) fn thousandths(text: &[u8]) -> Option<u16> {
 /// Where the `<` of the URI stands; `None` for an address without brackets, whose parameters may hold some.
 fn opening_bracket(raw: &[u8]) -> Result<Option<usize>, Malformed> {
     let mut at = 0;
-    let mut bare = false;
+    let (mut colon, mut bare) = (false, false);
     while let Some(&byte) = raw.get(at) {
         match byte {
             b'<' => return Ok(Some(at)),
@@ -192,10 +192,9 @@ fn opening_bracket(raw: &[u8]) -> Result<Option<usize>, Malformed> {
                 continue;
             }
             // `sip:a@b;x=<y>` has its URI before the `;`, `Hans; Müller <sip:a@b>` a name.
-            b':' => {
-                bare |= raw
-                    .get(..at)
-                    .is_some_and(|head| head.iter().all(|b| scan::is_token(*b)))
+            b':' if !colon => {
+                colon = true;
+                bare = scan::before(raw, at).iter().all(|b| scan::is_token(*b));
             }
             b';' if bare => return Ok(None),
             _ => {}
