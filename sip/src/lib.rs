@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod date;
 mod edits;
 mod error;
 mod fault;
@@ -12,12 +13,14 @@ pub mod fuzz;
 mod header;
 mod message;
 mod method;
+pub mod multipart;
 mod parse;
+pub mod sdp;
 mod span;
 mod str;
 mod via_hops;
-pub mod view;
 mod via_parts;
+pub mod view;
 
 pub use self::{
     edits::{Edit, EditId, EditTag, Edits, Insert, Late, LateId, Place},
