@@ -1,0 +1,11 @@
+//! DNS for SIP: RFC 3263 over a cache of its own, plain look-ups, and the list of destinations to avoid.
+
+mod blocklist;
+mod record;
+mod resolver;
+
+pub use self::{
+    blocklist::{BlockEntry, BlockReason, Blocklist},
+    record::{Naptr, Record, RecordData, RecordKind, Srv},
+    resolver::{CacheEntry, Query, ResolveError, Resolver, Target, Targets},
+};
