@@ -4,17 +4,25 @@
 //! messages to the worker's [`Sink`]. [`Worker::send`] and [`Net::send`] never wait. [`dns::Resolver`] turns host
 //! names into [`dns::Targets`].
 
+mod bind;
+mod clock;
 pub mod config;
 pub mod dns;
 mod event;
 mod listener;
 mod net;
+mod owner;
 mod stats;
+mod sys;
+mod tcp;
+mod udp;
+mod worker;
 
 pub use self::{
     config::{BlocklistConfig, DnsConfig, ListenAddress, ListenSpec, NetConfig, TcpConfig},
     event::{BAD_FRAME_HEAD, CloseReason, NetEvent, SendError, SendOutcome, Sink},
     listener::{BindError, ListenerInfo},
-    net::{ConnectionInfo, Inherited, Net, Worker},
+    net::{ConnectionInfo, Inherited, Net},
     stats::{Counter, NetStats, StatRow},
+    worker::Worker,
 };

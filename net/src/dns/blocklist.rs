@@ -44,7 +44,7 @@ type Key = (SocketAddr, Transport);
 /// Destinations to avoid for a while. Time is tokio's, so that tests can move it.
 #[derive(Debug)]
 pub struct Blocklist {
-    config: BlocklistConfig,
+    config: Mutex<BlocklistConfig>,
     entries: Mutex<HashMap<Key, (BlockReason, Instant)>>,
 }
 
@@ -55,7 +55,7 @@ impl Blocklist {
     /// An empty list.
     pub fn new(config: &BlocklistConfig) -> Blocklist {
         Blocklist {
-            config: config.clone(),
+            config: Mutex::new(config.clone()),
             entries: Mutex::default(),
         }
     }
@@ -70,13 +70,14 @@ impl Blocklist {
         expire: Option<Duration>,
     ) -> bool {
         let admin = reason == BlockReason::Admin;
-        if !admin && (!self.config.use_dst_blocklist || self.ignored(transport) & reason as i64 != 0) {
+        let config = self.config.lock().clone();
+        if !admin && (!config.use_dst_blocklist || ignored(&config, transport) & reason as i64 != 0) {
             return false;
         }
         let now = Instant::now();
-        let life = expire.unwrap_or(Duration::from_secs(self.config.expire.max(0) as u64));
+        let life = expire.unwrap_or(Duration::from_secs(config.expire.max(0) as u64));
         let mut entries = self.entries.lock();
-        let limit = self.config.mem.saturating_mul(1024) / ENTRY_BYTES;
+        let limit = config.mem.saturating_mul(1024) / ENTRY_BYTES;
         if entries.len() >= limit && !entries.contains_key(&(address, transport)) {
             entries.retain(|_, (_, until)| *until > now);
             if entries.len() >= limit {
@@ -90,14 +91,9 @@ impl Blocklist {
         true
     }
 
-    fn ignored(&self, transport: Transport) -> i64 {
-        match transport {
-            Transport::Udp => self.config.udp_imask,
-            Transport::Tcp | Transport::Ws => self.config.tcp_imask,
-            Transport::Tls | Transport::Wss => self.config.tls_imask,
-            Transport::Sctp => self.config.sctp_imask,
-            Transport::None => 0,
-        }
+    /// Takes other settings; entries stay.
+    pub fn configure(&self, config: &BlocklistConfig) {
+        *self.config.lock() = config.clone();
     }
 
     /// The destination is to be avoided now, and why.
@@ -135,6 +131,17 @@ impl Blocklist {
         let mut entries = self.entries.lock();
         entries.clear();
         entries.shrink_to_fit();
+    }
+}
+
+/// The reasons that do not count for a transport.
+fn ignored(config: &BlocklistConfig, transport: Transport) -> i64 {
+    match transport {
+        Transport::Udp => config.udp_imask,
+        Transport::Tcp | Transport::Ws => config.tcp_imask,
+        Transport::Tls | Transport::Wss => config.tls_imask,
+        Transport::Sctp => config.sctp_imask,
+        Transport::None => 0,
     }
 }
 
