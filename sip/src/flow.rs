@@ -61,7 +61,10 @@ impl Transport {
 
     /// Runs over a connection.
     pub const fn is_stream(self) -> bool {
-        matches!(self, Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss)
+        matches!(
+            self,
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss
+        )
     }
 
     /// Kamailio's number for it (`$pr` as an int, `PROTO_*`): none 0, UDP 1, TCP 2, TLS 3, SCTP 4, WS 5, WSS 6.
@@ -72,7 +75,9 @@ impl Transport {
     /// By name in any case.
     pub fn parse(name: &[u8]) -> Option<Transport> {
         use Transport::*;
-        [Udp, Tcp, Tls, Sctp, Ws, Wss].into_iter().find(|t| name.eq_ignore_ascii_case(t.name().as_bytes()))
+        [Udp, Tcp, Tls, Sctp, Ws, Wss]
+            .into_iter()
+            .find(|t| name.eq_ignore_ascii_case(t.name().as_bytes()))
     }
 }
 
