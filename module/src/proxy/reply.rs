@@ -9,7 +9,7 @@ use std::{
 use kahea_sip::{
     Destination, HeaderId, Method,
     build::{LocalReply, ViaFix, local_reply},
-    view::{NameAddr, Rport, Via},
+    view::{NameAddr, Via},
 };
 
 use super::{send::deliver, via::hex};
@@ -184,7 +184,7 @@ fn destination(cx: &Cx) -> Result<Destination, Fault> {
         _ => source.ip(),
     };
     let port = match via.rport() {
-        Some(Rport::Empty | Rport::Port(_)) => source.port(),
+        Some(_) => source.port(),
         _ if fix.force_rport || cx.received.transport.is_stream() => source.port(),
         _ => via.port.unwrap_or_else(|| cx.received.transport.default_port()),
     };
