@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod fuzz;
 mod lexer;
 pub mod parser;
 pub mod preprocess;
