@@ -13,7 +13,7 @@ fn mutated(seed: &[(prop::sample::Index, u8)]) -> Vec<u8> {
             0 => data[at] = *byte,
             1 => drop(data.remove(at)),
             2 => data.insert(at, b"{}()[];\"$#!/\\:=."[usize::from(*byte) % 16]),
-            _ => data.truncate(at.max(1)),
+            _ => data.truncate(at.max(64)),
         }
     }
     data

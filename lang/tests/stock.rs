@@ -34,11 +34,29 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Files that Kamailio refuses too, with the reason.
-const BROKEN: &[&str] = &[
-    // a modules' configuration in another format
-    "tls.cfg",
+/// What these files have wrong themselves: the start of the message, by the end of the path.
+const KNOWN: &[(&str, &str)] = &[
+    // No semicolon before `else`.
+    ("exec_s5.cfg", "missing `;`"),
+    ("exec_s5b.cfg", "missing `;`"),
+    // They include files that are not part of the package, and use what those define.
+    ("icscf/kamailio.cfg", ""),
+    ("scscf/kamailio.cfg", ""),
+    ("kamailio-basic-kemi.cfg", "cannot read"),
+    // One `#!endif` too many, one too few.
+    ("sip-router-basic.cfg", "`#!endif` without"),
+    ("sip-router-oob.cfg", "condition is never closed"),
+    // An attribute of SER 2, `%name`.
+    ("full-no-failover.cfg", "expected a value, found `%`"),
+    // The settings of a module, in a format of their own.
+    ("tls.cfg", ""),
 ];
+
+fn is_known(path: &str, message: &str) -> bool {
+    KNOWN
+        .iter()
+        .any(|(end, start)| path.ends_with(end) && message.starts_with(start))
+}
 
 #[test]
 fn stock_configurations_parse() {
@@ -48,15 +66,12 @@ fn stock_configurations_parse() {
     files.sort();
     let mut failures = Vec::new();
     for file in files {
-        if BROKEN.iter().any(|name| file.ends_with(name)) {
-            continue;
-        }
         let path = file.to_str().unwrap();
         let parsed = parser::parse(path, &Disk, &Options::default());
         let errors = parsed
             .diagnostics
             .iter()
-            .filter(|item| item.severity == kahea_diag::Severity::Error);
+            .filter(|item| item.severity == kahea_diag::Severity::Error && !is_known(path, &item.message));
         failures.extend(errors.map(|error| render::line(error, &parsed.sources)));
     }
     assert!(

@@ -40,6 +40,9 @@ pub fn parse(path: &str, sources: &dyn Sources, options: &Options) -> Parsed {
         diagnostics,
         defines,
     } = preprocess(path, sources, options);
+    let swallowed = diagnostics
+        .iter()
+        .any(|item| matches!(item.code, codes::UNCLOSED_STRING | codes::UNCLOSED_COMMENT));
     let mut parser = Parser {
         tokens,
         at: 0,
@@ -47,6 +50,7 @@ pub fn parse(path: &str, sources: &dyn Sources, options: &Options) -> Parsed {
         diagnostics,
         depth: 0,
         gave_up_at: None,
+        swallowed,
     };
     let config = parser.config();
     let diagnostics = parser.diagnostics;
@@ -71,6 +75,8 @@ struct Parser<'a> {
     depth: usize,
     /// The item keyword inside of a block that has already been reported.
     gave_up_at: Option<usize>,
+    /// A string or comment swallowed the rest, so that what is missing at the end is no mistake of its own.
+    swallowed: bool,
 }
 
 /// A mistake has been reported; the caller finds its way on.
@@ -162,7 +168,7 @@ impl Parser<'_> {
         if self.eat(punct) {
             return Ok(span);
         }
-        if matches!(self.peek(), Tok::Bad) {
+        if self.is_known_fault() {
             return Err(Failed);
         }
         let message = format!("expected `{punct}`, found {}", self.peek());
@@ -174,11 +180,20 @@ impl Parser<'_> {
 
     /// Reports that something else was expected here, unless the lexer has reported the word already.
     fn unexpected(&mut self, expected: &str) -> Failed {
-        if !matches!(self.peek(), Tok::Bad) {
+        if !self.is_known_fault() {
             let message = format!("expected {expected}, found {}", self.peek());
             self.error(codes::UNEXPECTED_TOKEN, self.span(), message);
         }
         Failed
+    }
+
+    /// Whether the word at the cursor is wrong for a reason that has been reported.
+    fn is_known_fault(&self) -> bool {
+        match self.peek() {
+            Tok::Bad => true,
+            Tok::End => self.swallowed,
+            _ => false,
+        }
     }
 
     fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {

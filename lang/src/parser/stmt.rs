@@ -54,7 +54,7 @@ impl Parser<'_> {
 
     /// Reports the innermost of several unclosed blocks only.
     fn unclosed_block(&mut self, open: Span) {
-        if self.gave_up_at == Some(self.at) {
+        if self.gave_up_at == Some(self.at) || self.is_known_fault() {
             return;
         }
         self.gave_up_at = Some(self.at);
@@ -236,7 +236,7 @@ impl Parser<'_> {
         if self.eat(";") {
             return Ok(());
         }
-        if matches!(self.peek(), Tok::Bad) {
+        if self.is_known_fault() {
             return Err(Failed);
         }
         let last = self.last_span();
