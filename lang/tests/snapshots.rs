@@ -72,7 +72,12 @@ fn broken_programs() {
             .map(|item| render::full(item, &parsed.sources))
             .collect();
         if found.len() != *count {
-            let _ = writeln!(wrong, "expected {count}, found {}: {text}\n{}", found.len(), shown.join("\n"));
+            let _ = writeln!(
+                wrong,
+                "expected {count}, found {}: {text}\n{}",
+                found.len(),
+                shown.join("\n")
+            );
         }
         let _ = writeln!(out, "{}", shown.join("\n"));
     }
