@@ -66,48 +66,50 @@ impl<'a> Uri<'a> {
             return Err(Malformed::new("line end or NUL in a URI", at));
         }
         let (scheme, length) = scheme(raw)?;
-        let scheme_text = scan::before(raw, length);
-        let rest = scan::after(raw, length + 1);
-        let blank = Uri {
+        let (scheme_text, rest) = (scan::before(raw, length), scan::after(raw, length + 1));
+        let (start, end) = (scan::before(rest, 0), scan::after(rest, rest.len()));
+        let mut uri = Uri {
             raw,
             scheme,
             scheme_text,
-            user: scan::before(rest, 0),
+            user: start,
             password: None,
-            host: scan::before(rest, 0),
+            host: start,
             port: None,
-            port_text: scan::before(rest, 0),
-            params: Params::uri(scan::after(rest, rest.len())),
+            port_text: start,
+            params: Params::uri(end),
             headers: None,
             rest,
         };
         match scheme {
-            Scheme::Sip | Scheme::Sips => blank.sip(),
-            Scheme::Tel | Scheme::Tels => blank.tel(),
-            Scheme::Urn => blank.urn(),
-            Scheme::Other => Ok(blank),
+            Scheme::Sip | Scheme::Sips => uri.sip()?,
+            Scheme::Tel | Scheme::Tels => uri.tel()?,
+            Scheme::Urn => uri.urn()?,
+            Scheme::Other => {}
         }
+        Ok(uri)
     }
 
     /// `[userinfo@]hostport[;params][?headers]`: the first `@` ends the user, which may hold `;`, `?` and `/`.
-    fn sip(mut self) -> Result<Uri<'a>, Malformed> {
+    fn sip(&mut self) -> Result<(), Malformed> {
         let mut place = self.rest;
         if let Some(at) = memchr::memchr(b'@', place) {
             (self.user, self.password) = scan::split_once(scan::before(place, at), b':');
             place = scan::after(place, at + 1);
         }
-        let end = place
-            .iter()
-            .position(|b| matches!(b, b';' | b'?'))
-            .unwrap_or(place.len());
-        let at = scan::host_port(scan::before(place, end), false)
-            .map_err(|error| error.shifted(scan::offset(self.raw, place)))?;
+        let at = scan::host_port(place, false).map_err(|e| e.shifted(scan::offset(self.raw, place)))?;
+        if !matches!(at.rest.first(), None | Some(b';' | b'?')) {
+            return Err(Malformed::new(
+                "byte that no host or port has",
+                scan::offset(self.raw, at.rest),
+            ));
+        }
         (self.host, self.port, self.port_text) = (at.host, at.port, at.port_text);
-        self.tail(scan::after(place, end));
-        Ok(self)
+        self.tail(at.rest);
+        Ok(())
     }
 
-    fn tel(mut self) -> Result<Uri<'a>, Malformed> {
+    fn tel(&mut self) -> Result<(), Malformed> {
         let end = self
             .rest
             .iter()
@@ -120,11 +122,11 @@ impl<'a> Uri<'a> {
             return Err(Malformed::new("no number", self.scheme_text.len() + 1));
         }
         self.tail(scan::after(self.rest, end));
-        Ok(self)
+        Ok(())
     }
 
     /// `namespace:string`: Kamailio has the namespace (`service`) as user and the string (`sos`) as host.
-    fn urn(mut self) -> Result<Uri<'a>, Malformed> {
+    fn urn(&mut self) -> Result<(), Malformed> {
         let end = self
             .rest
             .iter()
@@ -142,7 +144,7 @@ impl<'a> Uri<'a> {
         self.host = string;
         self.port_text = scan::after(string, string.len());
         self.tail(scan::after(self.rest, end));
-        Ok(self)
+        Ok(())
     }
 
     /// Takes `[;params][?headers]`.
@@ -351,29 +353,21 @@ impl<'a> Uri<'a> {
 
 /// The scheme and the length of its text.
 fn scheme(raw: &[u8]) -> Result<(Scheme, usize), Malformed> {
-    let named = |name: &[u8]| {
-        raw.get(..name.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(name))
-            .then_some(name.len() - 1)
-    };
-    let known: [(Scheme, &[u8]); 5] = [
-        (Scheme::Sip, b"sip:"),
-        (Scheme::Sips, b"sips:"),
-        (Scheme::Tel, b"tel:"),
-        (Scheme::Tels, b"tels:"),
-        (Scheme::Urn, b"urn:"),
-    ];
-    if let Some(found) = known
-        .into_iter()
-        .find_map(|(scheme, name)| Some((scheme, named(name)?)))
-    {
-        return Ok(found);
+    let head = raw
+        .first_chunk::<4>()
+        .map(|head| head.map(|b| b.to_ascii_lowercase()));
+    let colon = || raw.get(4) == Some(&b':');
+    match head.as_ref() {
+        Some(b"sip:") => return Ok((Scheme::Sip, 3)),
+        Some(b"sips") if colon() => return Ok((Scheme::Sips, 4)),
+        Some(b"tel:") => return Ok((Scheme::Tel, 3)),
+        Some(b"tels") if colon() => return Ok((Scheme::Tels, 4)),
+        Some(b"urn:") => return Ok((Scheme::Urn, 3)),
+        _ => {}
     }
-    let length = raw
-        .iter()
-        .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')))
-        .unwrap_or(raw.len());
-    if length == 0 || raw.get(length) != Some(&b':') || !raw.first().is_some_and(u8::is_ascii_alphabetic) {
+    let in_scheme = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    let length = raw.iter().position(|b| !in_scheme(b)).unwrap_or(raw.len());
+    if !raw.first().is_some_and(u8::is_ascii_alphabetic) || raw.get(length) != Some(&b':') {
         return Err(Malformed::new("no scheme", 0));
     }
     Ok((Scheme::Other, length))
