@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use kahea_module::{Cx, Fault, Regex, Str, Value, Var, value::parse_int};
+use kahea_module::{Cx, Fault, Regex, Value, Var, value::parse_int};
 
 /// An operator on values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
