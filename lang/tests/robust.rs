@@ -1,4 +1,5 @@
 //! Any bytes as a configuration: no panic, and an end in bounded time.
+#![expect(clippy::indexing_slicing, reason = "a test's own helper")]
 
 use kahea_lang::fuzz;
 use proptest::prelude::*;

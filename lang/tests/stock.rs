@@ -81,3 +81,22 @@ fn stock_configurations_parse() {
         failures.join("\n")
     );
 }
+
+/// The newest stock configuration parses fast enough for an editor to check it at each key.
+#[test]
+fn largest_stock_configuration_is_fast() {
+    let path = "/etc/kamailio/kamailio.cfg";
+    if !Path::new(path).exists() {
+        return;
+    }
+    let mut times: Vec<_> = (0..5)
+        .map(|_| {
+            #[expect(clippy::disallowed_methods, reason = "this test measures time")]
+            let start = std::time::Instant::now();
+            parser::parse(path, &Disk, &Options::default());
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    assert!(times[0] < std::time::Duration::from_millis(10), "{times:?}");
+}
