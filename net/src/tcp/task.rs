@@ -3,11 +3,11 @@
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use kahea_sip::{Received, Str};
+use kahea_sip::{Received, Str, framing::Frame};
 use tokio::time::Instant;
 
 use super::{
-    codec::{Codec, Frame},
+    codec::{Codec, Fault},
     connection::{Connection, lifetime},
     haproxy, queue,
     stream::Stream,
@@ -337,7 +337,7 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                     self.addresses = header.addresses.unwrap_or(self.addresses);
                     self.expect_proxy = false;
                 }
-                Err(reason) => return self.bad_frame(buffer, reason.to_owned()),
+                Err(reason) => return self.bad_frame(buffer, reason.into()),
             }
         }
         let worker = self.context.worker.clone();
@@ -361,8 +361,15 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                 }
                 Ok(Some(Frame::Ping)) => self.pong(),
                 Ok(Some(Frame::Pong)) => self.keepalive(),
+                Ok(Some(Frame::Stun(data))) => {
+                    self.unanswered = true;
+                    self.context.sink.event(NetEvent::Stun {
+                        data: data.into(),
+                        received: self.received(),
+                    });
+                }
                 Ok(None) => break,
-                Err(reason) => return self.bad_frame(buffer, reason),
+                Err(fault) => return self.bad_frame(buffer, fault),
             }
         }
         let begun = buffer.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
@@ -404,7 +411,7 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
         });
     }
 
-    fn bad_frame(&mut self, buffer: &mut BytesMut, reason: String) -> Option<CloseReason> {
+    fn bad_frame(&mut self, buffer: &mut BytesMut, fault: Fault) -> Option<CloseReason> {
         let head = Str::copy(buffer.get(..buffer.len().min(BAD_FRAME_HEAD)).unwrap_or_default());
         buffer.clear();
         self.ended = Some(Instant::now());
@@ -412,7 +419,8 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
         self.context.sink.event(NetEvent::BadFrame {
             head,
             received: self.received(),
-            reason,
+            reason: fault.reason,
+            reply: fault.reply,
         });
         self.connection.close(CloseReason::BadFrame, true);
         None
