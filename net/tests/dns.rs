@@ -1,4 +1,11 @@
 //! DNS against a small server of our own on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     net::SocketAddr,

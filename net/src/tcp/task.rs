@@ -56,10 +56,11 @@ pub async fn run<S: Stream, C: Codec>(context: &Context, connection: &Arc<Connec
 /// Takes a connection out of the table and says what became of it and its queue.
 pub fn settle(context: &Context, connection: &Arc<Connection>, reason: CloseReason) {
     let net = context.worker.net();
+    // Before the table lets go of it: nobody may give a dying connection another alias.
+    connection.state.lock().dead = true;
     net.table().remove(connection);
     let (failed, info) = {
         let mut state = connection.state.lock();
-        state.dead = true;
         state.closing = Some((reason, false));
         net.stats()
             .current_write_queue_size
@@ -192,6 +193,8 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                     }
                 }
                 ready = self.stream.readable(), if self.ended.is_none() => {
+                    // Readiness alone does not count as work for tokio: without this, a flood would starve others.
+                    tokio::task::coop::consume_budget().await;
                     if let Some(reason) = ready.map_or(Some(CloseReason::Reset), |()| self.read()) {
                         return reason;
                     }
