@@ -85,10 +85,10 @@ async fn connect(peer: SocketAddr, source: Option<SocketAddr>, config: &NetConfi
 fn give_up(context: &task::Context, connection: &Arc<Connection>, error: &io::Error) {
     let net = context.worker.net();
     net.stats().connect_failed.increment();
+    connection.state.lock().dead = true;
     net.table().remove(connection);
     let failed = {
         let mut state = connection.state.lock();
-        state.dead = true;
         state.closing = Some((CloseReason::ConnectFailed, false));
         net.stats()
             .current_write_queue_size
