@@ -309,33 +309,62 @@ impl<'a> Headers<'a> {
 /// Space and control characters around the name are not part of it: some receivers ignore them, so a check by name
 /// must see through them.
 pub(crate) fn header(line: &[u8], at: usize) -> Option<Header> {
-    let colon = line
+    let plain = line
         .iter()
-        .take_while(|byte| **byte != b'\n')
-        .position(|byte| *byte == b':')?;
-    let before = line.get(..colon)?;
-    let skipped = before.iter().take_while(|byte| is_blank(**byte)).count();
-    let name_len = before
-        .iter()
-        .rposition(|byte| !is_blank(*byte))?
-        .saturating_add(1);
-    let name = before.get(skipped..name_len)?;
-    if name.iter().any(|byte| is_blank(*byte)) {
-        return None;
-    }
-    let after = line.get(colon.saturating_add(1)..)?;
-    let lead = after.len().saturating_sub(after.trim_ascii_start().len());
-    let value_start = at.saturating_add(colon).saturating_add(1).saturating_add(lead);
+        .position(|byte| ENDS_NAME.get(usize::from(*byte)).is_some_and(|ends| *ends))?;
+    let (skipped, name_len, colon) = match line.get(plain) {
+        Some(b':') => (0, plain, plain),
+        _ => untidy_name(line)?,
+    };
+    let name = line.get(skipped..name_len).filter(|name| !name.is_empty())?;
+    let after = line.get(colon.saturating_add(1)..)?.trim_ascii_end();
+    let value = after.trim_ascii_start();
+    let value_end = at
+        .saturating_add(colon)
+        .saturating_add(1)
+        .saturating_add(after.len());
     Some(Header {
         id: HeaderId::parse(name),
         name: Span::of(at.saturating_add(skipped), at.saturating_add(name_len)),
-        value: Span::of(value_start, value_start.saturating_add(after.trim_ascii().len())),
+        value: Span::of(value_end.saturating_sub(value.len()), value_end),
         line: Span::of(at, at.saturating_add(line.len())),
     })
 }
 
+/// Which bytes cannot be inside a header's name: the colon, space and control characters.
+static ENDS_NAME: [bool; 256] = ends_name();
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time only")]
+const fn ends_name() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = byte == b':' || is_blank(byte);
+        if byte == u8::MAX {
+            return table;
+        }
+        byte = byte.wrapping_add(1);
+    }
+}
+
+/// Start and end of a name with space or control characters around it, and the colon behind it.
+fn untidy_name(line: &[u8]) -> Option<(usize, usize, usize)> {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return None;
+    }
+    let colon = line.iter().position(|byte| matches!(byte, b':' | b'\n'))?;
+    let before = line.get(..colon).filter(|_| line.get(colon) == Some(&b':'))?;
+    let start = before.iter().position(|byte| !is_blank(*byte))?;
+    let end = before
+        .iter()
+        .rposition(|byte| !is_blank(*byte))?
+        .saturating_add(1);
+    let inner = before.get(start..end)?;
+    (!inner.iter().any(|byte| is_blank(*byte))).then_some((start, end, colon))
+}
+
 /// Space or control character.
-fn is_blank(byte: u8) -> bool {
+const fn is_blank(byte: u8) -> bool {
     byte <= b' ' || byte == 0x7f
 }
 

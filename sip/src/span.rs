@@ -82,7 +82,7 @@ impl Span {
 
 /// An index as an offset; a buffer never reaches the end of `u32`, since [`crate::Limits`] caps its size.
 pub(crate) fn offset(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
+    index.min(u32::MAX as usize) as u32
 }
 
 #[cfg(test)]
