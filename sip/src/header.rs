@@ -203,6 +203,7 @@ impl HeaderId {
     ];
 
     /// By name: any case, long or compact. Space around the name is the caller's to remove.
+    #[inline]
     pub fn parse(name: &[u8]) -> HeaderId {
         match name {
             [] => HeaderId::Other,
@@ -343,6 +344,7 @@ const NO_NAME: (&[u8], HeaderId) = (b"", HeaderId::Other);
     clippy::indexing_slicing,
     reason = "runs at compile time too, where `get` on a slice is not const; indexes are below the length"
 )]
+#[inline]
 const fn hash(name: &[u8], seed: u32) -> usize {
     let len = name.len();
     if len == 0 {

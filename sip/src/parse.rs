@@ -278,6 +278,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The length of the header at the start of `rest` with its folds and line end.
+    #[inline]
     fn line_length(&self, rest: &[u8]) -> Result<usize, ParseError> {
         let mut length = 0usize;
         loop {
@@ -308,10 +309,9 @@ impl<'a> Headers<'a> {
 ///
 /// Space and control characters around the name are not part of it: some receivers ignore them, so a check by name
 /// must see through them.
+#[inline]
 pub(crate) fn header(line: &[u8], at: usize) -> Option<Header> {
-    let plain = line
-        .iter()
-        .position(|byte| ENDS_NAME.get(usize::from(*byte)).is_some_and(|ends| *ends))?;
+    let plain = line.iter().position(|byte| class(*byte) & ENDS_NAME != 0)?;
     let (skipped, name_len, colon) = match line.get(plain) {
         Some(b':') => (0, plain, plain),
         _ => untidy_name(line)?,
@@ -329,22 +329,6 @@ pub(crate) fn header(line: &[u8], at: usize) -> Option<Header> {
         value: Span::of(value_end.saturating_sub(value.len()), value_end),
         line: Span::of(at, at.saturating_add(line.len())),
     })
-}
-
-/// Which bytes cannot be inside a header's name: the colon, space and control characters.
-static ENDS_NAME: [bool; 256] = ends_name();
-
-#[expect(clippy::indexing_slicing, reason = "runs at compile time only")]
-const fn ends_name() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0u8;
-    loop {
-        table[byte as usize] = byte == b':' || is_blank(byte);
-        if byte == u8::MAX {
-            return table;
-        }
-        byte = byte.wrapping_add(1);
-    }
 }
 
 /// Start and end of a name with space or control characters around it, and the colon behind it.
@@ -370,7 +354,40 @@ const fn is_blank(byte: u8) -> bool {
 
 /// RFC 3261 section 25.1, `token`.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+    class(byte) & TOKEN != 0
+}
+
+/// A byte that cannot be inside a header's name: the colon, space and control characters.
+const ENDS_NAME: u8 = 1;
+/// A byte of a `token`.
+const TOKEN: u8 = 2;
+
+static CLASSES: [u8; 256] = classes();
+
+#[inline]
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time only")]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let marks = b"-.!%*_+`'~";
+        let mut token = byte.is_ascii_alphanumeric();
+        let mut at = 0;
+        while at < marks.len() {
+            token |= marks[at] == byte;
+            at += 1;
+        }
+        let ends = byte == b':' || is_blank(byte);
+        table[byte as usize] = if ends { ENDS_NAME } else { 0 } | if token { TOKEN } else { 0 };
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
+    }
 }
 
 /// The value of Content-Length, where all that are there say the same.
