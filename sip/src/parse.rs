@@ -270,7 +270,7 @@ impl<'a> Headers<'a> {
             return Err(self.error(ParseErrorKind::TooManyHeaders));
         }
         let line = rest.get(..length).unwrap_or_default();
-        let header = header(line, self.at).ok_or(self.error(ParseErrorKind::Header))?;
+        let header = header(line, offset(self.at)).ok_or(self.error(ParseErrorKind::Header))?;
         self.present |= header.id.bit();
         self.list.push(header);
         self.at = self.at.saturating_add(length);
@@ -310,7 +310,7 @@ impl<'a> Headers<'a> {
 /// Space and control characters around the name are not part of it: some receivers ignore them, so a check by name
 /// must see through them.
 #[inline]
-pub(crate) fn header(line: &[u8], at: usize) -> Option<Header> {
+pub(crate) fn header(line: &[u8], at: u32) -> Option<Header> {
     let plain = line.iter().position(|byte| class(*byte) & ENDS_NAME != 0)?;
     let (skipped, name_len, colon) = match line.get(plain) {
         Some(b':') => (0, plain, plain),
@@ -319,15 +319,14 @@ pub(crate) fn header(line: &[u8], at: usize) -> Option<Header> {
     let name = line.get(skipped..name_len).filter(|name| !name.is_empty())?;
     let after = line.get(colon.saturating_add(1)..)?.trim_ascii_end();
     let value = after.trim_ascii_start();
-    let value_end = at
-        .saturating_add(colon)
-        .saturating_add(1)
-        .saturating_add(after.len());
+    // No sum can overflow: all lie within a buffer shorter than 4 GiB.
+    let place = |index: usize| at.wrapping_add(offset(index));
+    let value_end = place(colon).wrapping_add(1).wrapping_add(offset(after.len()));
     Some(Header {
         id: HeaderId::parse(name),
-        name: Span::of(at.saturating_add(skipped), at.saturating_add(name_len)),
-        value: Span::of(value_end.saturating_sub(value.len()), value_end),
-        line: Span::of(at, at.saturating_add(line.len())),
+        name: Span::new(place(skipped), place(name_len)),
+        value: Span::new(value_end.wrapping_sub(offset(value.len())), value_end),
+        line: Span::new(at, place(line.len())),
     })
 }
 
