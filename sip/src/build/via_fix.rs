@@ -1,6 +1,10 @@
 //! Noting in the topmost Via where a request came from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    io::{self, Write},
+    net::{IpAddr, SocketAddr},
+};
 
 use smallvec::SmallVec;
 
@@ -22,46 +26,57 @@ pub struct ViaFix {
     pub force_rport: bool,
 }
 
-/// The texts for [`ViaFix`], kept while the patches borrow them.
+/// The parameters for [`ViaFix`], kept while the patches borrow them; empty where none is due.
 #[derive(Debug, Default)]
 pub(super) struct ViaNotes {
+    /// `;received=192.0.2.1`
     received: Vec<u8>,
+    /// `;rport=5060`
     rport: Vec<u8>,
-    /// The number at the end of `rport`.
-    port: Vec<u8>,
-    address: Vec<u8>,
 }
+
+const RECEIVED: &[u8] = b";received=";
+const RPORT: &[u8] = b";rport=";
 
 impl ViaNotes {
     pub fn new(message: &Message, via: &ViaParts, fix: ViaFix) -> ViaNotes {
-        let ask = via.rport.is_some() || fix.force_rport;
+        let asked = via.rport.is_some() || fix.force_rport;
         let mut notes = ViaNotes::default();
-        if ask || !is_host(message.bytes(via.host), fix.source) {
-            notes.address = fix.source.ip().to_canonical().to_string().into_bytes();
-            notes.received = [b";received=", notes.address.as_slice()].concat();
+        if asked || !is_host(message.bytes(via.host), fix.source) {
+            notes.received = written(RECEIVED, format_args!("{}", fix.source.ip().to_canonical()));
         }
-        if ask {
-            notes.port = fix.source.port().to_string().into_bytes();
-            notes.rport = [b";rport=", notes.port.as_slice()].concat();
+        if asked {
+            notes.rport = written(RPORT, format_args!("{}", fix.source.port()));
         }
         notes
     }
 
     /// In place where the parameter is there, else at `at`, `rport` before `received`.
     pub fn patches<'a>(&'a self, via: &ViaParts, at: u32, more: &mut More<'a>) {
-        let mut note =
-            |param: Option<Param>, name: &'static [u8], value: &'a [u8], whole: &'a [u8]| match param {
-                _ if value.is_empty() => {}
-                Some(Param { value: Some(old), .. }) => more.push(Patch::replace(old, value)),
-                // Written anew as one piece: `rport` becomes `rport=5060`.
-                Some(Param { name: old, .. }) => {
-                    more.push(Patch::replace(old, whole.get(1..).unwrap_or(name)))
-                }
-                None => more.push(Patch::replace(Span::at(at), whole)),
+        let notes = [
+            (via.rport, RPORT, &self.rport),
+            (via.received, RECEIVED, &self.received),
+        ];
+        for (param, prefix, text) in notes {
+            let Some(value) = text.strip_prefix(prefix) else {
+                continue;
             };
-        note(via.rport, b"rport", &self.port, &self.rport);
-        note(via.received, b"received", &self.address, &self.received);
+            more.push(match param {
+                Some(Param { value: Some(old), .. }) => Patch::replace(old, value),
+                // Behind a name alone goes the equals sign too: `rport` becomes `rport=5060`.
+                Some(Param { name, .. }) => Patch::replace(name, text.get(1..).unwrap_or_default()),
+                None => Patch::replace(Span::at(at), text),
+            });
+        }
     }
+}
+
+fn written(prefix: &[u8], value: fmt::Arguments<'_>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(64);
+    text.extend_from_slice(prefix);
+    // Writing to a vector cannot fail.
+    let _written: io::Result<()> = text.write_fmt(value);
+    text
 }
 
 /// Whether a Via's host is literally this address.
