@@ -22,6 +22,11 @@ impl NetHost {
     pub fn new(worker: Worker) -> NetHost {
         NetHost { worker }
     }
+
+    /// The sockets.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
 }
 
 impl Net for NetHost {

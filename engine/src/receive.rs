@@ -118,16 +118,19 @@ impl Sink for Receiver {
 
     fn event(&self, event: NetEvent) {
         match event {
-            NetEvent::BadFrame { head, received, reason } => {
+            NetEvent::BadFrame { head, received, reason, reply } => {
                 let current = self.current();
                 current.counters.bad.inc();
                 kahea_module::info!("<core>", "Closed the connection from {}: {reason}.", received.source);
-                answer_salvaged(&current, head, received, (400, reason.as_str()), self.number());
+                if let Some(reply) = reply {
+                    answer_salvaged(&current, head, received, reply, self.number());
+                }
             }
             NetEvent::SendFailed { destination, error, .. } => {
                 kahea_module::info!("<core>", "Could not send to {}: {error}.", destination.to);
             }
-            NetEvent::Connected { .. } | NetEvent::Closed { .. } | NetEvent::Keepalive { .. } => {}
+            // STUN over streams is the stun module's; without it there is nobody to answer.
+            NetEvent::Connected { .. } | NetEvent::Closed { .. } | NetEvent::Keepalive { .. } | NetEvent::Stun { .. } => {}
         }
     }
 }

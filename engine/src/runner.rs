@@ -23,7 +23,7 @@ use crate::machine::{Machine, Step};
 pub struct Runner {
     program: Arc<Program>,
     /// For tasks that need the worker they run on.
-    pub(crate) worker: RefCell<Weak<Worker>>,
+    worker: RefCell<Weak<Worker>>,
 }
 
 impl Runner {
@@ -156,9 +156,13 @@ impl Engine for Runner {
     }
 }
 
-/// The worker that a task runs on; gone once its configuration was replaced and its messages have ended.
 impl Runner {
-    /// See [`Runner`].
+    /// Tells it the worker whose messages it runs.
+    pub fn bind(&self, worker: &Rc<Worker>) {
+        self.worker.replace(Rc::downgrade(worker));
+    }
+
+    /// That worker; gone once its configuration was replaced and its messages have ended.
     pub fn worker(&self) -> Option<Rc<Worker>> {
         self.worker.borrow().upgrade()
     }
