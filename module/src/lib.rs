@@ -12,6 +12,7 @@ pub mod func;
 pub mod globals;
 pub mod log;
 pub mod param;
+pub mod proxy;
 pub mod regex;
 pub mod registry;
 pub mod ret;
