@@ -1,8 +1,10 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+pub mod pv;
+
 use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![]
+    modules![pv::CoreVars, pv::Pv]
 }
