@@ -1,8 +1,13 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+mod maxfwd;
+mod xlog;
+
 use kahea_module::{modules, registry::ModuleDecl};
+
+pub use self::{maxfwd::Maxfwd, xlog::Xlog};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![]
+    modules![Maxfwd, Xlog]
 }
