@@ -46,8 +46,13 @@ pub struct Target {
 pub enum ReplyExtra {
     /// Whole header lines, each with its line end.
     Header(Str),
-    /// The body, whose Content-Type line is a header of its own.
-    Body(Str),
+    /// The body.
+    Body {
+        /// The value of its Content-Type header.
+        content_type: Str,
+        /// Its bytes.
+        content: Str,
+    },
 }
 
 /// What the network layer is about to send, while `onsend_route` runs.

@@ -13,6 +13,7 @@ pub mod globals;
 pub mod log;
 pub mod param;
 pub mod regex;
+pub mod proxy;
 pub mod registry;
 pub mod ret;
 pub mod route;

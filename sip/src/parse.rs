@@ -308,7 +308,7 @@ impl<'a> Headers<'a> {
 ///
 /// Space and control characters around the name are not part of it: some receivers ignore them, so a check by name
 /// must see through them.
-fn header(line: &[u8], at: usize) -> Option<Header> {
+pub(crate) fn header(line: &[u8], at: usize) -> Option<Header> {
     let colon = line
         .iter()
         .take_while(|byte| **byte != b'\n')

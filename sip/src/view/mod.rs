@@ -4,24 +4,51 @@
 //! A caller can so share a piece ([`crate::Str::share`]) or edit the message by the piece's place ([`range_in`]).
 //! Views take what phones send (folding, blanks, raw bytes, unknown parameters) and refuse only what has no meaning.
 
+mod auth;
+mod challenge;
+mod charging_vector;
+mod credentials;
+mod cseq;
 mod escape;
+mod event;
+mod expires;
+mod fuzz;
+mod identity;
+mod media_type;
 mod nameaddr;
 mod params;
-mod scan;
+mod rack;
+mod reason;
+mod replaces;
+pub(crate) mod scan;
+mod tokens;
 mod uri;
 mod via;
-
-mod cseq;
+mod warning;
 
 use std::{error, fmt, ops::Range};
 
 pub use self::{
+    auth::{Algorithm, Qop},
+    challenge::{Challenge, Challenges},
+    charging_vector::ChargingVector,
+    credentials::Credentials,
     cseq::CSeq,
     escape::{param_escape, percent_decode, quote, unquote, user_escape},
+    event::{Event, SubscriptionState},
+    expires::{Expires, MaxForwards, RetryAfter, SessionExpires},
+    fuzz::fuzz_views,
+    identity::Identity,
+    media_type::{MediaType, MediaTypes},
     nameaddr::{Addrs, Contacts, NameAddr},
     params::{Param, Params, ParamsIter},
+    rack::{RAck, RSeq},
+    reason::{Reason, Reasons},
+    replaces::Replaces,
+    tokens::Tokens,
     uri::{Scheme, Uri},
     via::{Rport, Via, Vias},
+    warning::{Warning, Warnings},
 };
 
 /// A value that its grammar gives no meaning to: the peer's fault, answered with 400 where an answer is due.

@@ -131,10 +131,12 @@ impl<'a> NameAddr<'a> {
         let Some(text) = self.params.value("expires") else {
             return Ok(None);
         };
-        delta_seconds(&unquote(text)).map(Some).ok_or(Malformed::new(
-            "expires that is no number",
-            scan::offset(self.raw, text),
-        ))
+        scan::delta_seconds(&unquote(text))
+            .map(Some)
+            .ok_or(Malformed::new(
+                "expires that is no number",
+                scan::offset(self.raw, text),
+            ))
     }
 
     /// `;+sip.instance=` without its quotes (RFC 5626).
@@ -159,12 +161,6 @@ impl<'a> NameAddr<'a> {
     }
 }
 
-/// Seconds as RFC 3261 25.1 writes them; beyond 32 bits the largest number.
-pub(crate) fn delta_seconds(text: &[u8]) -> Option<u32> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    digits.then(|| scan::number(text).unwrap_or(u32::MAX))
-}
-
 /// `qvalue` of RFC 3261 25.1 in thousandths.
 pub(crate) fn thousandths(text: &[u8]) -> Option<u16> {
     let (whole, fraction) = scan::split_once(text, b'.');
@@ -187,7 +183,7 @@ pub(crate) fn thousandths(text: &[u8]) -> Option<u16> {
 /// Where the `<` of the URI stands; `None` for an address without brackets, whose parameters may hold some.
 fn opening_bracket(raw: &[u8]) -> Result<Option<usize>, Malformed> {
     let mut at = 0;
-    let mut bare = false;
+    let (mut colon, mut bare) = (false, false);
     while let Some(&byte) = raw.get(at) {
         match byte {
             b'<' => return Ok(Some(at)),
@@ -196,10 +192,9 @@ fn opening_bracket(raw: &[u8]) -> Result<Option<usize>, Malformed> {
                 continue;
             }
             // `sip:a@b;x=<y>` has its URI before the `;`, `Hans; Müller <sip:a@b>` a name.
-            b':' => {
-                bare |= raw
-                    .get(..at)
-                    .is_some_and(|head| head.iter().all(|b| scan::is_token(*b)))
+            b':' if !colon => {
+                colon = true;
+                bare = scan::before(raw, at).iter().all(|b| scan::is_token(*b));
             }
             b';' if bare => return Ok(None),
             _ => {}
@@ -240,7 +235,7 @@ impl<'a> Iterator for Addrs<'a> {
     type Item = Result<NameAddr<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (start, piece) = match next_element(self.text, &mut self.at, Nesting::Header)? {
+        let (start, piece) = match scan::next_element(self.text, &mut self.at, Nesting::Header)? {
             Ok(element) => element,
             Err(error) => return Some(Err(error)),
         };
@@ -250,30 +245,6 @@ impl<'a> Iterator for Addrs<'a> {
         }
         Some(parsed)
     }
-}
-
-/// The next element of a comma separated list that is not blank, with its offset; moves `at` past its comma.
-pub(crate) fn next_element<'a>(
-    text: &'a [u8],
-    at: &mut usize,
-    nesting: Nesting,
-) -> Option<Result<(usize, &'a [u8]), Malformed>> {
-    while *at < text.len() {
-        let start = *at;
-        let end = match scan::find(text, start, nesting, |b| b == b',') {
-            Ok(end) => end,
-            Err(error) => {
-                *at = text.len();
-                return Some(Err(error));
-            }
-        };
-        *at = end + 1;
-        let piece = scan::cut(text, start, end);
-        if !scan::trim_start(piece).is_empty() {
-            return Some(Ok((start, piece)));
-        }
-    }
-    None
 }
 
 /// The value of one Contact header (RFC 3261 20.10).

@@ -1,6 +1,6 @@
 //! The lexical ground of all views: blanks, quotes, brackets, numbers. Every function is linear and total.
 
-use super::{Malformed, range_in};
+use super::{Malformed, Params, range_in};
 
 /// Linear white space of RFC 3261 25.1. A value has been cut out of its message already: a line end in it is folding.
 pub(crate) const fn is_lws(byte: u8) -> bool {
@@ -86,6 +86,8 @@ pub(crate) fn quoted_end(text: &[u8], open: usize) -> Option<usize> {
 pub(crate) enum Nesting {
     /// None: inside of URIs.
     Flat,
+    /// Quoted strings: credentials.
+    Quotes,
     /// Quoted strings and `<…>`: header values.
     Header,
     /// Quoted strings, `<…>` and comments: Via and the like.
@@ -111,9 +113,11 @@ pub(crate) fn find(
             b'"' if nesting != Nesting::Flat => {
                 quoted_end(text, at).ok_or(Malformed::new("quote that does not close", at))?
             }
-            b'<' if nesting != Nesting::Flat => memchr::memchr(b'>', after(text, at))
-                .map(|length| at + length + 1)
-                .ok_or(Malformed::new("'<' that does not close", at))?,
+            b'<' if matches!(nesting, Nesting::Header | Nesting::Comments) => {
+                memchr::memchr(b'>', after(text, at))
+                    .map(|length| at + length + 1)
+                    .ok_or(Malformed::new("'<' that does not close", at))?
+            }
             b'(' if nesting == Nesting::Comments => comment_end(text, at)?,
             _ => at + 1,
         };
@@ -138,6 +142,49 @@ pub(crate) fn comment_end(text: &[u8], open: usize) -> Result<usize, Malformed> 
     Err(Malformed::new("comment that does not close", open))
 }
 
+/// The next element of a comma separated list that is not blank, with its offset; moves `at` past its comma.
+pub(crate) fn next_element<'a>(
+    text: &'a [u8],
+    at: &mut usize,
+    nesting: Nesting,
+) -> Option<Result<(usize, &'a [u8]), Malformed>> {
+    while *at < text.len() {
+        let start = *at;
+        let end = match find(text, start, nesting, |b| b == b',') {
+            Ok(end) => end,
+            Err(error) => {
+                *at = text.len();
+                return Some(Err(error));
+            }
+        };
+        *at = end + 1;
+        let piece = cut(text, start, end);
+        if !trim_start(piece).is_empty() {
+            return Some(Ok((start, piece)));
+        }
+    }
+    None
+}
+
+/// `value [;params]` of a header: the value without blanks, and the parameters without the first `;`.
+pub(crate) fn value_and_params(text: &[u8]) -> (&[u8], Params<'_>) {
+    let end = find(text, 0, Nesting::Header, |b| b == b';').unwrap_or(text.len());
+    (trim(before(text, end)), Params::header(after(text, end + 1)))
+}
+
+/// [`value_and_params`] of the trimmed text, where the value has to be a token; `what` names the fault.
+pub(crate) fn token_and_params<'a>(
+    text: &'a [u8],
+    what: &'static str,
+) -> Result<(&'a [u8], &'a [u8], Params<'a>), Malformed> {
+    let raw = trim(text);
+    let (value, params) = value_and_params(raw);
+    if value.is_empty() || !value.iter().all(|b| is_token(*b)) {
+        return Err(Malformed::new(what, offset(text, raw)));
+    }
+    Ok((raw, value, params))
+}
+
 /// A decimal number of digits only; `None` where there is none, another byte, or more than a `u64` holds.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
@@ -152,6 +199,12 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 /// [`decimal`] in the range of `T`.
 pub(crate) fn number<T: TryFrom<u64>>(digits: &[u8]) -> Option<T> {
     T::try_from(decimal(digits)?).ok()
+}
+
+/// Seconds as RFC 3261 25.1 writes them; beyond 32 bits the largest number.
+pub(crate) fn delta_seconds(text: &[u8]) -> Option<u32> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| number(text).unwrap_or(u32::MAX))
 }
 
 /// A host with its port: the two texts and the number.

@@ -33,11 +33,11 @@ pub struct Uri<'a> {
     pub scheme: Scheme,
     /// The scheme as it is written, without the colon.
     pub scheme_text: &'a [u8],
-    /// The user with its own parameters; the number of a `tel:` URI.
+    /// The user with its own parameters; the number of a `tel:` URI; the namespace of a URN.
     pub user: &'a [u8],
     /// The password, which RFC 3261 19.1.1 advises against.
     pub password: Option<&'a [u8]>,
-    /// The host of a SIP URI, an IPv6 reference with its brackets; the name of a URN without its scheme.
+    /// The host of a SIP URI, an IPv6 reference with its brackets; what follows the namespace of a URN.
     pub host: &'a [u8],
     /// The port, where one is stated.
     pub port: Option<u16>,
@@ -123,17 +123,24 @@ impl<'a> Uri<'a> {
         Ok(self)
     }
 
+    /// `namespace:string`: Kamailio has the namespace (`service`) as user and the string (`sos`) as host.
     fn urn(mut self) -> Result<Uri<'a>, Malformed> {
         let end = self
             .rest
             .iter()
             .position(|b| matches!(b, b';' | b'?'))
             .unwrap_or(self.rest.len());
-        self.host = scan::before(self.rest, end);
-        self.port_text = scan::after(self.host, end);
-        if self.host.is_empty() {
-            return Err(Malformed::new("no name", self.scheme_text.len() + 1));
+        let (namespace, string) = scan::split_once(scan::before(self.rest, end), b':');
+        let string = string.unwrap_or_default();
+        if namespace.is_empty() || string.is_empty() {
+            return Err(Malformed::new(
+                "URN that is not namespace:string",
+                self.scheme_text.len() + 1,
+            ));
         }
+        self.user = namespace;
+        self.host = string;
+        self.port_text = scan::after(string, string.len());
         self.tail(scan::after(self.rest, end));
         Ok(self)
     }
@@ -151,6 +158,15 @@ impl<'a> Uri<'a> {
     /// The user without its own parameters (`alice;p=1`), as Kamailio takes it for telephone numbers.
     pub fn user_without_params(&self) -> &'a [u8] {
         scan::split_once(self.user, b';').0
+    }
+
+    /// The user as scripts see it (`$rU`): Kamailio cuts its parameters off where `user=phone` makes it a number.
+    pub fn script_user(&self) -> &'a [u8] {
+        if self.has_user_param_phone() {
+            self.user_without_params()
+        } else {
+            self.user
+        }
     }
 
     /// The parameters inside of the user part, such as `phone-context` in `sip:+123;phone-context=x@host`.
@@ -180,11 +196,12 @@ impl<'a> Uri<'a> {
         scan::cut(self.raw, from, to)
     }
 
-    /// `user@host`, or the host where there is no user: Kamailio's `{uri.aor}`.
+    /// `user@host`; the host where there is no user, the number of a `tel:` URI: Kamailio's `{uri.aor}`.
     pub fn aor(&self) -> Cow<'a, [u8]> {
         match (self.user.is_empty(), self.password) {
             (true, _) => Cow::Borrowed(self.host),
-            (false, None) if !self.host.is_empty() => {
+            (false, _) if self.host.is_empty() => Cow::Borrowed(self.user),
+            (false, None) => {
                 let end = scan::offset(self.raw, self.host) + self.host.len();
                 Cow::Borrowed(scan::cut(self.raw, scan::offset(self.raw, self.user), end))
             }
@@ -324,7 +341,7 @@ impl<'a> Uri<'a> {
         match self.scheme {
             Scheme::Sip | Scheme::Sips => same_sip(self, other),
             Scheme::Tel | Scheme::Tels => same_tel(self, other),
-            Scheme::Urn => self.raw.eq_ignore_ascii_case(other.raw),
+            Scheme::Urn => same_urn(self, other),
             Scheme::Other => {
                 self.scheme_text.eq_ignore_ascii_case(other.scheme_text) && self.rest == other.rest
             }
@@ -422,6 +439,16 @@ fn all_in(a: Params<'_>, b: Params<'_>) -> bool {
                     && same_text_any_case(x.value.unwrap_or_default(), y.value.unwrap_or_default())
             })
         })
+}
+
+/// RFC 8141 section 3: the string counts by letter, but that of services in any case (RFC 5031 4.2).
+fn same_urn(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    let strings = if a.user.eq_ignore_ascii_case(b"service") {
+        a.host.eq_ignore_ascii_case(b.host)
+    } else {
+        a.host == b.host
+    };
+    strings && a.user.eq_ignore_ascii_case(b.user) && a.params == b.params
 }
 
 /// RFC 3966 section 4: visual separators do not count, parameters do.
@@ -526,6 +553,10 @@ mod tests {
         );
         assert!(sip.has_user_param_phone());
         assert_eq!(uri("sip:0123@gw").number(), None);
+        // Kamailio 5.6.3 says the same of both.
+        assert_eq!(sip.script_user(), b"0123");
+        assert_eq!(uri("sip:alice;p=1@h").script_user(), b"alice;p=1");
+        assert_eq!(tel.aor().as_ref(), b"+1-201-555-0123");
         assert_eq!(uri("TELS:+1").scheme, Scheme::Tels);
         assert!(uri("tel:+1(201)555").equivalent(&uri("tel:+1201-555")));
         assert!(!uri("tel:+1;ext=2").equivalent(&uri("tel:+1")));
@@ -534,12 +565,14 @@ mod tests {
     #[test]
     fn urns_and_others() {
         let urn = uri("urn:service:sos.police");
-        assert_eq!((urn.scheme, urn.host), (Scheme::Urn, &b"service:sos.police"[..]));
+        assert_eq!((urn.scheme, urn.host), (Scheme::Urn, &b"sos.police"[..]));
         let imei = uri("urn:gsma:imei:90420156-025763-0;svn=1");
         assert_eq!(
             (imei.host, imei.param("svn")),
-            (&b"gsma:imei:90420156-025763-0"[..], Some(&b"1"[..]))
+            (&b"imei:90420156-025763-0"[..], Some(&b"1"[..]))
         );
+        assert!(urn.equivalent(&uri("URN:Service:SOS.police")));
+        assert!(!imei.equivalent(&uri("urn:gsma:IMEI:90420156-025763-0;svn=1")));
         assert_eq!(uri("mailto:a@b").scheme, Scheme::Other);
     }
 
@@ -558,6 +591,8 @@ mod tests {
             "sip:a@h\r\n ;x",
             "tel:",
             "urn:",
+            "urn:service",
+            "urn::sos",
             ":a",
             "1sip:a",
             "sip:2001:db8::10",

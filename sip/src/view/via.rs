@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::{
     Malformed, Params,
-    nameaddr::next_element,
     scan::{self, Nesting},
     uri,
 };
@@ -210,7 +209,7 @@ impl<'a> Iterator for Vias<'a> {
     type Item = Result<Via<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (start, piece) = match next_element(self.text, &mut self.at, Nesting::Comments)? {
+        let (start, piece) = match scan::next_element(self.text, &mut self.at, Nesting::Comments)? {
             Ok(element) => element,
             Err(error) => return Some(Err(error)),
         };

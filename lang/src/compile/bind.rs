@@ -1,0 +1,208 @@
+//! Names of the script to compiled accessors: the implementation of [`Bind`].
+
+use std::{collections::HashMap, sync::Arc};
+
+use kahea_diag::{Diagnostics, FileId, Span, closest};
+use kahea_module::{
+    Bind, BindError, Format, Index, Piece, RouteId, RouteKind, Str, TransformDecl, Var, VarDecl,
+    registry::{Loaded, ModuleDecl, Registry},
+    var::{IndexSource, VarUse},
+};
+use parking_lot::Mutex;
+
+use crate::{
+    ast::Text,
+    known::{self, Kind},
+    program::RouteNames,
+    pv::{self, Pv, Transformation},
+};
+
+/// Compiles variables and formats against the loaded modules.
+pub struct Binder {
+    registry: Arc<Registry>,
+    loaded: Loaded,
+    routes: Arc<RouteNames>,
+    defines: HashMap<String, Str>,
+    flags: HashMap<String, u8>,
+    slots: Mutex<HashMap<String, usize>>,
+}
+
+impl Binder {
+    /// Over the loaded modules and the script's names.
+    pub fn new(
+        registry: Arc<Registry>,
+        loaded: Loaded,
+        routes: Arc<RouteNames>,
+        defines: HashMap<String, Str>,
+        flags: HashMap<String, u8>,
+    ) -> Binder {
+        Binder { registry, loaded, routes, defines, flags, slots: Mutex::default() }
+    }
+
+    /// The declarations of the loaded modules, the last loaded first.
+    pub fn modules(&self) -> impl Iterator<Item = &ModuleDecl> {
+        let mut names: Vec<_> = self.loaded.iter().map(|(name, _)| name).collect();
+        names.reverse();
+        names.into_iter().filter_map(|name| self.registry.module(name))
+    }
+
+    /// The loaded modules.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// All modules.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn find_var(&self, name: &str) -> Option<(&ModuleDecl, &VarDecl)> {
+        self.modules().find_map(|module| module.vars.iter().find(|var| var.name == name).map(|var| (module, var)))
+    }
+
+    fn find_transform(&self, class: &str, name: &str) -> Option<&TransformDecl> {
+        self.modules().find_map(|module| module.transforms.iter().find(|t| t.class == class && t.name == name))
+    }
+
+    /// Compiles a variable of the syntax tree.
+    ///
+    /// # Errors
+    /// It, or something in it, is unknown.
+    pub fn pv(&self, pv: &Pv) -> Result<Var, BindError> {
+        let (module, decl) = self.find_var(&pv.name.text).ok_or_else(|| self.unknown_var(&pv.name.text))?;
+        let slot = self.loaded.slot(module.name).ok_or_else(|| BindError::new("its module is not loaded"))?;
+        let inner = pv.inner.as_ref().map(|inner| inner.raw.value.text());
+        let index = match &pv.index {
+            None => IndexSource::Fixed(Index::None),
+            Some(pv::Index::Int(n, _)) => IndexSource::Fixed(Index::At(*n)),
+            Some(pv::Index::All(_)) => IndexSource::Fixed(Index::All),
+            Some(pv::Index::Pv(inner)) => IndexSource::Var(self.pv(inner)?),
+        };
+        let usage = VarUse { text: &pv.raw, inner: inner.as_deref(), index, bind: self };
+        let mut var = decl.bind(slot, &usage)?;
+        for step in &pv.transformations {
+            var = self.transformed(var, step, &pv.raw)?;
+        }
+        Ok(var)
+    }
+
+    fn transformed(&self, var: Var, step: &Transformation, raw: &str) -> Result<Var, BindError> {
+        let decl = self
+            .find_transform(&step.class.text, &step.name.text)
+            .ok_or_else(|| self.unknown_transform(&step.class.text, &step.name.text))?;
+        let args = step.args.as_ref().map(|args| args.value.text());
+        let run = decl.bind(args.as_deref(), self)?;
+        Ok(var.map(Str::from(raw), move |cx, value| run(cx, value)))
+    }
+
+    fn unknown_var(&self, name: &str) -> BindError {
+        let error = BindError::new(format!("unknown variable ${name}"));
+        match self.missing_module(Kind::Var, name) {
+            Some(help) => error.help(help),
+            None => {
+                let names = self.modules().flat_map(|module| module.vars.iter().map(|var| var.name));
+                match closest(name, names) {
+                    Some(close) => error.help(format!("did you mean ${close}?")),
+                    None => error,
+                }
+            }
+        }
+    }
+
+    fn unknown_transform(&self, class: &str, name: &str) -> BindError {
+        let full = format!("{class}.{name}");
+        let error = BindError::new(format!("unknown transformation {{{full}}}"));
+        match self.missing_module(Kind::Transformation, &full) {
+            Some(help) => error.help(help),
+            None => {
+                let names: Vec<String> = self
+                    .modules()
+                    .flat_map(|module| module.transforms.iter().map(|t| format!("{}.{}", t.class, t.name)))
+                    .collect();
+                match closest(&full, names.iter().map(String::as_str)) {
+                    Some(close) => error.help(format!("did you mean {{{close}}}?")),
+                    None => error,
+                }
+            }
+        }
+    }
+
+    /// What to load so that the name exists.
+    pub fn missing_module(&self, kind: Kind, name: &str) -> Option<String> {
+        let modules: Vec<&str> =
+            known::modules_with(kind, name).iter().filter(|module| !self.loaded.has(module)).copied().collect();
+        let first = modules.first()?;
+        if *first == "core" {
+            return None;
+        }
+        let here = modules.iter().find(|module| self.registry.module(module).is_some());
+        Some(match here {
+            Some(module) => format!("it belongs to module {module}: add loadmodule \"{module}.so\""),
+            None => format!("it belongs to module {}, which this server does not have yet", modules.join(", ")),
+        })
+    }
+}
+
+fn whole(text: &str) -> Text {
+    Text::verbatim(Str::from(text), Span::new(FileId::ROOT, 0, 0))
+}
+
+fn first_problem(diagnostics: &Diagnostics) -> Option<BindError> {
+    diagnostics.iter().next().map(|problem| BindError {
+        message: problem.message.clone(),
+        help: problem.help.first().cloned(),
+    })
+}
+
+impl Bind for Binder {
+    fn format(&self, text: &str) -> Result<Format, BindError> {
+        if !text.contains('$') {
+            return Ok(Format::constant(text));
+        }
+        let mut problems = Diagnostics::new();
+        let parsed = pv::format(&whole(text), &mut problems);
+        if let Some(error) = first_problem(&problems) {
+            return Err(error);
+        }
+        let mut pieces = Vec::with_capacity(parsed.len());
+        for piece in parsed {
+            pieces.push(match piece {
+                pv::Piece::Text(text) => Piece::Text(text.value),
+                pv::Piece::Pv(pv) => Piece::Var(self.pv(&pv)?),
+            });
+        }
+        Ok(Format::new(pieces))
+    }
+
+    fn var(&self, text: &str) -> Result<Var, BindError> {
+        let mut problems = Diagnostics::new();
+        match pv::parse(&whole(text), &mut problems) {
+            Some(pv) => self.pv(&pv),
+            None => Err(first_problem(&problems)
+                .unwrap_or_else(|| BindError::new(format!("'{text}' is no variable")))
+                .help("write a variable such as $var(name)")),
+        }
+    }
+
+    fn route(&self, kind: RouteKind, name: &str) -> Option<RouteId> {
+        self.routes.get(kind, name.as_bytes())
+    }
+
+    fn has_module(&self, name: &str) -> bool {
+        self.loaded.has(name)
+    }
+
+    fn var_slot(&self, name: &str) -> usize {
+        let mut slots = self.slots.lock();
+        let next = slots.len();
+        *slots.entry(name.to_owned()).or_insert(next)
+    }
+
+    fn define(&self, name: &str) -> Option<Str> {
+        self.defines.get(name).cloned()
+    }
+
+    fn flag(&self, name: &str) -> Option<u8> {
+        self.flags.get(name).copied()
+    }
+}

@@ -1,0 +1,162 @@
+//! `loadmodule` and `modparam`.
+
+use std::sync::Arc;
+
+use kahea_diag::{Diagnostic, Diagnostics, Span, closest, codes};
+use kahea_module::{Bind, Str, Value, registry::{ModuleDecl, Registry}};
+
+use super::{BUILT_IN, Binder, Starting, body::bind_problem, usage::Usage};
+use crate::{
+    ast::{ConfigFile, ItemKind, ModParam, ParamValue, Text},
+    known::{self, Kind},
+};
+
+/// The modules that the configuration loads, built-in ones first.
+pub(super) fn load(config: &ConfigFile, registry: &Arc<Registry>, diagnostics: &mut Diagnostics) -> Vec<Starting> {
+    let mut modules: Vec<Starting> = BUILT_IN
+        .iter()
+        .filter_map(|name| registry.module(name))
+        .map(|decl| Starting { pending: decl.prepare(), span: Span::default() })
+        .collect();
+    for item in &config.items {
+        let ItemKind::LoadModule(line) = &item.kind else { continue };
+        let name = module_name(&line.name);
+        let Some(decl) = registry.module(&name).filter(|decl| !BUILT_IN.contains(&decl.name)) else {
+            diagnostics.push(unknown_module(&name, line.name.span, registry));
+            continue;
+        };
+        if let Some(first) = modules.iter().find(|module| module.pending.name() == decl.name) {
+            let problem = Diagnostic::warning(codes::MODULE_TWICE, line.name.span, format!("module {name} is loaded twice"));
+            diagnostics.push(problem.related(first.span, "first loaded here").help("take one of the two lines out"));
+            continue;
+        }
+        modules.push(Starting { pending: decl.prepare(), span: item.span });
+    }
+    modules
+}
+
+/// `/usr/lib/kamailio/modules/tm.so` and `tm` are both `tm`.
+fn module_name(text: &Text) -> String {
+    let whole = text.value.text();
+    let file = whole.rsplit('/').next().unwrap_or(&whole);
+    file.strip_suffix(".so").unwrap_or(file).to_owned()
+}
+
+fn unknown_module(name: &str, span: Span, registry: &Registry) -> Diagnostic {
+    if known::is_old_module(name) {
+        let message = format!("module {name} belongs to an earlier version of Kamailio and is not loaded");
+        return Diagnostic::warning(codes::NO_LONGER_USED, span, message).help("take the line out");
+    }
+    if known::is_module(name) {
+        let message = format!("module {name} is not available yet");
+        return Diagnostic::error(codes::NOT_SUPPORTED, span, message)
+            .help("`kahea list modules` shows the modules of this build");
+    }
+    let names = registry.modules().iter().map(|module| module.name).chain(known::all(Kind::Module));
+    Diagnostic::error(codes::UNKNOWN_MODULE, span, format!("unknown module {name}")).did_you_mean(closest(name, names))
+}
+
+/// Hands the `modparam` lines to the modules.
+pub(super) fn parameters(
+    config: &ConfigFile,
+    binder: &Arc<Binder>,
+    modules: &mut [Starting],
+    usage: &mut Usage,
+    diagnostics: &mut Diagnostics,
+) {
+    for item in &config.items {
+        let ItemKind::ModParam(line) = &item.kind else { continue };
+        let Some(value) = value(line, binder, diagnostics) else { continue };
+        if let Value::Str(text) = &value {
+            // Parameters name routes (`timer` of rtimer, `event_callback`).
+            text.split(|byte| matches!(byte, b';' | b'=' | b',')).for_each(|part| usage.text(part.trim_ascii()));
+        }
+        for name in line.modules.value.text().split('|') {
+            one(name.trim(), line, &value, binder, modules, diagnostics);
+        }
+    }
+}
+
+fn value(line: &ModParam, binder: &Binder, diagnostics: &mut Diagnostics) -> Option<Value> {
+    match &line.value {
+        ParamValue::Int(n, _) => Some(Value::Int(*n)),
+        ParamValue::Str(text) if line.evaluated => at_load(&text.value, text.span, binder, diagnostics),
+        ParamValue::Str(text) => Some(Value::Str(text.value.clone())),
+        ParamValue::Pv(pv) => at_load(&Str::from(&*pv.raw), pv.span, binder, diagnostics),
+        ParamValue::Error(_) => None,
+    }
+}
+
+/// `modparamx`: variables that have a value without a message (`$def`, `$env`, `$version`).
+fn at_load(text: &Str, span: Span, binder: &Binder, diagnostics: &mut Diagnostics) -> Option<Value> {
+    match binder.at_load(&text.text()) {
+        Ok(text) => Some(Value::Str(text)),
+        Err(error) => {
+            diagnostics.push(bind_problem(span, error));
+            None
+        }
+    }
+}
+
+fn one(
+    name: &str,
+    line: &ModParam,
+    value: &Value,
+    binder: &Arc<Binder>,
+    modules: &mut [Starting],
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(module) = modules.iter_mut().find(|module| module.pending.name() == name) else {
+        diagnostics.extend(not_loaded(name, line, binder.registry()));
+        return;
+    };
+    let Some(decl) = binder.registry().module(name) else { return };
+    let param = line.name.value.text();
+    let Some(_) = decl.params.iter().find(|p| p.name == param || p.aliases.contains(&&*param)) else {
+        diagnostics.push(unknown_parameter(decl, &param, line.name.span));
+        return;
+    };
+    if let Err(error) = decl.set(&mut module.pending, &param, value, &**binder) {
+        let span = match &line.value {
+            ParamValue::Int(_, span) | ParamValue::Error(span) => *span,
+            ParamValue::Str(text) => text.span,
+            ParamValue::Pv(pv) => pv.span,
+        };
+        let problem = Diagnostic::error(codes::BAD_PARAMETER, span, error.message);
+        let problem = problem.related(line.name.span, format!("parameter {param} of module {name}"));
+        diagnostics.push(match error.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+}
+
+fn not_loaded(name: &str, line: &ModParam, registry: &Registry) -> Option<Diagnostic> {
+    let span = line.modules.span;
+    if registry.module(name).is_some() {
+        let problem = Diagnostic::error(codes::MODULE_NOT_LOADED, span, format!("module {name} is not loaded"));
+        return Some(problem.help(format!("add loadmodule \"{name}.so\" before this line")));
+    }
+    // A module that is not available has its diagnostic at the loadmodule line already.
+    if known::is_module(name) {
+        return None;
+    }
+    let names = registry.modules().iter().map(|module| module.name).chain(known::all(Kind::Module));
+    Some(Diagnostic::error(codes::UNKNOWN_MODULE, span, format!("unknown module {name}")).did_you_mean(closest(name, names)))
+}
+
+fn unknown_parameter(decl: &ModuleDecl, param: &str, span: Span) -> Diagnostic {
+    if known::modules_with(Kind::OldParam, param).contains(&decl.name) {
+        let message = format!("parameter {param} of module {} has no effect any more", decl.name);
+        return Diagnostic::warning(codes::NO_LONGER_USED, span, message).help("take the line out");
+    }
+    let names = decl.params.iter().map(|param| param.name);
+    let close = closest(param, names);
+    let message = format!("module {} has no parameter {param}", decl.name);
+    let mut problem = Diagnostic::error(codes::UNKNOWN_PARAMETER, span, message).did_you_mean(close);
+    let others = known::modules_with(Kind::Param, param);
+    if close.is_none() && !others.is_empty() {
+        problem = problem.help(format!("module {} has one of that name", others.join(", ")));
+    }
+    problem
+}

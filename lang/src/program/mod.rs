@@ -1,0 +1,150 @@
+//! The compiled program: route blocks as flat code, with everything that has a name already looked up.
+
+mod eval;
+
+use std::{collections::HashMap, sync::Arc};
+
+use kahea_diag::Span;
+use kahea_module::{Regex, RouteId, RouteKind, Str, Var, func::BoundFunc};
+
+pub use self::eval::{Operator, Pure, Test};
+
+/// All route blocks of a configuration.
+#[derive(Default)]
+pub struct Program {
+    /// By [`RouteId`].
+    pub routes: Vec<Route>,
+    /// Calls with their arguments prepared.
+    pub calls: Vec<Call>,
+    /// Expressions without calls.
+    pub exprs: Vec<Pure>,
+    /// Assigned variables.
+    pub targets: Vec<Var>,
+    /// `switch` tables.
+    pub switches: Vec<Switch>,
+    /// Names of route blocks.
+    pub names: Arc<RouteNames>,
+}
+
+/// Route blocks by kind and name. `request_route` and `reply_route` have the empty name.
+#[derive(Debug, Default)]
+pub struct RouteNames {
+    map: HashMap<(RouteKind, Str), RouteId>,
+}
+
+impl RouteNames {
+    /// Adds a block; gives back the earlier one of that name.
+    pub fn add(&mut self, kind: RouteKind, name: Str, id: RouteId) -> Option<RouteId> {
+        self.map.insert((kind, name), id)
+    }
+
+    /// Finds a block.
+    pub fn get(&self, kind: RouteKind, name: &[u8]) -> Option<RouteId> {
+        // The key is a pair, so a look-up needs an owned name; the message path has its ids already.
+        self.map.get(&(kind, Str::copy(name))).copied()
+    }
+
+    /// All blocks.
+    pub fn iter(&self) -> impl Iterator<Item = (RouteKind, &Str, RouteId)> {
+        self.map.iter().map(|((kind, name), id)| (*kind, name, *id))
+    }
+}
+
+/// One route block.
+pub struct Route {
+    /// Its kind.
+    pub kind: RouteKind,
+    /// Its name.
+    pub name: Str,
+    /// Its code; the last step is an [`Op::End`].
+    pub code: Vec<Op>,
+    /// Where each step stands, for logs.
+    pub spans: Vec<Span>,
+    /// Line numbers of the steps and the file, for run-time messages.
+    pub lines: Vec<u32>,
+    /// The file.
+    pub file: Str,
+}
+
+/// A prepared call.
+pub struct Call {
+    /// The function's name, for messages.
+    pub name: &'static str,
+    /// The function with its arguments.
+    pub run: BoundFunc,
+}
+
+/// A `switch`.
+pub struct Switch {
+    /// Tests in order, with the step to go on at.
+    pub cases: Vec<(CaseTest, u32)>,
+    /// Where to go on without a match.
+    pub otherwise: u32,
+}
+
+/// The test of one `case`.
+pub enum CaseTest {
+    /// Equal to a number.
+    Int(i64),
+    /// Equal to a text.
+    Str(Str),
+    /// Matches.
+    Regex(Regex),
+}
+
+/// One step. The machine has an accumulator (the last return code or truth) and a stack of values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Op {
+    /// Calls a function; the accumulator is its return code.
+    Call(u32),
+    /// Runs a route; the accumulator is its return code.
+    Route(RouteId),
+    /// The same with a name that is worked out now.
+    RouteNamed(u32),
+    /// The accumulator is 1 where the expression is true, else 0.
+    Test(u32),
+    /// The accumulator is 1 where it is above 0, else 0.
+    Truth,
+    /// The other truth.
+    Not,
+    /// Pushes the value of an expression.
+    Push(u32),
+    /// Pushes the accumulator.
+    PushAcc,
+    /// The accumulator is 1 where the popped value is true.
+    PopTest,
+    /// Pops two values, pushes the result.
+    Binary(Operator),
+    /// Pops a value, pushes the result.
+    Unary(Operator),
+    /// Assigns an expression to a variable.
+    Assign(u32, u32),
+    /// Assigns the popped value to a variable.
+    AssignPop(u32),
+    /// Goes on elsewhere.
+    Jump(u32),
+    /// Goes on elsewhere where the accumulator is not above 0.
+    JumpFalse(u32),
+    /// Goes on elsewhere where the accumulator is above 0.
+    JumpTrue(u32),
+    /// Pops a value and goes on where the table says.
+    Switch(u32),
+    /// Begins a loop: a fresh count of rounds.
+    LoopEnter,
+    /// Counts a round; leaves the loop, to the step given, at `max_while_loops`.
+    LoopCount(u32),
+    /// Ends a loop.
+    LoopLeave,
+    /// Leaves the route with an expression's value as return code.
+    Return(u32),
+    /// Leaves the route with the popped value.
+    ReturnPop,
+    /// Ends the script with an expression's value.
+    Exit(u32),
+    /// Ends the script; the message goes no further.
+    Drop(u32),
+    /// The end of the block: the return code is that of the last step.
+    End,
+}
+
+const _: () = assert!(std::mem::size_of::<Op>() <= 12);
