@@ -137,10 +137,6 @@ impl Env<'_> {
     }
 }
 
-trait Params: Any {
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
 /// A module that is going to be started: its parameters as they come in.
 pub struct Pending {
     name: &'static str,
