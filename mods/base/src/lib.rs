@@ -1,13 +1,14 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
 mod maxfwd;
+pub mod sl;
 mod xlog;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{maxfwd::Maxfwd, xlog::Xlog};
+pub use self::{maxfwd::Maxfwd, sl::Sl, xlog::Xlog};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Maxfwd, Xlog]
+    modules![Maxfwd, Sl, Xlog]
 }
