@@ -53,7 +53,9 @@ impl LineRegex {
     /// # Errors
     /// It is no valid expression.
     pub fn new(pattern: &[u8]) -> Result<LineRegex, Fault> {
-        Regex::with(pattern, true, true).map(LineRegex).map_err(|error| Fault::script(error.to_string()))
+        Regex::with(pattern, true, true)
+            .map(LineRegex)
+            .map_err(|error| Fault::script(error.to_string()))
     }
 }
 
@@ -90,7 +92,11 @@ pub struct MethodList {
 impl MethodList {
     fn new(text: &[u8]) -> MethodList {
         let mut list = MethodList::default();
-        for name in text.split(|b| *b == b'|').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
+        for name in text
+            .split(|b| *b == b'|')
+            .map(<[u8]>::trim_ascii)
+            .filter(|name| !name.is_empty())
+        {
             match Method::parse(&name.to_ascii_uppercase()) {
                 Method::Other => list.others.push(Str::copy(name)),
                 known => list.known.push(known),
@@ -128,7 +134,9 @@ impl Literal for Methods {
         }
         let list = MethodList::new(text.as_bytes());
         match list.known.is_empty() && list.others.is_empty() {
-            true => Err(BindError::new("the list of methods is empty").help("write \"INVITE\" or \"INVITE|ACK\"")),
+            true => {
+                Err(BindError::new("the list of methods is empty").help("write \"INVITE\" or \"INVITE|ACK\""))
+            }
             false => Ok(Methods::Fixed(list)),
         }
     }
@@ -169,7 +177,9 @@ impl Which {
             Some(b'a') => Ok(Which::All),
             Some(b'f') => Ok(Which::First),
             Some(b'l') => Ok(Which::Last),
-            _ => Err(Fault::script("the mode must be 'a' (all), 'f' (first) or 'l' (last)")),
+            _ => Err(Fault::script(
+                "the mode must be 'a' (all), 'f' (first) or 'l' (last)",
+            )),
         }
     }
 }

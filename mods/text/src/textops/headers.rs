@@ -1,6 +1,6 @@
 //! Functions on headers: adding, removing, looking for.
 
-use kahea_module::{Cx, Fault, Lit, Rest, Str};
+use kahea_module::{Cx, Fault, Lit, Str};
 use kahea_sip::{EditTag, Header, HeaderId, Place, Span, view};
 
 use super::{
@@ -47,7 +47,12 @@ fn put(cx: &mut Cx, at: u32, place: Place, text: Str) -> Result<(), Fault> {
     Ok(())
 }
 
-pub(super) fn append_hf(_: &Textops, cx: &mut Cx, text: Str, after: Option<Lit<HeaderName>>) -> Result<(), Fault> {
+pub(super) fn append_hf(
+    _: &Textops,
+    cx: &mut Cx,
+    text: Str,
+    after: Option<Lit<HeaderName>>,
+) -> Result<(), Fault> {
     let header = after.and_then(|name| name.of(&cx.msg).next_back().map(|header| header.line.end()));
     match header {
         Some(at) => put(cx, at, Place::After, text),
@@ -55,7 +60,12 @@ pub(super) fn append_hf(_: &Textops, cx: &mut Cx, text: Str, after: Option<Lit<H
     }
 }
 
-pub(super) fn insert_hf(_: &Textops, cx: &mut Cx, text: Str, before: Option<Lit<HeaderName>>) -> Result<(), Fault> {
+pub(super) fn insert_hf(
+    _: &Textops,
+    cx: &mut Cx,
+    text: Str,
+    before: Option<Lit<HeaderName>>,
+) -> Result<(), Fault> {
     let header = before.and_then(|name| name.of(&cx.msg).next().map(|header| header.line.start()));
     match header {
         Some(at) => put(cx, at, Place::Before, text),
@@ -71,7 +81,13 @@ pub(super) fn append_urihf(_: &Textops, cx: &mut Cx, prefix: Str, suffix: Str) -
 
 /// Takes the headers that `wanted` picks out of the message; whether there were any.
 pub fn remove_where(cx: &mut Cx, wanted: impl Fn(&Cx, &Header) -> bool) -> bool {
-    let found: Vec<Header> = cx.msg.headers().iter().filter(|header| wanted(cx, header)).copied().collect();
+    let found: Vec<Header> = cx
+        .msg
+        .headers()
+        .iter()
+        .filter(|header| wanted(cx, header))
+        .copied()
+        .collect();
     for header in &found {
         remove_header(cx, header);
     }
@@ -105,7 +121,9 @@ pub(super) fn remove_hf_re(_: &Textops, cx: &mut Cx, name: Lit<LineRegex>) -> bo
 
 pub(super) fn remove_hf_re_pv(_: &Textops, cx: &mut Cx, name: Str) -> Result<bool, Fault> {
     let name = cx.regex(&name)?;
-    Ok(remove_where(cx, |cx, header| name.is_match(cx.msg.bytes(header.name))))
+    Ok(remove_where(cx, |cx, header| {
+        name.is_match(cx.msg.bytes(header.name))
+    }))
 }
 
 pub(super) fn remove_hf_exp(_: &Textops, cx: &mut Cx, name: Lit<LineRegex>, keep: Lit<LineRegex>) -> bool {
@@ -149,7 +167,11 @@ pub(super) fn remove_hf_match(_: &Textops, cx: &mut Cx, name: Str, op: Str, text
         b"ne" => Test::Differs,
         b"in" => Test::Contains,
         b"re" => Test::Matches(cx.regex(&text)?),
-        _ => return Err(Fault::script(format!("'{op}' is no comparison: write eq, ne, in or re"))),
+        _ => {
+            return Err(Fault::script(format!(
+                "'{op}' is no comparison: write eq, ne, in or re"
+            )));
+        }
     };
     let name = HeaderName::new(&name);
     let found: Vec<Header> = name
@@ -178,12 +200,19 @@ pub(super) fn is_present_hf_pv(_: &Textops, cx: &mut Cx, name: Str) -> bool {
 }
 
 pub(super) fn is_present_hf_re(_: &Textops, cx: &mut Cx, name: Lit<LineRegex>) -> bool {
-    cx.msg.headers().iter().any(|header| name.is_match(cx.msg.bytes(header.name)))
+    cx.msg
+        .headers()
+        .iter()
+        .any(|header| name.is_match(cx.msg.bytes(header.name)))
 }
 
 pub(super) fn is_present_hf_re_pv(_: &Textops, cx: &mut Cx, name: Str) -> Result<bool, Fault> {
     let name = cx.regex(&name)?;
-    Ok(cx.msg.headers().iter().any(|header| name.is_match(cx.msg.bytes(header.name))))
+    Ok(cx
+        .msg
+        .headers()
+        .iter()
+        .any(|header| name.is_match(cx.msg.bytes(header.name))))
 }
 
 fn picked(cx: &Cx, name: &HeaderName, which: Which) -> Vec<Header> {
@@ -197,7 +226,9 @@ pub(super) fn search_hf(
     regex: Lit<LineRegex>,
     which: Lit<Which>,
 ) -> bool {
-    picked(cx, &name, *which).iter().any(|header| regex.is_match(cx.msg.value(header)))
+    picked(cx, &name, *which)
+        .iter()
+        .any(|header| regex.is_match(cx.msg.value(header)))
 }
 
 pub(super) fn subst_hf(
@@ -217,7 +248,9 @@ pub(super) fn subst_hf(
 pub(super) fn is_privacy(_: &Textops, cx: &mut Cx, kind: Str) -> bool {
     cx.msg.all(HeaderId::Privacy).any(|header| {
         let values = cx.msg.value(header).split(|b| matches!(b, b';' | b','));
-        values.map(<[u8]>::trim_ascii).any(|value| value.eq_ignore_ascii_case(&kind))
+        values
+            .map(<[u8]>::trim_ascii)
+            .any(|value| value.eq_ignore_ascii_case(&kind))
     })
 }
 
@@ -226,10 +259,16 @@ pub(super) fn via_param_rm(_: &Textops, cx: &mut Cx, name: Str, index: i64) -> b
     let hops: Vec<Span> = cx.msg.vias().map(|hop| hop.span).collect();
     let index = if index > 0 { index.saturating_sub(1) } else { index };
     let at = kahea_module::Index::At(index).pick(hops.len());
-    let Some(hop) = at.and_then(|at| hops.get(at)).copied() else { return false };
-    let Ok(via) = view::Via::parse(cx.msg.bytes(hop)) else { return false };
+    let Some(hop) = at.and_then(|at| hops.get(at)).copied() else {
+        return false;
+    };
+    let Ok(via) = view::Via::parse(cx.msg.bytes(hop)) else {
+        return false;
+    };
     let whole = via.params.get(&*name).map(|param| param.whole);
-    let Some(span) = whole.and_then(|whole| Span::within(cx.msg.buffer(), whole)) else { return false };
+    let Some(span) = whole.and_then(|whole| Span::within(cx.msg.buffer(), whole)) else {
+        return false;
+    };
     // The first parameter of the list is given without its separator.
     let before = span.start().saturating_sub(1);
     let bare = cx.msg.bytes(span).first() != Some(&b';');
@@ -246,12 +285,20 @@ mod tests {
     #[test]
     fn headers_come_in_kamailios_order() {
         let cx = &mut request("X-A: one\nCall-ID: c\nx-a : two\nX-B: b\n");
-        for (text, after) in [("P-A: 1\r\n", None), ("P-B: 2\r\n", None), ("P-E: 5\r\n", Some("Call-ID"))] {
+        for (text, after) in [
+            ("P-A: 1\r\n", None),
+            ("P-B: 2\r\n", None),
+            ("P-E: 5\r\n", Some("Call-ID")),
+        ] {
             append_hf(&Textops, cx, text.into(), after.map(lit)).unwrap();
         }
         append_hf(&Textops, cx, "P-K: 1".into(), Some(lit("X-A"))).unwrap();
         append_hf(&Textops, cx, "P-F: 6\r\n".into(), Some(lit("i"))).unwrap();
-        for (text, before) in [("P-C: 3\r\n", None), ("P-D: 4\r\n", Some("X-None")), ("P-G: 7\r\n", Some("call-id"))] {
+        for (text, before) in [
+            ("P-C: 3\r\n", None),
+            ("P-D: 4\r\n", Some("X-None")),
+            ("P-G: 7\r\n", Some("call-id")),
+        ] {
             insert_hf(&Textops, cx, text.into(), before.map(lit)).unwrap();
         }
         assert_eq!(
@@ -276,8 +323,14 @@ mod tests {
         let cx = &mut request("X-A: one\nX-A: two\nX-A: three\nX-Keep: 1\n");
         assert_eq!(remove_hf_idx(&Textops, cx, "X-A".into(), 5), 2);
         assert_eq!(remove_hf_idx(&Textops, cx, "X-A".into(), -1), 1);
-        assert_eq!(remove_hf_match(&Textops, cx, "X-A".into(), "in".into(), "zz".into()), Ok(-2));
-        assert_eq!(remove_hf_match(&Textops, cx, "X-A".into(), "re".into(), "^ON".into()), Ok(1));
+        assert_eq!(
+            remove_hf_match(&Textops, cx, "X-A".into(), "in".into(), "zz".into()),
+            Ok(-2)
+        );
+        assert_eq!(
+            remove_hf_match(&Textops, cx, "X-A".into(), "re".into(), "^ON".into()),
+            Ok(1)
+        );
         assert!(remove_hf_match(&Textops, cx, "X-A".into(), "like".into(), "x".into()).is_err());
         assert!(remove_hf_exp(&Textops, cx, lit("^X-"), lit("^x-keep$")));
         assert_eq!(built(cx).lines().skip(1).collect::<Vec<_>>(), ["X-Keep: 1", ""]);
@@ -288,8 +341,14 @@ mod tests {
         let cx = &mut request("X-A: one\nX-A: two\nPrivacy: id;Header\n");
         assert!(search_hf(&Textops, cx, lit("X-A"), lit("two"), lit("l")));
         assert!(!search_hf(&Textops, cx, lit("X-A"), lit("two"), lit("f")));
-        assert_eq!(subst_hf(&Textops, cx, lit("X-A"), lit("/[a-z]/Z/g"), lit("a")), Ok(true));
-        assert_eq!(subst_hf(&Textops, cx, lit("X-B"), lit("/a/b/"), lit("f")), Ok(false));
+        assert_eq!(
+            subst_hf(&Textops, cx, lit("X-A"), lit("/[a-z]/Z/g"), lit("a")),
+            Ok(true)
+        );
+        assert_eq!(
+            subst_hf(&Textops, cx, lit("X-B"), lit("/a/b/"), lit("f")),
+            Ok(false)
+        );
         assert!(is_privacy(&Textops, cx, "header".into()) && !is_privacy(&Textops, cx, "user".into()));
         assert!(built(cx).contains("X-A: ZZZ\r\nX-A: ZZZ\r\n"));
     }
@@ -300,7 +359,11 @@ mod tests {
         assert!(via_param_rm(&Textops, cx, "RPORT".into(), 1));
         assert!(via_param_rm(&Textops, cx, "x".into(), -1));
         assert!(!via_param_rm(&Textops, cx, "x".into(), 1));
-        assert!(built(cx).contains("Via: SIP/2.0/UDP a;branch=z1, SIP/2.0/TCP b;branch=z2\r\n"), "{}", built(cx));
+        assert!(
+            built(cx).contains("Via: SIP/2.0/UDP a;branch=z1, SIP/2.0/TCP b;branch=z2\r\n"),
+            "{}",
+            built(cx)
+        );
     }
 
     #[test]

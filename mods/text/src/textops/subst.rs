@@ -35,8 +35,12 @@ impl Literal for Subst {
 
     fn parse(text: &str, bind: &dyn Bind) -> Result<Subst, BindError> {
         let mut chars = text.chars();
-        let delimiter = chars.next().filter(|c| !c.is_alphanumeric() && *c != '\\' && !c.is_whitespace());
-        let (Some(delimiter), rest) = (delimiter, chars.as_str()) else { return Err(form(text)) };
+        let delimiter = chars
+            .next()
+            .filter(|c| !c.is_alphanumeric() && *c != '\\' && !c.is_whitespace());
+        let (Some(delimiter), rest) = (delimiter, chars.as_str()) else {
+            return Err(form(text));
+        };
         let (pattern, rest) = until(rest, delimiter).ok_or_else(|| form(text))?;
         let (replacement, flags) = until(rest, delimiter).ok_or_else(|| form(text))?;
         let mut subst = (false, false, true);
@@ -46,15 +50,21 @@ impl Literal for Subst {
                 'g' => subst.1 = true,
                 's' => subst.2 = false,
                 _ => {
-                    return Err(BindError::new(format!("unknown flag '{flag}' in the substitution '{text}'"))
-                        .help("flags are i (ignore case), g (all matches), s ('.' matches line ends too)"));
+                    return Err(BindError::new(format!(
+                        "unknown flag '{flag}' in the substitution '{text}'"
+                    ))
+                    .help("flags are i (ignore case), g (all matches), s ('.' matches line ends too)"));
                 }
             }
         }
         let (ignore_case, global, lines) = subst;
         let regex = Regex::with(unescape(pattern, delimiter).as_bytes(), ignore_case, lines)
             .map_err(|error| BindError::new(error.to_string()))?;
-        Ok(Subst { regex, replacement: parts(replacement, delimiter, bind)?, global })
+        Ok(Subst {
+            regex,
+            replacement: parts(replacement, delimiter, bind)?,
+            global,
+        })
     }
 }
 
@@ -133,7 +143,9 @@ impl Subst {
         let found: Vec<Captures> = self.regex.find_all(text).take(limit).collect();
         let mut out = Vec::with_capacity(found.len());
         for groups in found {
-            let Some((start, end)) = groups.first().copied().flatten() else { continue };
+            let Some((start, end)) = groups.first().copied().flatten() else {
+                continue;
+            };
             let new = self.evaluate(cx, text, &groups);
             cx.spend_bytes(new.len())?;
             out.push((start..end, new));
@@ -188,7 +200,9 @@ impl Subst {
 pub fn transformation(args: &str, bind: &dyn Bind) -> Result<BoundTransform, BindError> {
     let subst = Subst::parse(args, bind)?;
     Ok(Arc::new(move |cx: &mut Cx, value: Value| {
-        let Some(text) = value.str() else { return Value::Null };
+        let Some(text) = value.str() else {
+            return Value::Null;
+        };
         match subst.run(cx, &text) {
             Ok(Some(new)) => Value::Str(new),
             Ok(None) => Value::Str(text),
@@ -209,19 +223,28 @@ mod tests {
     fn run(expression: &str, text: &str) -> Option<String> {
         let mut cx = Server::default().invite();
         let subst = Subst::parse(expression, &FakeBind::default()).unwrap();
-        subst.run(&mut cx, text.as_bytes()).unwrap().map(|new| new.text().into_owned())
+        subst
+            .run(&mut cx, text.as_bytes())
+            .unwrap()
+            .map(|new| new.text().into_owned())
     }
 
     #[test]
     fn groups_flags_and_delimiters() {
-        assert_eq!(run("/^sip:([^@]+)@(.*)$/sip:9\\1@\\2;o=\\0/", "sip:a@b").unwrap(), "sip:9a@b;o=sip:a@b");
+        assert_eq!(
+            run("/^sip:([^@]+)@(.*)$/sip:9\\1@\\2;o=\\0/", "sip:a@b").unwrap(),
+            "sip:9a@b;o=sip:a@b"
+        );
         assert_eq!(run("#A#al\\#x#ig", "a.a").unwrap(), "al#x.al#x");
         assert_eq!(run("/a/b/", "aa").unwrap(), "ba");
         assert_eq!(run("/a/b/", "x"), None);
         assert_eq!(run("/a\\/b/c/", "a/b").unwrap(), "c");
         assert_eq!(run("/x*/-/g", "ab").unwrap(), "-a-b-");
         assert_eq!(run("/a/\\\\\\n/", "a").unwrap(), "\\\n");
-        assert_eq!(run("/$/\\u/", "").unwrap(), "sip:bob@example.com:5070;transport=udp");
+        assert_eq!(
+            run("/$/\\u/", "").unwrap(),
+            "sip:bob@example.com:5070;transport=udp"
+        );
     }
 
     #[test]
