@@ -22,7 +22,7 @@ impl Normaliser {
         let text = text.replace(&self.tmp, "{tmp}");
         let text = self.values(&text, &["branch=z9hG4bK"], "branch", |_| false);
         let text = self.values(&text, &[";tag=", ";ftag=", ";totag="], "tag", is_case_tag);
-        let text = secrets(&text);
+        let text = self.values(&secrets(&text), &["<<xavp:0x"], "address", |_| false);
         let text = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
         if self.hide_long_numbers { long_numbers(&text) } else { text }
     }
@@ -217,6 +217,7 @@ mod tests {
     #[test]
     fn secrets_folders_and_numbers() {
         assert_eq!(normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\""), "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\"");
+        assert_eq!(normal("[<<xavp:0x7f41c1103d30>>]"), "[<<xavp:0x<address1>>>]");
         assert_eq!(normal("/tmp/x1/cfg 123456789 12345678"), "{tmp}/cfg <number> 12345678");
         assert_eq!(normal("Via: SIP/2.0/TCP h;i=a1;rport"), "Via: SIP/2.0/TCP h;i=<conn>;rport");
         assert_eq!(normal("Warning: 392 h \"Noisy feedback tells:  pid=1 req_src_ip=1.2.3.4 req_src_port=5 in\""), "Warning: 392 h \"Noisy feedback tells:  <warning>");

@@ -22,6 +22,8 @@ pub struct Outcome {
     pub transcript: String,
     /// The server's whole log.
     pub log: String,
+    /// Whether the scenario stopped half way or the server did not start, died or did not stop.
+    pub broken: bool,
 }
 
 /// Runs a case against a server, in the network of the calling thread.
@@ -45,7 +47,7 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
     let log = fs::read(tmp.join("log")).map(|bytes| text::decode(&bytes)).unwrap_or_default();
     let mut normaliser = Normaliser::new(&tmp.to_string_lossy(), case.settings.hide_long_numbers);
     let transcript = transcript::render(&player.entries, &log, &mut normaliser);
-    Ok(Outcome { transcript, log })
+    Ok(Outcome { transcript, log, broken: player.broken })
 }
 
 fn write_files(case: &Case, tmp: &Path) -> std::io::Result<()> {
@@ -67,6 +69,7 @@ struct Player<'a> {
     /// Requests by endpoint and name, for `reply`.
     kept: HashMap<(String, String), (Message, SocketAddr)>,
     entries: Vec<Entry>,
+    broken: bool,
 }
 
 impl<'a> Player<'a> {
@@ -80,6 +83,7 @@ impl<'a> Player<'a> {
             last: HashMap::new(),
             kept: HashMap::new(),
             entries: Vec::new(),
+            broken: false,
         }
     }
 
@@ -97,13 +101,13 @@ impl<'a> Player<'a> {
         }
         let Some(mut server) = self.server.take() else { return };
         match server.exit().map(server::exit_number) {
-            Some(code) if ready => self.note("server", format!("died during the case with {code}")),
-            Some(code) => self.note("server", format!("exited with {code} before the case began")),
-            None if !ready => self.note("server", format!("did not listen on port {port} in time")),
+            Some(code) if ready => self.fault("server", format!("died during the case with {code}")),
+            Some(code) => self.fault("server", format!("exited with {code} before the case began")),
+            None if !ready => self.fault("server", format!("did not listen on port {port} in time")),
             None => {}
         }
         if !server.stop() {
-            self.note("server", "did not stop on SIGTERM in time".into());
+            self.fault("server", "did not stop on SIGTERM in time".into());
         }
     }
 
@@ -111,7 +115,7 @@ impl<'a> Player<'a> {
     fn steps(&mut self) {
         for line in &self.case.scenario {
             if let Err(why) = self.step(&line.step) {
-                self.note("case", format!("stopped at line {}: {why}", line.number));
+                self.fault("case", format!("stopped at line {}: {why}", line.number));
                 return;
             }
         }
@@ -164,6 +168,7 @@ impl<'a> Player<'a> {
         match step {
             Step::Note { label, text } => self.note(label, self.fill(text)),
             Step::Sleep(time) => std::thread::sleep(*time),
+            Step::Settle => self.let_log_settle(),
             Step::Signal(name) => {
                 let server = self.server.as_ref().ok_or("no server runs")?;
                 server.signal(name).map_err(|e| e.to_string())?;
@@ -174,6 +179,11 @@ impl<'a> Player<'a> {
             other => return Err(format!("{other:?} is not a step of its own")),
         }
         Ok(())
+    }
+
+    fn fault(&mut self, label: &str, text: String) {
+        self.broken = true;
+        self.note(label, text);
     }
 
     fn note(&mut self, label: &str, text: String) {
@@ -369,14 +379,13 @@ impl<'a> Player<'a> {
 
     fn run(&mut self, words: &[String], output: bool) -> Result<(), String> {
         let label = format!("run {}", words.join(" "));
-        let mut words = words.iter().map(|word| self.fill(word));
-        let program = words.next().ok_or("a command is missing")?;
-        let mut command = if program == "{server}" {
-            self.command.command(&self.case.settings)
-        } else {
-            ServerCommand(vec![program]).command(&self.case.settings)
-        };
-        let done = command.args(words).current_dir(self.tmp).output().map_err(|e| e.to_string())?;
+        let filled = words.iter().flat_map(|word| match word.as_str() {
+            "{server}" => self.command.0.clone(),
+            word => vec![self.fill(word)],
+        });
+        let command = ServerCommand(filled.collect());
+        let mut command = command.command(&self.case.settings);
+        let done = command.current_dir(self.tmp).output().map_err(|e| e.to_string())?;
         let code = format!("exit code {}", server::exit_number(done.status));
         let shown = text::decode(&[done.stdout, done.stderr].concat());
         self.note(&label, if output { format!("{shown}{code}") } else { code });

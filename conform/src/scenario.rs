@@ -46,6 +46,8 @@ pub enum Step {
     Note { label: String, text: String },
     /// Waits.
     Sleep(Duration),
+    /// Waits until the server has read all that was sent over UDP and its log has stopped growing.
+    Settle,
     /// Sends a signal to the server, by its name without SIG.
     Signal(String),
     /// Replaces a file of the case's folder (`cfg` is the configuration) by one of its `== file` sections.
@@ -227,6 +229,7 @@ fn step(words: Vec<String>) -> Result<Step, String> {
         "quiet" => quiet(words)?,
         "note" => Step::Note { label: words.next("a label")?, text: words.remaining().join(" ") },
         "sleep" => Step::Sleep(duration(&words.next("a duration")?)?),
+        "settle" => Step::Settle,
         "signal" => Step::Signal(words.next("the name of a signal")?),
         "rewrite" => Step::Rewrite { file: words.next("a file")?, with: words.next("the name of a `== file`")? },
         "run" => Step::Run { words: words.remaining(), output: true },

@@ -39,6 +39,7 @@ pub struct Server {
 }
 
 const START_LIMIT: Duration = Duration::from_secs(15);
+const STOP_ALONE_LIMIT: Duration = Duration::from_millis(1500);
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(4);
 
@@ -104,7 +105,11 @@ impl Server {
         if self.exit().is_some() {
             return true;
         }
-        let asked = self.kill(false, libc::SIGTERM).is_ok() && self.ended_within(STOP_LIMIT);
+        let mut asked = self.kill(false, libc::SIGTERM).is_ok() && self.ended_within(STOP_ALONE_LIMIT);
+        if !asked {
+            // Kamailio loses the signal for children that are still starting: tell the whole group, as systemd does.
+            asked = self.kill(true, libc::SIGTERM).is_ok() && self.ended_within(STOP_LIMIT);
+        }
         if !asked {
             // Children that outlive their parent are in its group.
             let _ = self.kill(true, libc::SIGKILL);
