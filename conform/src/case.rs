@@ -131,7 +131,11 @@ fn sections(text: &str) -> Result<Vec<Section>, (usize, String)> {
     let mut out: Vec<Section> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         if let Some(heading) = line.strip_prefix("== ") {
-            out.push(Section { heading: heading.trim().to_owned(), line: index + 1, text: String::new() });
+            out.push(Section {
+                heading: heading.trim().to_owned(),
+                line: index + 1,
+                text: String::new(),
+            });
         } else if let Some(section) = out.last_mut() {
             section.text.push_str(line);
             section.text.push('\n');
@@ -144,9 +148,15 @@ fn sections(text: &str) -> Result<Vec<Section>, (usize, String)> {
 
 fn settings(first: usize, text: &str) -> Result<Settings, (usize, String)> {
     let mut out = Settings::default();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (index, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let at = |why: String| (first + 1 + index, why);
-        let (name, value) = line.split_once(':').ok_or_else(|| at("expected `name: value`".into()))?;
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| at("expected `name: value`".into()))?;
         let value = value.trim();
         match (name.trim(), value) {
             ("waits", _) => out.waits = value.split_whitespace().map(str::to_owned).collect(),
@@ -155,7 +165,9 @@ fn settings(first: usize, text: &str) -> Result<Settings, (usize, String)> {
             ("port", _) => out.port = Some(value.parse().map_err(|_| at("not a port".into()))?),
             ("settle", _) => out.settle = scenario::duration(value).map_err(at)?,
             ("env", _) => {
-                let (key, value) = value.split_once('=').ok_or_else(|| at("expected `env: NAME=value`".into()))?;
+                let (key, value) = value
+                    .split_once('=')
+                    .ok_or_else(|| at("expected `env: NAME=value`".into()))?;
                 out.env.push((key.into(), value.into()));
             }
             _ => return Err(at(format!("unknown setting `{line}`"))),

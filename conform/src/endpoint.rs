@@ -48,14 +48,26 @@ impl Endpoint {
         let wire = match kind {
             Kind::Udp => Wire::Udp(UdpSocket::bind(address)?),
             Kind::TcpListen => Wire::Listening(listen(address)?),
-            Kind::Tcp => Wire::Tcp { stream: connect(address, server)?, buffer: Vec::new() },
+            Kind::Tcp => Wire::Tcp {
+                stream: connect(address, server)?,
+                buffer: Vec::new(),
+            },
         };
-        Ok(Self { name: name.into(), address, server, wire })
+        Ok(Self {
+            name: name.into(),
+            address,
+            server,
+            wire,
+        })
     }
 
     /// `UDP` or `TCP`, as a Via names it.
     pub fn proto(&self) -> &'static str {
-        if matches!(self.wire, Wire::Udp(_)) { "UDP" } else { "TCP" }
+        if matches!(self.wire, Wire::Udp(_)) {
+            "UDP"
+        } else {
+            "TCP"
+        }
     }
 
     /// Sends bytes to the server, or over UDP to another address.
@@ -98,7 +110,9 @@ impl Endpoint {
     fn read(&mut self, timeout: Duration, framed: bool) -> io::Result<Received> {
         let until = Instant::now() + timeout;
         loop {
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
             self.accept(left)?;
             let got = match &mut self.wire {
                 Wire::Udp(socket) => datagram(socket, left)?,
@@ -115,7 +129,9 @@ impl Endpoint {
 
     /// Takes the connection that a listening endpoint waits for, if one comes in time.
     fn accept(&mut self, timeout: Duration) -> io::Result<()> {
-        let Wire::Listening(listener) = &self.wire else { return Ok(()) };
+        let Wire::Listening(listener) = &self.wire else {
+            return Ok(());
+        };
         let until = Instant::now() + timeout;
         listener.set_nonblocking(true)?;
         loop {
@@ -123,7 +139,10 @@ impl Endpoint {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(false)?;
                     self.server = peer;
-                    self.wire = Wire::Tcp { stream, buffer: Vec::new() };
+                    self.wire = Wire::Tcp {
+                        stream,
+                        buffer: Vec::new(),
+                    };
                     return Ok(());
                 }
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -142,13 +161,24 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Connects from a fixed address. A refusal is tried again for a while: servers open their TCP sockets last.
 fn connect(address: SocketAddr, server: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&SockAddr::from(address))?;
-    socket.connect_timeout(&SockAddr::from(server), Duration::from_secs(3))?;
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket.into())
+    let until = Instant::now() + Duration::from_secs(2);
+    loop {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SockAddr::from(address))?;
+        match socket.connect_timeout(&SockAddr::from(server), Duration::from_secs(3)) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => {
+                done?;
+                socket.set_tcp_nodelay(true)?;
+                return Ok(socket.into());
+            }
+        }
+    }
 }
 
 fn datagram(socket: &UdpSocket, timeout: Duration) -> io::Result<Received> {
@@ -204,10 +234,15 @@ fn take_frame(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(buffer.get(start..start + head)?).into_owned();
     let length = text.split("\r\n").skip(1).find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        let hit = ["content-length", "l"].iter().any(|n| name.trim().eq_ignore_ascii_case(n));
+        let hit = ["content-length", "l"]
+            .iter()
+            .any(|n| name.trim().eq_ignore_ascii_case(n));
         hit.then(|| value.trim().parse::<usize>().unwrap_or(0))
     });
-    let end = start.checked_add(head)?.checked_add(4)?.checked_add(length.unwrap_or(0))?;
+    let end = start
+        .checked_add(head)?
+        .checked_add(4)?
+        .checked_add(length.unwrap_or(0))?;
     let message = buffer.get(start..end)?.to_vec();
     buffer.drain(..end);
     Some(message)
@@ -219,7 +254,9 @@ fn is_keepalive(data: &[u8]) -> bool {
 
 fn quiet(error: io::Error) -> io::Result<Received> {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(Received::Nothing),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
+            Ok(Received::Nothing)
+        }
         // A port of ours was unreachable for an earlier datagram: no news about this one.
         io::ErrorKind::ConnectionRefused => Ok(Received::Nothing),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ok(Received::End),
@@ -234,7 +271,10 @@ mod tests {
     #[test]
     fn frames_follow_content_length() {
         let mut buffer = b"\r\n\r\nA sip:x SIP/2.0\r\nl : 3\r\n\r\nabcB sip:y SIP/2.0\r\n\r\nC".to_vec();
-        assert_eq!(take_frame(&mut buffer).unwrap(), b"A sip:x SIP/2.0\r\nl : 3\r\n\r\nabc");
+        assert_eq!(
+            take_frame(&mut buffer).unwrap(),
+            b"A sip:x SIP/2.0\r\nl : 3\r\n\r\nabc"
+        );
         assert_eq!(take_frame(&mut buffer).unwrap(), b"B sip:y SIP/2.0\r\n\r\n");
         assert_eq!(take_frame(&mut buffer), None);
         assert_eq!(buffer, b"C");
@@ -250,8 +290,14 @@ mod tests {
         let mut bob = Endpoint::open("bob", Kind::TcpListen, host, port, own).unwrap();
         let mut client = TcpStream::connect(own).unwrap();
         client.write_all(b"A sip:x SIP/2.0\r\n\r\n").unwrap();
-        assert!(matches!(bob.receive(Duration::from_secs(2)).unwrap(), Received::Data(..)));
+        assert!(matches!(
+            bob.receive(Duration::from_secs(2)).unwrap(),
+            Received::Data(..)
+        ));
         drop(client);
-        assert!(matches!(bob.receive(Duration::from_secs(2)).unwrap(), Received::End));
+        assert!(matches!(
+            bob.receive(Duration::from_secs(2)).unwrap(),
+            Received::End
+        ));
     }
 }

@@ -3,7 +3,10 @@
 //! A case sees a server only from outside: messages on the wire, RPC answers, the lines that the script logs. It knows
 //! none of our crates, so that the same file runs against Kamailio and against Kahea. `README.md` describes the format.
 
-#![expect(clippy::disallowed_methods, reason = "a test runner blocks its own thread and reads the machine's clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test runner blocks its own thread and reads the machine's clock"
+)]
 
 pub mod case;
 pub mod endpoint;

@@ -57,10 +57,20 @@ fn main() -> ExitCode {
 
 fn options() -> Option<Options> {
     let mut args = std::env::args().skip(1);
-    let verb = args.next().filter(|v| ["run", "record", "show", "diff", "list"].contains(&v.as_str()))?;
+    let verb = args
+        .next()
+        .filter(|v| ["run", "record", "show", "diff", "list"].contains(&v.as_str()))?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let jobs = if suite::networks_available() { cores * 4 } else { 1 };
-    let mut out = Options { verb, server: None, other: None, jobs, waiting: false, log: false, filters: Vec::new() };
+    let mut out = Options {
+        verb,
+        server: None,
+        other: None,
+        jobs,
+        waiting: false,
+        log: false,
+        filters: Vec::new(),
+    };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--server" => out.server = Some(args.next()?),
@@ -78,8 +88,10 @@ fn options() -> Option<Options> {
 /// The cases that the filters name; those that wait are counted aloud, never left out in silence.
 fn select(options: &Options) -> Result<Vec<Case>, String> {
     let mut cases = Vec::new();
-    let (paths, names): (Vec<&String>, Vec<&String>) =
-        options.filters.iter().partition(|f| f.ends_with(".case") && Path::new(f).exists());
+    let (paths, names): (Vec<&String>, Vec<&String>) = options
+        .filters
+        .iter()
+        .partition(|f| f.ends_with(".case") && Path::new(f).exists());
     for path in &paths {
         let path = Path::new(path);
         let root = path.parent().unwrap_or(Path::new("."));
@@ -105,7 +117,11 @@ fn work(options: &Options, cases: &[Case]) -> ExitCode {
         for case in cases {
             let about = case.about.lines().next().unwrap_or_default();
             let waits = &case.settings.waits;
-            let waits = if waits.is_empty() { String::new() } else { format!(" [waits for {}]", waits.join(" ")) };
+            let waits = if waits.is_empty() {
+                String::new()
+            } else {
+                format!(" [waits for {}]", waits.join(" "))
+            };
             say(format_args!("{:<44} {about}{waits}", case.name));
         }
         return ExitCode::SUCCESS;
@@ -131,12 +147,20 @@ fn work(options: &Options, cases: &[Case]) -> ExitCode {
     if options.verb != "show" {
         say(format_args!("{} passed, {failed} failed", cases.len() - failed));
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Does what the verb asks with one case and says how it went.
 fn one(options: &Options, case: &Case) -> bool {
-    let reference = if options.verb == "record" || options.verb == "diff" { "kamailio" } else { "target/debug/kahea" };
+    let reference = if options.verb == "record" || options.verb == "diff" {
+        "kamailio"
+    } else {
+        "target/debug/kahea"
+    };
     let server = ServerCommand::parse(options.server.as_deref().unwrap_or(reference));
     let (word, result) = match options.verb.as_str() {
         "record" => ("recorded", suite::record(case, &server)),
@@ -174,7 +198,12 @@ fn diff(case: &Case, server: &ServerCommand, other: &ServerCommand) -> Result<()
     if a.transcript == b.transcript {
         return Ok(());
     }
-    let diff = suite::unified(&a.transcript, &b.transcript, &server.0.join(" "), &other.0.join(" "));
+    let diff = suite::unified(
+        &a.transcript,
+        &b.transcript,
+        &server.0.join(" "),
+        &other.0.join(" "),
+    );
     Err(Failure::Differs { diff, log: b.log })
 }
 

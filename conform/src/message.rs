@@ -25,13 +25,20 @@ impl Message {
             let (name, value) = line.split_once(':').unwrap_or((line, ""));
             (name.trim().to_owned(), value.trim().to_owned())
         });
-        Self { first, headers: headers.collect(), body: body.to_owned() }
+        Self {
+            first,
+            headers: headers.collect(),
+            body: body.to_owned(),
+        }
     }
 
     /// All values of a header, compact form included, in their order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let hit = move |n: &str| n.eq_ignore_ascii_case(name) || long_name(n).eq_ignore_ascii_case(name);
-        self.headers.iter().filter(move |(n, _)| hit(n)).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .filter(move |(n, _)| hit(n))
+            .map(|(_, v)| v.as_str())
     }
 
     /// The first value of a header, or the empty text.
@@ -97,7 +104,10 @@ pub fn wire(message: &str) -> Vec<u8> {
     let body = body.replace("\r\n", "\n").replace('\n', "\r\n");
     let length = text::encode(&body).len().to_string();
     let lines: Vec<&str> = head.split('\n').map(|line| line.trim_end_matches('\r')).collect();
-    text::encode(&format!("{}\r\n\r\n{body}", lines.join("\r\n").replace("LEN", &length)))
+    text::encode(&format!(
+        "{}\r\n\r\n{body}",
+        lines.join("\r\n").replace("LEN", &length)
+    ))
 }
 
 /// The fields of a well-formed request; what a scenario does not give has the defaults of [`Template::new`].
@@ -150,10 +160,31 @@ impl Template {
 
     /// The request as text for [`wire`].
     pub fn text(&self) -> String {
-        let scheme = ["sip:", "sips:", "tel:", "urn:"].iter().any(|s| self.uri.starts_with(s));
-        let uri = if scheme { self.uri.clone() } else { format!("sip:{}", self.uri) };
-        let to_tag = if self.to_tag.is_empty() { String::new() } else { format!(";tag={}", self.to_tag) };
-        let Self { method, name, callid, cseq, branch, from_tag, body, proto, hostport, .. } = self;
+        let scheme = ["sip:", "sips:", "tel:", "urn:"]
+            .iter()
+            .any(|s| self.uri.starts_with(s));
+        let uri = if scheme {
+            self.uri.clone()
+        } else {
+            format!("sip:{}", self.uri)
+        };
+        let to_tag = if self.to_tag.is_empty() {
+            String::new()
+        } else {
+            format!(";tag={}", self.to_tag)
+        };
+        let Self {
+            method,
+            name,
+            callid,
+            cseq,
+            branch,
+            from_tag,
+            body,
+            proto,
+            hostport,
+            ..
+        } = self;
         let title = title(name);
         let extra = header_lines(&self.extra);
         format!(
@@ -193,23 +224,39 @@ impl Answer<'_> {
         lines.push(format!("From: {}", request.get("From")));
         let to = request.get("To");
         let tagged = self.code <= 100 || to.contains(";tag=");
-        lines.push(if tagged { format!("To: {to}") } else { format!("To: {to};tag={}", self.tag) });
+        lines.push(if tagged {
+            format!("To: {to}")
+        } else {
+            format!("To: {to};tag={}", self.tag)
+        });
         lines.push(format!("Call-ID: {}", request.get("Call-ID")));
         lines.push(format!("CSeq: {}", request.get("CSeq")));
         if let Some(contact) = self.contact.as_ref().filter(|_| (180..400).contains(&self.code)) {
             lines.push(format!("Contact: <{contact}>"));
         }
-        format!("{}\n{}Content-Length: LEN\n\n{}", lines.join("\n"), header_lines(self.extra), self.body)
+        format!(
+            "{}\n{}Content-Length: LEN\n\n{}",
+            lines.join("\n"),
+            header_lines(self.extra),
+            self.body
+        )
     }
 }
 
 fn header_lines(extra: &str) -> String {
-    extra.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
+    extra
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 fn title(name: &str) -> String {
     let mut chars = name.chars();
-    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+    chars
+        .next()
+        .map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }
 
 #[cfg(test)]
@@ -218,7 +265,9 @@ mod tests {
 
     #[test]
     fn parses_folding_and_compact_names() {
-        let m = Message::parse(b"INVITE sip:a SIP/2.0\r\nv: one\r\nVia: two\r\n\tfolded\r\nSubject:\r\n\r\nbody\r\n");
+        let m = Message::parse(
+            b"INVITE sip:a SIP/2.0\r\nv: one\r\nVia: two\r\n\tfolded\r\nSubject:\r\n\r\nbody\r\n",
+        );
         assert_eq!(m.all("Via").collect::<Vec<_>>(), ["one", "two folded"]);
         assert_eq!((m.get("subject"), m.body.as_str()), ("", "body\r\n"));
         assert!(m.is("INVITE") && !m.is("200"));
@@ -232,8 +281,18 @@ mod tests {
     #[test]
     fn answers_echo_the_dialog() {
         let request = Message::parse(b"INVITE sip:a SIP/2.0\r\nVia: v1\r\nVia: v2\r\nRecord-Route: <r>\r\nFrom: f\r\nTo: t\r\nCall-ID: i\r\nCSeq: 1 INVITE\r\n\r\n");
-        let answer = Answer { code: 180, reason: "Ringing", extra: "", body: "", tag: "uas", contact: Some("sip:bob@h".into()) };
+        let answer = Answer {
+            code: 180,
+            reason: "Ringing",
+            extra: "",
+            body: "",
+            tag: "uas",
+            contact: Some("sip:bob@h".into()),
+        };
         let text = answer.text(&request);
-        assert_eq!(text, "SIP/2.0 180 Ringing\nVia: v1\nVia: v2\nRecord-Route: <r>\nFrom: f\nTo: t;tag=uas\nCall-ID: i\nCSeq: 1 INVITE\nContact: <sip:bob@h>\nContent-Length: LEN\n\n");
+        assert_eq!(
+            text,
+            "SIP/2.0 180 Ringing\nVia: v1\nVia: v2\nRecord-Route: <r>\nFrom: f\nTo: t;tag=uas\nCall-ID: i\nCSeq: 1 INVITE\nContact: <sip:bob@h>\nContent-Length: LEN\n\n"
+        );
     }
 }

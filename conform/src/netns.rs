@@ -3,7 +3,10 @@
 //! The two system calls for it have no safe wrapper among our dependencies; this file and the signals in `server.rs`
 //! are the only unsafe code of the crate.
 
-#![expect(unsafe_code, reason = "unshare(2) and the interface flags have no safe form in std or libc")]
+#![expect(
+    unsafe_code,
+    reason = "unshare(2) and the interface flags have no safe form in std or libc"
+)]
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -24,11 +27,14 @@ pub fn enter_own_network() -> io::Result<()> {
 
 /// Whether a network of its own can be had; tried on a thread that ends with the attempt.
 pub fn available() -> bool {
-    std::thread::spawn(|| enter_own_network().is_ok()).join().unwrap_or(false)
+    std::thread::spawn(|| enter_own_network().is_ok())
+        .join()
+        .unwrap_or(false)
 }
 
 fn raise_loopback() -> io::Result<()> {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").or_else(|_| std::net::UdpSocket::bind("0.0.0.0:0"))?;
+    let socket =
+        std::net::UdpSocket::bind("127.0.0.1:0").or_else(|_| std::net::UdpSocket::bind("0.0.0.0:0"))?;
     // SAFETY: an all-zero ifreq is a valid value of that plain C struct.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
@@ -38,7 +44,11 @@ fn raise_loopback() -> io::Result<()> {
     request.ifr_ifru.ifru_flags = up;
     // SAFETY: the descriptor is open, and the request outlives the call that reads it.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]

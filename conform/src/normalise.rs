@@ -14,7 +14,12 @@ pub struct Normaliser {
 impl Normaliser {
     /// A normaliser for a case that ran in the folder `tmp`.
     pub fn new(tmp: &str, hide_long_numbers: bool) -> Self {
-        Self { tmp: tmp.into(), hide_long_numbers, seen: HashMap::new(), counts: HashMap::new() }
+        Self {
+            tmp: tmp.into(),
+            hide_long_numbers,
+            seen: HashMap::new(),
+            counts: HashMap::new(),
+        }
     }
 
     /// The text with folder, branches, tags, secrets, server name, dates and connection numbers replaced.
@@ -24,7 +29,11 @@ impl Normaliser {
         let text = self.values(&text, &[";tag=", ";ftag=", ";totag="], "tag", is_case_tag);
         let text = self.values(&secrets(&text), &["<<xavp:0x"], "address", |_| false);
         let text = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
-        if self.hide_long_numbers { long_numbers(&text) } else { text }
+        if self.hide_long_numbers {
+            long_numbers(&text)
+        } else {
+            text
+        }
     }
 
     /// Names the value that follows each of the markers, unless `keep` knows it as one of the case's own.
@@ -121,13 +130,25 @@ fn product(line: &str) -> String {
         for (at, _) in lower.match_indices(name) {
             let after = line.get(at + name.len()..).unwrap_or_default();
             let version = after.strip_prefix('(').unwrap_or(after);
-            let digits = version.split(['.', ' ', ')', '-']).take(2).all(|n| n.parse::<u32>().is_ok());
+            let digits = version
+                .split(['.', ' ', ')', '-'])
+                .take(2)
+                .all(|n| n.parse::<u32>().is_ok());
             if digits {
-                let end = version.find(' ').map_or(after.len(), |e| e + after.len() - version.len());
+                let end = version
+                    .find(' ')
+                    .map_or(after.len(), |e| e + after.len() - version.len());
                 let tail = after.get(end..).unwrap_or_default();
-                let platform = tail.strip_prefix(" (").and_then(|t| t.find(')')).map_or(0, |e| e + 3);
+                let platform = tail
+                    .strip_prefix(" (")
+                    .and_then(|t| t.find(')'))
+                    .map_or(0, |e| e + 3);
                 let rest = tail.get(platform..).unwrap_or_default();
-                let rest = if platform > 0 { rest.strip_prefix(')').unwrap_or(rest) } else { rest };
+                let rest = if platform > 0 {
+                    rest.strip_prefix(')').unwrap_or(rest)
+                } else {
+                    rest
+                };
                 return format!("{}<server>{rest}", line.get(..at).unwrap_or_default());
             }
         }
@@ -137,9 +158,15 @@ fn product(line: &str) -> String {
 
 /// The number of a connection that the server puts into a Via.
 fn connection(line: &str) -> String {
-    let via = ["via:", "v:"].iter().any(|p| line.get(..p.len()).is_some_and(|l| l.eq_ignore_ascii_case(p)));
-    let Some((before, after)) = line.split_once(";i=").filter(|_| via) else { return line.to_owned() };
-    let end = after.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(after.len());
+    let via = ["via:", "v:"]
+        .iter()
+        .any(|p| line.get(..p.len()).is_some_and(|l| l.eq_ignore_ascii_case(p)));
+    let Some((before, after)) = line.split_once(";i=").filter(|_| via) else {
+        return line.to_owned();
+    };
+    let end = after
+        .find(|c: char| !c.is_ascii_hexdigit())
+        .unwrap_or(after.len());
     format!("{before};i=<conn>{}", after.split_at(end).1)
 }
 
@@ -162,7 +189,13 @@ fn dates(line: &str) -> String {
 
 fn has_clock(text: &str) -> bool {
     text.as_bytes().windows(8).any(|w| {
-        w.iter().enumerate().all(|(i, b)| if matches!(i, 2 | 5) { *b == b':' } else { b.is_ascii_digit() })
+        w.iter().enumerate().all(|(i, b)| {
+            if matches!(i, 2 | 5) {
+                *b == b':'
+            } else {
+                b.is_ascii_digit()
+            }
+        })
     })
 }
 
@@ -200,15 +233,24 @@ mod tests {
             normal(text),
             "Via: a;branch=z9hG4bK<branch1>;rport\nVia: b;branch=z9hG4bK<branch2>\nVia: c;branch=z9hG4bK<branch1>"
         );
-        assert_eq!(normal("T: x;tag=ft1 y;tag=uasB z;tag=ab1 w;tag=6ab.77"), "T: x;tag=ft1 y;tag=uasB z;tag=ab1 w;tag=<tag1>");
+        assert_eq!(
+            normal("T: x;tag=ft1 y;tag=uasB z;tag=ab1 w;tag=6ab.77"),
+            "T: x;tag=ft1 y;tag=uasB z;tag=ab1 w;tag=<tag1>"
+        );
     }
 
     #[test]
     fn servers_and_dates() {
-        assert_eq!(normal("Server: kamailio (5.6.3 (x86_64/linux))"), "Server: <server>");
+        assert_eq!(
+            normal("Server: kamailio (5.6.3 (x86_64/linux))"),
+            "Server: <server>"
+        );
         assert_eq!(normal("User-Agent: Kahea 0.1"), "User-Agent: <server>");
         assert_eq!(normal("User-Agent: phone"), "User-Agent: phone");
-        assert_eq!(normal("is kamailio (5.6.3 (x86_64/linux)) now"), "is <server> now");
+        assert_eq!(
+            normal("is kamailio (5.6.3 (x86_64/linux)) now"),
+            "is <server> now"
+        );
         assert_eq!(normal("Date: Sat, 21 Nov 2026 11:48:49 GMT"), "Date: <date>");
         assert_eq!(normal("at Sat Nov 21 11:48:49 2026"), "at <date>");
         assert_eq!(normal("Sunny 11 days"), "Sunny 11 days");
@@ -216,10 +258,22 @@ mod tests {
 
     #[test]
     fn secrets_folders_and_numbers() {
-        assert_eq!(normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\""), "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\"");
+        assert_eq!(
+            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\""),
+            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\""
+        );
         assert_eq!(normal("[<<xavp:0x7f41c1103d30>>]"), "[<<xavp:0x<address1>>>]");
-        assert_eq!(normal("/tmp/x1/cfg 123456789 12345678"), "{tmp}/cfg <number> 12345678");
-        assert_eq!(normal("Via: SIP/2.0/TCP h;i=a1;rport"), "Via: SIP/2.0/TCP h;i=<conn>;rport");
-        assert_eq!(normal("Warning: 392 h \"Noisy feedback tells:  pid=1 req_src_ip=1.2.3.4 req_src_port=5 in\""), "Warning: 392 h \"Noisy feedback tells:  <warning>");
+        assert_eq!(
+            normal("/tmp/x1/cfg 123456789 12345678"),
+            "{tmp}/cfg <number> 12345678"
+        );
+        assert_eq!(
+            normal("Via: SIP/2.0/TCP h;i=a1;rport"),
+            "Via: SIP/2.0/TCP h;i=<conn>;rport"
+        );
+        assert_eq!(
+            normal("Warning: 392 h \"Noisy feedback tells:  pid=1 req_src_ip=1.2.3.4 req_src_port=5 in\""),
+            "Warning: 392 h \"Noisy feedback tells:  <warning>"
+        );
     }
 }

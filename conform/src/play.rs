@@ -33,7 +33,10 @@ pub struct Outcome {
 /// # Errors
 /// The case's folder cannot be made or the server's program cannot be started.
 pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
-    let folder = tempfile::Builder::new().prefix("conform-").tempdir().map_err(|e| e.to_string())?;
+    let folder = tempfile::Builder::new()
+        .prefix("conform-")
+        .tempdir()
+        .map_err(|e| e.to_string())?;
     let tmp = folder.path();
     write_files(case, tmp).map_err(|e| format!("{}: {e}", tmp.display()))?;
     let mut player = Player::new(case, command, tmp);
@@ -44,10 +47,16 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
         player.server = Some(server.map_err(|e| format!("cannot start `{}`: {e}", command.0.join(" ")))?);
         player.with_server();
     }
-    let log = fs::read(tmp.join("log")).map(|bytes| text::decode(&bytes)).unwrap_or_default();
+    let log = fs::read(tmp.join("log"))
+        .map(|bytes| text::decode(&bytes))
+        .unwrap_or_default();
     let mut normaliser = Normaliser::new(&tmp.to_string_lossy(), case.settings.hide_long_numbers);
     let transcript = transcript::render(&player.entries, &log, &mut normaliser);
-    Ok(Outcome { transcript, log, broken: player.broken })
+    Ok(Outcome {
+        transcript,
+        log,
+        broken: player.broken,
+    })
 }
 
 fn write_files(case: &Case, tmp: &Path) -> std::io::Result<()> {
@@ -99,7 +108,9 @@ impl<'a> Player<'a> {
             self.steps();
             self.let_log_settle();
         }
-        let Some(mut server) = self.server.take() else { return };
+        let Some(mut server) = self.server.take() else {
+            return;
+        };
         match server.exit().map(server::exit_number) {
             Some(code) if ready => self.fault("server", format!("died during the case with {code}")),
             Some(code) => self.fault("server", format!("exited with {code} before the case began")),
@@ -139,10 +150,19 @@ impl<'a> Player<'a> {
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
-            Step::Endpoint { name, kind, port, host, server } => {
-                self.endpoint(name, *kind, *port, host, server.as_deref())
-            }
-            Step::Request { who, method, uri, fields } => self.request(who, method, uri, fields),
+            Step::Endpoint {
+                name,
+                kind,
+                port,
+                host,
+                server,
+            } => self.endpoint(name, *kind, *port, host, server.as_deref()),
+            Step::Request {
+                who,
+                method,
+                uri,
+                fields,
+            } => self.request(who, method, uri, fields),
             Step::Send { who, text, bytes, to } => {
                 let text = self.fill(text);
                 let data = if *bytes { text::encode(&text) } else { wire(&text) };
@@ -151,7 +171,13 @@ impl<'a> Player<'a> {
             Step::Expect { who, what, look } => self.expect(who, what, look),
             Step::Receive { who, look } => self.receive(who, look, look.timeout).map(|_| ()),
             Step::Data { who, timeout } => self.data(who, *timeout),
-            Step::Reply { who, request, code, reason, fields } => self.reply(who, request, *code, reason, fields),
+            Step::Reply {
+                who,
+                request,
+                code,
+                reason,
+                fields,
+            } => self.reply(who, request, *code, reason, fields),
             Step::Quiet { who, time } => self.quiet(who, *time),
             Step::Drain { who, time } => self.drain(who, *time),
             Step::Close { who } => {
@@ -187,11 +213,17 @@ impl<'a> Player<'a> {
     }
 
     fn note(&mut self, label: &str, text: String) {
-        self.entries.push(Entry::Note { label: label.into(), text });
+        self.entries.push(Entry::Note {
+            label: label.into(),
+            text,
+        });
     }
 
     fn peer(&mut self, who: &str) -> Result<&mut Endpoint, String> {
-        self.endpoints.iter_mut().find(|e| e.name == who).ok_or_else(|| format!("no endpoint {who}"))
+        self.endpoints
+            .iter_mut()
+            .find(|e| e.name == who)
+            .ok_or_else(|| format!("no endpoint {who}"))
     }
 
     fn endpoint(
@@ -204,7 +236,11 @@ impl<'a> Player<'a> {
     ) -> Result<(), String> {
         let bare = host.trim_matches(['[', ']']);
         let ip: IpAddr = bare.parse().map_err(|_| format!("{host} is no address"))?;
-        let default = if ip.is_ipv4() { "127.0.0.1:5060" } else { "[::1]:5060" };
+        let default = if ip.is_ipv4() {
+            "127.0.0.1:5060"
+        } else {
+            "[::1]:5060"
+        };
         let server = address(server.unwrap_or(default))?;
         let endpoint = Endpoint::open(name, kind, ip, port, server).map_err(|e| format!("{name}: {e}"))?;
         self.endpoints.retain(|e| e.name != name);
@@ -257,12 +293,17 @@ impl<'a> Player<'a> {
 
     fn send(&mut self, who: &str, data: &[u8], to: Option<&str>) -> Result<(), String> {
         let to = to.map(address).transpose()?;
-        self.peer(who)?.send(data, to).map_err(|e| format!("{who} cannot send: {e}"))
+        self.peer(who)?
+            .send(data, to)
+            .map_err(|e| format!("{who} cannot send: {e}"))
     }
 
     /// The next message of an endpoint, written to the transcript as the step wants it.
     fn receive(&mut self, who: &str, look: &Look, timeout: Duration) -> Result<Option<Message>, String> {
-        let got = self.peer(who)?.receive(timeout).map_err(|e| format!("{who} cannot receive: {e}"))?;
+        let got = self
+            .peer(who)?
+            .receive(timeout)
+            .map_err(|e| format!("{who} cannot receive: {e}"))?;
         let Received::Data(data, from) = got else {
             if look.view != View::Hidden {
                 self.entries.push(Entry::Nothing { who: who.into() });
@@ -273,13 +314,25 @@ impl<'a> Player<'a> {
         let who = who.to_owned();
         match look.view {
             View::Hidden => {}
-            View::Brief => self.entries.push(Entry::Brief { who: who.clone(), first: message.first.clone() }),
+            View::Brief => self.entries.push(Entry::Brief {
+                who: who.clone(),
+                first: message.first.clone(),
+            }),
             View::Full | View::Exact => {
                 let exact = look.view == View::Exact;
-                self.entries.push(Entry::Message { who: who.clone(), message: message.clone(), exact });
+                self.entries.push(Entry::Message {
+                    who: who.clone(),
+                    message: message.clone(),
+                    exact,
+                });
             }
         }
-        let word = message.first.split_whitespace().next().unwrap_or_default().to_owned();
+        let word = message
+            .first
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         for name in std::iter::once(word).chain(look.name.clone()) {
             self.kept.insert((who.clone(), name), (message.clone(), from));
         }
@@ -303,7 +356,10 @@ impl<'a> Player<'a> {
     }
 
     fn data(&mut self, who: &str, timeout: Duration) -> Result<(), String> {
-        let got = self.peer(who)?.receive_raw(timeout).map_err(|e| format!("{who} cannot receive: {e}"))?;
+        let got = self
+            .peer(who)?
+            .receive_raw(timeout)
+            .map_err(|e| format!("{who} cannot receive: {e}"))?;
         match got {
             Received::Data(data, _) => self.note(&format!("{who} received data"), text::decode(&data)),
             Received::End => self.note(&format!("{who} received data"), "<end>".into()),
@@ -321,7 +377,9 @@ impl<'a> Player<'a> {
         fields: &[(String, String)],
     ) -> Result<(), String> {
         let key = (who.to_owned(), request.to_owned());
-        let Some((message, from)) = self.kept.get(&key).cloned() else { return Ok(()) };
+        let Some((message, from)) = self.kept.get(&key).cloned() else {
+            return Ok(());
+        };
         let filled: HashMap<&str, String> = fields.iter().map(|(k, v)| (k.as_str(), self.fill(v))).collect();
         let field = |name| filled.get(name).map_or("", String::as_str);
         let peer = self.peer(who)?;
@@ -332,9 +390,17 @@ impl<'a> Player<'a> {
         };
         let tag = filled.get("tag").map_or("uas", String::as_str);
         let (extra, body) = (field("extra"), field("body"));
-        let answer = Answer { code, reason, extra, body, tag, contact };
+        let answer = Answer {
+            code,
+            reason,
+            extra,
+            body,
+            tag,
+            contact,
+        };
         let data = wire(&answer.text(&message));
-        peer.send(&data, Some(from)).map_err(|e| format!("{who} cannot send: {e}"))
+        peer.send(&data, Some(from))
+            .map_err(|e| format!("{who} cannot send: {e}"))
     }
 
     fn quiet(&mut self, who: &[String], time: Duration) -> Result<(), String> {
@@ -342,15 +408,25 @@ impl<'a> Player<'a> {
         let names: Vec<String> = if who.is_empty() { all() } else { who.to_vec() };
         let until = Instant::now() + time;
         for name in names {
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let look = Look { timeout: left, view: View::Full, name: None };
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
+            let look = Look {
+                timeout: left,
+                view: View::Full,
+                name: None,
+            };
             while self.receive(&name, &look, left)?.is_some() {}
         }
         Ok(())
     }
 
     fn drain(&mut self, who: &str, time: Duration) -> Result<(), String> {
-        let look = Look { timeout: time, view: View::Hidden, name: None };
+        let look = Look {
+            timeout: time,
+            view: View::Hidden,
+            name: None,
+        };
         while self.receive(who, &look, time)?.is_some() {}
         Ok(())
     }
@@ -365,7 +441,15 @@ impl<'a> Player<'a> {
                 Received::Nothing => break false,
             }
         };
-        self.note(who, if closed { "connection closed" } else { "connection still open" }.into());
+        self.note(
+            who,
+            if closed {
+                "connection closed"
+            } else {
+                "connection still open"
+            }
+            .into(),
+        );
         Ok(())
     }
 
@@ -385,7 +469,10 @@ impl<'a> Player<'a> {
         });
         let command = ServerCommand(filled.collect());
         let mut command = command.command(&self.case.settings);
-        let done = command.current_dir(self.tmp).output().map_err(|e| e.to_string())?;
+        let done = command
+            .current_dir(self.tmp)
+            .output()
+            .map_err(|e| e.to_string())?;
         let code = format!("exit code {}", server::exit_number(done.status));
         let shown = text::decode(&[done.stdout, done.stderr].concat());
         self.note(&label, if output { format!("{shown}{code}") } else { code });
@@ -400,20 +487,30 @@ impl<'a> Player<'a> {
         }
         let filled: Vec<String> = words.iter().map(|word| self.fill(word)).collect();
         let mut command = std::process::Command::new("kamcmd");
-        command.arg("-s").arg(format!("unix:{}", socket.display())).args(&filled);
+        command
+            .arg("-s")
+            .arg(format!("unix:{}", socket.display()))
+            .args(&filled);
         let done = command.output().map_err(|e| format!("kamcmd: {e}"))?;
-        self.note(&format!("rpc {}", words.join(" ")), text::decode(&[done.stdout, done.stderr].concat()));
+        self.note(
+            &format!("rpc {}", words.join(" ")),
+            text::decode(&[done.stdout, done.stderr].concat()),
+        );
         Ok(())
     }
 
     /// Replaces `{tmp}`, `{cfg}` and `{ENDPOINT:Header}`, the first such header of the endpoint's last message.
     fn fill(&self, text: &str) -> String {
         let tmp = self.tmp.to_string_lossy();
-        let mut out = text.replace("{tmp}", &tmp).replace("{cfg}", &format!("{tmp}/kamailio.cfg"));
+        let mut out = text
+            .replace("{tmp}", &tmp)
+            .replace("{cfg}", &format!("{tmp}/kamailio.cfg"));
         for (who, message) in &self.last {
             let mark = format!("{{{who}:");
             while let Some((before, rest)) = out.split_once(&mark) {
-                let Some((header, after)) = rest.split_once('}') else { break };
+                let Some((header, after)) = rest.split_once('}') else {
+                    break;
+                };
                 out = format!("{before}{}{after}", message.get(header));
             }
         }
@@ -422,5 +519,6 @@ impl<'a> Player<'a> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text} is no address with a port"))
+    text.parse()
+        .map_err(|_| format!("{text} is no address with a port"))
 }

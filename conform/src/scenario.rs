@@ -21,11 +21,27 @@ pub struct Line {
 #[expect(missing_docs, reason = "each variant's sentence says what its fields are")]
 pub enum Step {
     /// Makes a peer.
-    Endpoint { name: String, kind: Kind, port: u16, host: String, server: Option<String> },
+    Endpoint {
+        name: String,
+        kind: Kind,
+        port: u16,
+        host: String,
+        server: Option<String>,
+    },
     /// Sends a well-formed request; `fields` change the template.
-    Request { who: String, method: String, uri: String, fields: Vec<(String, String)> },
+    Request {
+        who: String,
+        method: String,
+        uri: String,
+        fields: Vec<(String, String)>,
+    },
     /// Sends a text with CRLF line ends and `LEN` filled in, or with `bytes` exactly what stands there.
-    Send { who: String, text: String, bytes: bool, to: Option<String> },
+    Send {
+        who: String,
+        text: String,
+        bytes: bool,
+        to: Option<String>,
+    },
     /// Waits for the request or reply named; what comes before it stays in the transcript.
     Expect { who: String, what: String, look: Look },
     /// Waits for any message.
@@ -33,7 +49,13 @@ pub enum Step {
     /// Waits for bytes that need not be SIP.
     Data { who: String, timeout: Duration },
     /// Answers a request that was received under that method or name.
-    Reply { who: String, request: String, code: u16, reason: String, fields: Vec<(String, String)> },
+    Reply {
+        who: String,
+        request: String,
+        code: u16,
+        reason: String,
+        fields: Vec<(String, String)>,
+    },
     /// Nothing may arrive for that long at the endpoints named, or at any.
     Quiet { who: Vec<String>, time: Duration },
     /// Reads and forgets until nothing came for that long.
@@ -110,7 +132,10 @@ pub fn parse(first: usize, text: &str) -> Result<Vec<Line>, (usize, String)> {
         for word in &mut words {
             here_document(word, &mut lines).map_err(fail)?;
         }
-        out.push(Line { number, step: step(words).map_err(fail)? });
+        out.push(Line {
+            number,
+            step: step(words).map_err(fail)?,
+        });
     }
     Ok(out)
 }
@@ -124,7 +149,9 @@ pub fn duration(word: &str) -> Result<Duration, String> {
         Some(digits) => (digits, 0.001),
         None => (word.strip_suffix('s').unwrap_or(word), 1.0),
     };
-    let value: f64 = digits.parse().map_err(|_| format!("`{word}` is no duration such as 300ms or 2s"))?;
+    let value: f64 = digits
+        .parse()
+        .map_err(|_| format!("`{word}` is no duration such as 300ms or 2s"))?;
     Duration::try_from_secs_f64(value * unit).map_err(|_| format!("`{word}` is no duration"))
 }
 
@@ -175,14 +202,18 @@ fn here_document<'a>(
     word: &mut String,
     lines: &mut impl Iterator<Item = (usize, &'a str)>,
 ) -> Result<(), String> {
-    let Some((before, mark)) = word.rsplit_once("<<") else { return Ok(()) };
+    let Some((before, mark)) = word.rsplit_once("<<") else {
+        return Ok(());
+    };
     let (plain, mark) = mark.strip_prefix('=').map_or((false, mark), |mark| (true, mark));
     if mark.is_empty() || !mark.chars().all(|c| c.is_ascii_uppercase()) {
         return Ok(());
     }
     let mut content = String::new();
     loop {
-        let (_, line) = lines.next().ok_or_else(|| format!("no line `{mark}` ends the text"))?;
+        let (_, line) = lines
+            .next()
+            .ok_or_else(|| format!("no line `{mark}` ends the text"))?;
         if line == mark {
             break;
         }
@@ -222,19 +253,35 @@ const EXPECT_TIMEOUT: Duration = Duration::from_secs(3);
 const QUIET_TIME: Duration = Duration::from_millis(300);
 
 fn step(words: Vec<String>) -> Result<Step, String> {
-    let mut words = Words { rest: words.into_iter() };
+    let mut words = Words {
+        rest: words.into_iter(),
+    };
     let first = words.next("a step")?;
     Ok(match first.as_str() {
         "endpoint" => endpoint(words)?,
         "quiet" => quiet(words)?,
-        "note" => Step::Note { label: words.next("a label")?, text: words.remaining().join(" ") },
+        "note" => Step::Note {
+            label: words.next("a label")?,
+            text: words.remaining().join(" "),
+        },
         "sleep" => Step::Sleep(duration(&words.next("a duration")?)?),
         "settle" => Step::Settle,
         "signal" => Step::Signal(words.next("the name of a signal")?),
-        "rewrite" => Step::Rewrite { file: words.next("a file")?, with: words.next("the name of a `== file`")? },
-        "run" => Step::Run { words: words.remaining(), output: true },
-        "exitcode" => Step::Run { words: words.remaining(), output: false },
-        "rpc" => Step::Rpc { words: words.remaining() },
+        "rewrite" => Step::Rewrite {
+            file: words.next("a file")?,
+            with: words.next("the name of a `== file`")?,
+        },
+        "run" => Step::Run {
+            words: words.remaining(),
+            output: true,
+        },
+        "exitcode" => Step::Run {
+            words: words.remaining(),
+            output: false,
+        },
+        "rpc" => Step::Rpc {
+            words: words.remaining(),
+        },
         _ => act(first, words)?,
     })
 }
@@ -252,25 +299,51 @@ fn act(who: String, mut words: Words) -> Result<Step, String> {
         "send" | "bytes" => {
             let text = words.next("a text")?;
             let to = fields(words, &["to"])?.into_iter().next().map(|(_, to)| to);
-            Step::Send { who, text, bytes: verb == "bytes", to }
+            Step::Send {
+                who,
+                text,
+                bytes: verb == "bytes",
+                to,
+            }
         }
-        "expect" => Step::Expect { who, what: words.next("a method or code")?, look: look(words)? },
-        "receive" => Step::Receive { who, look: look(words)? },
+        "expect" => Step::Expect {
+            who,
+            what: words.next("a method or code")?,
+            look: look(words)?,
+        },
+        "receive" => Step::Receive {
+            who,
+            look: look(words)?,
+        },
         "nothing" => quiet_one(who, &mut words)?,
-        "data" => Step::Data { who, timeout: words.duration_or(EXPECT_TIMEOUT)? },
+        "data" => Step::Data {
+            who,
+            timeout: words.duration_or(EXPECT_TIMEOUT)?,
+        },
         "reply" => reply(who, words)?,
-        "drain" => Step::Drain { who, time: words.duration_or(QUIET_TIME)? },
+        "drain" => Step::Drain {
+            who,
+            time: words.duration_or(QUIET_TIME)?,
+        },
         "close" => Step::Close { who },
-        "closed" => Step::Closed { who, timeout: words.duration_or(EXPECT_TIMEOUT)? },
+        "closed" => Step::Closed {
+            who,
+            timeout: words.duration_or(EXPECT_TIMEOUT)?,
+        },
         other => return Err(format!("unknown step `{who} {other}`")),
     })
 }
 
-const REQUEST_FIELDS: &[&str] =
-    &["name", "callid", "cseq", "branch", "n", "to_tag", "from_tag", "extra", "body", "proto", "hostport", "to", "port"];
+const REQUEST_FIELDS: &[&str] = &[
+    "name", "callid", "cseq", "branch", "n", "to_tag", "from_tag", "extra", "body", "proto", "hostport",
+    "to", "port",
+];
 
 fn quiet_one(who: String, words: &mut Words) -> Result<Step, String> {
-    Ok(Step::Quiet { who: vec![who], time: words.duration_or(QUIET_TIME)? })
+    Ok(Step::Quiet {
+        who: vec![who],
+        time: words.duration_or(QUIET_TIME)?,
+    })
 }
 
 fn endpoint(mut words: Words) -> Result<Step, String> {
@@ -294,7 +367,13 @@ fn endpoint(mut words: Words) -> Result<Step, String> {
             None => host = word,
         }
     }
-    Ok(Step::Endpoint { name, kind, port, host, server })
+    Ok(Step::Endpoint {
+        name,
+        kind,
+        port,
+        host,
+        server,
+    })
 }
 
 fn quiet(words: Words) -> Result<Step, String> {
@@ -309,7 +388,11 @@ fn quiet(words: Words) -> Result<Step, String> {
 }
 
 fn look(words: Words) -> Result<Look, String> {
-    let mut look = Look { timeout: EXPECT_TIMEOUT, view: View::Full, name: None };
+    let mut look = Look {
+        timeout: EXPECT_TIMEOUT,
+        view: View::Full,
+        name: None,
+    };
     let mut rest = words.rest;
     while let Some(word) = rest.next() {
         match word.as_str() {
@@ -329,12 +412,29 @@ fn reply(who: String, mut words: Words) -> Result<Step, String> {
     let code: u16 = words.parsed("status code")?;
     let (mut reason, mut rest) = (Vec::new(), Vec::new());
     for word in words.remaining() {
-        let field = word.split_once('=').is_some_and(|(key, _)| REPLY_FIELDS.contains(&key));
+        let field = word
+            .split_once('=')
+            .is_some_and(|(key, _)| REPLY_FIELDS.contains(&key));
         if field { rest.push(word) } else { reason.push(word) }
     }
-    let reason = if reason.is_empty() { "OK".to_owned() } else { reason.join(" ") };
-    let fields = fields(Words { rest: rest.into_iter() }, REPLY_FIELDS)?;
-    Ok(Step::Reply { who, request, code, reason, fields })
+    let reason = if reason.is_empty() {
+        "OK".to_owned()
+    } else {
+        reason.join(" ")
+    };
+    let fields = fields(
+        Words {
+            rest: rest.into_iter(),
+        },
+        REPLY_FIELDS,
+    )?;
+    Ok(Step::Reply {
+        who,
+        request,
+        code,
+        reason,
+        fields,
+    })
 }
 
 const REPLY_FIELDS: &[&str] = &["extra", "body", "tag", "contact"];
@@ -344,7 +444,9 @@ fn fields(words: Words, known: &[&str]) -> Result<Vec<(String, String)>, String>
         .remaining()
         .into_iter()
         .map(|word| {
-            let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is no key=value"))?;
+            let (key, value) = word
+                .split_once('=')
+                .ok_or_else(|| format!("`{word}` is no key=value"))?;
             if !known.contains(&key) {
                 return Err(format!("unknown key `{key}`; known: {}", known.join(", ")));
             }
@@ -363,29 +465,43 @@ mod tests {
 
     #[test]
     fn words_and_quotes() {
-        assert_eq!(words(r#"a "b \"c\x41" d='e "f' g"#).unwrap(), ["a", "b \"cA", "d=e \"f", "g"]);
+        assert_eq!(
+            words(r#"a "b \"c\x41" d='e "f' g"#).unwrap(),
+            ["a", "b \"cA", "d=e \"f", "g"]
+        );
         assert!(words("\"open").is_err());
     }
 
     #[test]
     fn endpoints() {
-        let Step::Endpoint { kind, port, host, .. } = one("endpoint bob tcp listen 5071 127.0.0.2") else { panic!() };
+        let Step::Endpoint { kind, port, host, .. } = one("endpoint bob tcp listen 5071 127.0.0.2") else {
+            panic!()
+        };
         assert_eq!((kind, port, host.as_str()), (Kind::TcpListen, 5071, "127.0.0.2"));
         assert!(parse(1, "endpoint bob sctp 5071").is_err());
     }
 
     #[test]
     fn here_documents_resolve_escapes_unless_told_not_to() {
-        let Step::Send { text, .. } = one("alice send <<END\na\\x41\nb\nEND\n") else { panic!() };
+        let Step::Send { text, .. } = one("alice send <<END\na\\x41\nb\nEND\n") else {
+            panic!()
+        };
         assert_eq!(text, "aA\nb\n");
-        let Step::Send { text, bytes, .. } = one("alice bytes <<=END\na\\x41\nEND\n") else { panic!() };
+        let Step::Send { text, bytes, .. } = one("alice bytes <<=END\na\\x41\nEND\n") else {
+            panic!()
+        };
         assert_eq!((text.as_str(), bytes), ("a\\x41\n", true));
         assert_eq!(parse(7, "alice send <<END\n").unwrap_err().0, 7);
     }
 
     #[test]
     fn replies_take_a_reason_of_several_words() {
-        let Step::Reply { code, reason, fields, .. } = one("bob reply INVITE 486 Busy Here tag=x") else { panic!() };
+        let Step::Reply {
+            code, reason, fields, ..
+        } = one("bob reply INVITE 486 Busy Here tag=x")
+        else {
+            panic!()
+        };
         assert_eq!((code, reason.as_str()), (486, "Busy Here"));
         assert_eq!(fields, [("tag".to_owned(), "x".to_owned())]);
     }

@@ -25,7 +25,11 @@ impl ServerCommand {
     pub fn command(&self, settings: &Settings) -> Command {
         let mut words = self.0.iter();
         let mut command = Command::new(words.next().map_or("kamailio", String::as_str));
-        command.args(words).env("TZ", "UTC").env("LC_ALL", "C").stdin(Stdio::null());
+        command
+            .args(words)
+            .env("TZ", "UTC")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
         command.envs(settings.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -41,6 +45,8 @@ pub struct Server {
 const START_LIMIT: Duration = Duration::from_secs(15);
 const STOP_ALONE_LIMIT: Duration = Duration::from_millis(1500);
 const STOP_LIMIT: Duration = Duration::from_secs(8);
+/// Polls without a new socket after which a server has opened all of them.
+const SETTLED_POLLS: u32 = 4;
 const POLL: Duration = Duration::from_millis(4);
 
 impl Server {
@@ -48,11 +54,26 @@ impl Server {
     ///
     /// # Errors
     /// The program cannot be started.
-    pub fn start(command: &ServerCommand, tmp: &Path, args: &[String], settings: &Settings) -> io::Result<Self> {
+    pub fn start(
+        command: &ServerCommand,
+        tmp: &Path,
+        args: &[String],
+        settings: &Settings,
+    ) -> io::Result<Self> {
         let log = File::create(tmp.join("log"))?;
         let mut start = command.command(settings);
-        start.arg("-f").arg(tmp.join("kamailio.cfg")).args(["-DD", "-E", "-w"]).arg(tmp).arg("-Y").arg(tmp);
-        start.arg("-P").arg(tmp.join("pid")).args(["-m", "128", "-M", "16"]).args(args);
+        start
+            .arg("-f")
+            .arg(tmp.join("kamailio.cfg"))
+            .args(["-DD", "-E", "-w"])
+            .arg(tmp)
+            .arg("-Y")
+            .arg(tmp);
+        start
+            .arg("-P")
+            .arg(tmp.join("pid"))
+            .args(["-m", "128", "-M", "16"])
+            .args(args);
         start.stdout(log.try_clone()?).stderr(log).process_group(0);
         // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches no memory of ours.
         unsafe {
@@ -61,16 +82,25 @@ impl Server {
                 _ => Err(io::Error::last_os_error()),
             });
         }
-        Ok(Self { child: start.spawn()?, ended: None })
+        Ok(Self {
+            child: start.spawn()?,
+            ended: None,
+        })
     }
 
-    /// Waits until something listens on the port; false when the server ended before, or never opened it.
+    /// Waits until something listens on the port and no further socket has appeared for a moment; false when the server
+    /// ended before, or never opened it.
     pub fn ready(&mut self, port: u16) -> bool {
         let until = Instant::now() + START_LIMIT;
+        let mut before = Vec::new();
+        let mut same = 0;
         while self.exit().is_none() && Instant::now() < until {
-            if is_bound(port) {
+            let now = local_addresses();
+            same = if now == before { same + 1 } else { 0 };
+            if same >= SETTLED_POLLS && is_bound(&now, port) {
                 return true;
             }
+            before = now;
             std::thread::sleep(POLL);
         }
         false
@@ -147,16 +177,28 @@ impl Drop for Server {
 
 /// `0`, or the signal's number with a minus sign, as shells and scripts count.
 pub fn exit_number(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| status.signal().map_or(-1, |signal| -signal))
+    status
+        .code()
+        .unwrap_or_else(|| status.signal().map_or(-1, |signal| -signal))
 }
 
-/// Whether a UDP socket or a TCP listener of this thread's network has that port.
-pub fn is_bound(port: u16) -> bool {
-    let suffix = format!(":{port:04X}");
-    ["udp", "tcp", "udp6", "tcp6"].iter().any(|table| {
+/// Local addresses of all UDP and TCP sockets of this thread's network, as the kernel writes them.
+fn local_addresses() -> Vec<String> {
+    let mut out = Vec::new();
+    for table in ["udp", "tcp", "udp6", "tcp6"] {
         let text = std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
-        text.lines().skip(1).any(|line| line.split_whitespace().nth(1).is_some_and(|a| a.ends_with(&suffix)))
-    })
+        let addresses = text
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_whitespace().nth(1));
+        out.extend(addresses.map(|address| format!("{table} {address}")));
+    }
+    out
+}
+
+fn is_bound(addresses: &[String], port: u16) -> bool {
+    let suffix = format!(":{port:04X}");
+    addresses.iter().any(|address| address.ends_with(&suffix))
 }
 
 /// Whether a datagram waits at a UDP socket of this thread's network other than those on the ports of the scenario.
@@ -167,7 +209,10 @@ pub fn has_backlog(own_ports: &[u16]) -> bool {
         text.lines().skip(1).any(|line| {
             let mut columns = line.split_whitespace().skip(1);
             let address = columns.next().unwrap_or_default();
-            let waiting = columns.nth(2).and_then(|q| q.split_once(':')).is_some_and(|(_, rx)| rx != "00000000");
+            let waiting = columns
+                .nth(2)
+                .and_then(|q| q.split_once(':'))
+                .is_some_and(|(_, rx)| rx != "00000000");
             waiting && !own.iter().any(|port| address.ends_with(port))
         })
     })

@@ -103,14 +103,17 @@ fn lock() -> io::Result<File> {
 /// Says what differs, or why there is nothing to compare.
 pub fn check(case: &Case, command: &ServerCommand) -> Result<(), Failure> {
     let path = case.transcript_path();
-    let recorded =
-        fs::read_to_string(&path).map_err(|e| Failure::Broken(format!("no transcript {}: {e}", path.display())))?;
+    let recorded = fs::read_to_string(&path)
+        .map_err(|e| Failure::Broken(format!("no transcript {}: {e}", path.display())))?;
     let outcome = run(case, command).map_err(Failure::Broken)?;
     if outcome.transcript == recorded {
         return Ok(());
     }
     let diff = unified(&recorded, &outcome.transcript, "recorded", "under test");
-    Err(Failure::Differs { diff, log: tail(&outcome.log, 25) })
+    Err(Failure::Differs {
+        diff,
+        log: tail(&outcome.log, 25),
+    })
 }
 
 /// Runs a case until two runs agree on its transcript, and writes that beside the case.
@@ -122,37 +125,60 @@ pub fn record(case: &Case, command: &ServerCommand) -> Result<(), Failure> {
     let second = run(case, command).map_err(Failure::Broken)?;
     if first.transcript != second.transcript {
         let diff = unified(&first.transcript, &second.transcript, "first run", "second run");
-        return Err(Failure::Differs { diff, log: tail(&second.log, 10) });
+        return Err(Failure::Differs {
+            diff,
+            log: tail(&second.log, 10),
+        });
     }
     if first.broken {
-        return Err(Failure::Differs { diff: first.transcript, log: tail(&first.log, 25) });
+        return Err(Failure::Differs {
+            diff: first.transcript,
+            log: tail(&first.log, 25),
+        });
     }
     fs::write(case.transcript_path(), first.transcript).map_err(|e| Failure::Broken(e.to_string()))
 }
 
 /// The unified diff of two transcripts.
 pub fn unified(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
-    TextDiff::from_lines(old, new).unified_diff().context_radius(2).header(old_name, new_name).to_string()
+    TextDiff::from_lines(old, new)
+        .unified_diff()
+        .context_radius(2)
+        .header(old_name, new_name)
+        .to_string()
 }
 
 /// `N waiting for tm (9), rr (3)`, or nothing when no case waits.
 pub fn waiting_line(cases: &[Case]) -> Option<String> {
-    let waiting: Vec<&Case> = cases.iter().filter(|case| !case.settings.waits.is_empty()).collect();
+    let waiting: Vec<&Case> = cases
+        .iter()
+        .filter(|case| !case.settings.waits.is_empty())
+        .collect();
     if waiting.is_empty() {
         return None;
     }
-    let mut names: Vec<&str> = waiting.iter().flat_map(|c| c.settings.waits.iter().map(String::as_str)).collect();
+    let mut names: Vec<&str> = waiting
+        .iter()
+        .flat_map(|c| c.settings.waits.iter().map(String::as_str))
+        .collect();
     names.sort_unstable();
     let counted: Vec<String> = names
         .chunk_by(|a, b| a == b)
         .filter_map(|chunk| chunk.first().map(|name| format!("{name} ({})", chunk.len())))
         .collect();
-    Some(format!("{} cases wait for what is not there yet: {}", waiting.len(), counted.join(", ")))
+    Some(format!(
+        "{} cases wait for what is not there yet: {}",
+        waiting.len(),
+        counted.join(", ")
+    ))
 }
 
 fn tail(log: &str, count: usize) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
+    lines
+        .get(lines.len().saturating_sub(count)..)
+        .unwrap_or_default()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -167,7 +193,12 @@ mod tests {
             assert!(case.transcript_path().exists(), "{} has no transcript", case.name);
             assert!(!case.about.is_empty(), "{} does not say what it shows", case.name);
             let later = case.name.starts_with("later/");
-            assert_eq!(later, !case.settings.waits.is_empty(), "{}: later/ and `waits:` go together", case.name);
+            assert_eq!(
+                later,
+                !case.settings.waits.is_empty(),
+                "{}: later/ and `waits:` go together",
+                case.name
+            );
         }
     }
 

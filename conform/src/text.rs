@@ -20,7 +20,10 @@ pub fn encode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut buffer = [0; 4];
     for c in text.chars() {
-        match u32::from(c).checked_sub(RAW).and_then(|offset| u8::try_from(offset).ok()) {
+        match u32::from(c)
+            .checked_sub(RAW)
+            .and_then(|offset| u8::try_from(offset).ok())
+        {
             Some(byte) => out.push(byte),
             None => out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()),
         }
@@ -32,7 +35,9 @@ pub fn encode(text: &str) -> Vec<u8> {
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.replace("\r\n", "\n").chars() {
-        let raw_byte = u32::from(c).checked_sub(RAW).and_then(|offset| u8::try_from(offset).ok());
+        let raw_byte = u32::from(c)
+            .checked_sub(RAW)
+            .and_then(|offset| u8::try_from(offset).ok());
         match (c, raw_byte) {
             ('\r', _) => out.push_str("<CR>"),
             (_, Some(byte)) => push_hex(&mut out, byte),
@@ -59,7 +64,9 @@ pub fn unescape(text: &str) -> Result<String, String> {
     while let Some((before, after)) = rest.split_once('\\') {
         out.push_str(before);
         let mut chars = after.chars();
-        let Some(c) = chars.next() else { return Err("a backslash at the end".into()) };
+        let Some(c) = chars.next() else {
+            return Err("a backslash at the end".into());
+        };
         rest = chars.as_str();
         match c {
             'r' => out.push('\r'),
@@ -69,7 +76,11 @@ pub fn unescape(text: &str) -> Result<String, String> {
             '\\' | '"' => out.push(c),
             'x' => rest = hex(rest, &mut out)?,
             '*' => rest = repeat(rest, &mut out)?,
-            other => return Err(format!("unknown escape \\{other} (double the backslash to send one)")),
+            other => {
+                return Err(format!(
+                    "unknown escape \\{other} (double the backslash to send one)"
+                ));
+            }
         }
     }
     out.push_str(rest);
@@ -77,15 +88,24 @@ pub fn unescape(text: &str) -> Result<String, String> {
 }
 
 fn hex<'a>(rest: &'a str, out: &mut String) -> Result<&'a str, String> {
-    let (digits, rest) = rest.split_at_checked(2).ok_or("\\x needs two hexadecimal digits")?;
+    let (digits, rest) = rest
+        .split_at_checked(2)
+        .ok_or("\\x needs two hexadecimal digits")?;
     let byte = u8::from_str_radix(digits, 16).map_err(|_| format!("\\x{digits} is not hexadecimal"))?;
-    out.push(if byte.is_ascii() { char::from(byte) } else { raw(byte) });
+    out.push(if byte.is_ascii() {
+        char::from(byte)
+    } else {
+        raw(byte)
+    });
     Ok(rest)
 }
 
 fn repeat<'a>(rest: &'a str, out: &mut String) -> Result<&'a str, String> {
     let wrong = "\\*{N,text} needs a count, a comma, a text and a closing brace";
-    let (inner, rest) = rest.strip_prefix('{').and_then(|r| r.split_once('}')).ok_or(wrong)?;
+    let (inner, rest) = rest
+        .strip_prefix('{')
+        .and_then(|r| r.split_once('}'))
+        .ok_or(wrong)?;
     let (count, text) = inner.split_once(',').ok_or(wrong)?;
     let count: usize = count.trim().parse().map_err(|_| wrong)?;
     out.push_str(&unescape(text)?.repeat(count));

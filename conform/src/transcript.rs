@@ -9,7 +9,11 @@ use crate::text;
 #[expect(missing_docs, reason = "each variant's sentence says what its fields are")]
 pub enum Entry {
     /// An endpoint received a message.
-    Message { who: String, message: Message, exact: bool },
+    Message {
+        who: String,
+        message: Message,
+        exact: bool,
+    },
     /// An endpoint received a message of which only the first line matters.
     Brief { who: String, first: String },
     /// An endpoint waited in vain.
@@ -25,9 +29,14 @@ pub fn render(entries: &[Entry], log: &str, normaliser: &mut Normaliser) -> Stri
         let text = match entry {
             Entry::Nothing { who } => format!("--- {who}: nothing"),
             Entry::Brief { who, first } => format!("--- {who}: {}", normaliser.text(first)),
-            Entry::Note { label, text } => format!("--- {}\n{}", normaliser.text(label), normaliser.text(text)),
+            Entry::Note { label, text } => {
+                format!("--- {}\n{}", normaliser.text(label), normaliser.text(text))
+            }
             Entry::Message { who, message, exact } => {
-                format!("--- {who} received\n{}", message_text(message, *exact, normaliser))
+                format!(
+                    "--- {who} received\n{}",
+                    message_text(message, *exact, normaliser)
+                )
             }
         };
         out.push_str(&text::visible(&text));
@@ -65,8 +74,14 @@ pub fn script_lines(log: &str) -> Vec<String> {
         let end = marks.get(index + 1).map_or(log.len(), |(begin, _)| *begin);
         let record = log.get(*start..end).unwrap_or_default();
         let record = record.strip_prefix(' ').unwrap_or(record);
-        let Some(text) = without_context(record).strip_prefix("<script>:") else { continue };
-        let text = text.strip_prefix(' ').unwrap_or(text).trim_end().replace("\r\n", "\n");
+        let Some(text) = without_context(record).strip_prefix("<script>:") else {
+            continue;
+        };
+        let text = text
+            .strip_prefix(' ')
+            .unwrap_or(text)
+            .trim_end()
+            .replace("\r\n", "\n");
         out.extend(text.split('\n').map(str::to_owned));
     }
     out
@@ -75,25 +90,40 @@ pub fn script_lines(log: &str) -> Vec<String> {
 /// The text after a `{...} ` that `log_prefix` put before it.
 fn without_context(record: &str) -> &str {
     let inner = record.strip_prefix('{').and_then(|r| r.split_once("} "));
-    inner.filter(|_| !record.starts_with("<script>")).map_or(record, |(_, rest)| rest)
+    inner
+        .filter(|_| !record.starts_with("<script>"))
+        .map_or(record, |(_, rest)| rest)
 }
 
 /// Begin of each record's prefix and of its text.
 fn records(log: &str) -> Vec<(usize, usize)> {
-    const LEVELS: [&str; 8] = ["ALERT", "BUG", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
+    const LEVELS: [&str; 8] = [
+        "ALERT", "BUG", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG",
+    ];
     let mut out = Vec::new();
     for (close, _) in log.match_indices(") ") {
-        let (before, after) = (log.get(..close).unwrap_or_default(), log.get(close + 2..).unwrap_or_default());
-        let Some(level) = LEVELS.iter().find(|l| after.strip_prefix(**l).is_some_and(|r| r.starts_with(':')))
+        let (before, after) = (
+            log.get(..close).unwrap_or_default(),
+            log.get(close + 2..).unwrap_or_default(),
+        );
+        let Some(level) = LEVELS
+            .iter()
+            .find(|l| after.strip_prefix(**l).is_some_and(|r| r.starts_with(':')))
         else {
             continue;
         };
         let digits = |t: &str| t.len() - t.trim_end_matches(|c: char| c.is_ascii_digit()).len();
         let pid = digits(before);
-        let Some(open) = before.get(..before.len() - pid).and_then(|b| b.strip_suffix('(')) else { continue };
+        let Some(open) = before.get(..before.len() - pid).and_then(|b| b.strip_suffix('(')) else {
+            continue;
+        };
         let rank = digits(open);
         if pid > 0 && rank > 0 {
-            let begin = open.get(..open.len() - rank).unwrap_or_default().trim_end_matches(' ').len();
+            let begin = open
+                .get(..open.len() - rank)
+                .unwrap_or_default()
+                .trim_end_matches(' ')
+                .len();
             out.push((begin, close + 2 + level.len() + 1));
         }
     }
@@ -114,8 +144,18 @@ mod tests {
     fn messages_are_sorted_by_header_name() {
         let message = Message::parse(b"SIP/2.0 200 OK\r\nVia: 1\r\nf: x\r\nVia: 2\r\n\r\nb");
         let mut normaliser = Normaliser::new("/nowhere", false);
-        let entries = [Entry::Message { who: "alice".into(), message, exact: false }, Entry::Nothing { who: "bob".into() }];
+        let entries = [
+            Entry::Message {
+                who: "alice".into(),
+                message,
+                exact: false,
+            },
+            Entry::Nothing { who: "bob".into() },
+        ];
         let text = render(&entries, "", &mut normaliser);
-        assert_eq!(text, "--- alice received\nSIP/2.0 200 OK\nFrom: x\nVia: 1\nVia: 2\n\nb\n--- bob: nothing\n--- script log\n");
+        assert_eq!(
+            text,
+            "--- alice received\nSIP/2.0 200 OK\nFrom: x\nVia: 1\nVia: 2\n\nb\n--- bob: nothing\n--- script log\n"
+        );
     }
 }

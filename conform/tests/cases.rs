@@ -3,6 +3,7 @@
 //! `KAHEA_BIN` names the server's command; without it the newest `kahea` of this workspace's target folder is used,
 //! built first unless nextest runs the tests (which starts a process per case, and so expects it to be built).
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     let cases = match suite::load(&suite::cases_folder()) {
         Ok(cases) => cases,
         Err(error) => {
-            eprintln!("{error}");
+            say(&error.to_string());
             return ExitCode::FAILURE;
         }
     };
@@ -25,13 +26,24 @@ fn main() -> ExitCode {
     }
     // A case mostly waits for packets, so more of them than cores may run at once.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    arguments.test_threads = arguments.test_threads.or(Some(if suite::networks_available() { cores * 4 } else { 1 }));
-    let server = if arguments.list { Err("not needed to list".into()) } else { server() };
+    arguments.test_threads =
+        arguments
+            .test_threads
+            .or(Some(if suite::networks_available() { cores * 4 } else { 1 }));
+    let server = if arguments.list {
+        Err("not needed to list".into())
+    } else {
+        server()
+    };
     let server = Arc::new(server);
     let trials = cases.into_iter().map(|case| {
         let server = Arc::clone(&server);
         let waits = case.settings.waits.join(" ");
-        let kind = if waits.is_empty() { String::new() } else { format!("waits for {waits}") };
+        let kind = if waits.is_empty() {
+            String::new()
+        } else {
+            format!("waits for {waits}")
+        };
         let ignored = !waits.is_empty();
         let name = case.name.clone();
         let test = move || {
@@ -45,11 +57,16 @@ fn main() -> ExitCode {
 
 fn announce(cases: &[kahea_conform::case::Case]) {
     if let Some(line) = suite::waiting_line(cases) {
-        eprintln!("{line}");
+        say(&line);
     }
     if !suite::networks_available() {
-        eprintln!("no network namespaces here (they need root): the cases run one at a time");
+        say("no network namespaces here (they need root): the cases run one at a time");
     }
+}
+
+/// Tells the person at the terminal; a stderr that has gone away is no failure of a case.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn server() -> Result<ServerCommand, String> {
@@ -65,13 +82,17 @@ fn server() -> Result<ServerCommand, String> {
         .map(|profile| target.join(profile).join("kahea"))
         .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
         .max();
-    let path: PathBuf = newest.map(|(_, path)| path).ok_or("no kahea: build it (cargo build -p kahea) or set KAHEA_BIN")?;
+    let path: PathBuf = newest
+        .map(|(_, path)| path)
+        .ok_or("no kahea: build it (cargo build -p kahea) or set KAHEA_BIN")?;
     Ok(ServerCommand(vec![path.to_string_lossy().into_owned()]))
 }
 
 fn build() -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--package", "kahea"]).status();
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "kahea"])
+        .status();
     match built {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("cargo build -p kahea: {status}")),
