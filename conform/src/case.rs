@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use crate::scenario::{self, Line};
+use crate::server::ServerCommand;
 
 /// A case as its file states it.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Case {
 pub struct Settings {
     /// `waits: MODULE...`: what the server under test must have first; such a case is listed, not run.
     pub waits: Vec<String>,
+    /// `deviates: REASON`: this project's server is meant to differ here; its own transcript is `NAME.ours.txt`.
+    pub deviates: Option<String>,
     /// `server: none`: no server runs beside the scenario (for `run` of `-c`).
     pub no_server: bool,
     /// `port: N`: the port that shows that the server is there; 5060 by default.
@@ -105,6 +108,14 @@ impl Case {
         self.path.with_extension("txt")
     }
 
+    /// The transcript that a server has to match: its own where the case deviates and the server is not the reference.
+    pub fn transcript_path_for(&self, command: &ServerCommand) -> PathBuf {
+        match &self.settings.deviates {
+            Some(_) if !command.is_reference() => self.path.with_extension("ours.txt"),
+            _ => self.transcript_path(),
+        }
+    }
+
     fn take(&mut self, section: Section) -> Result<(), (usize, String)> {
         let Section { heading, line, text } = section;
         let (word, rest) = heading.split_once(' ').unwrap_or((&heading, ""));
@@ -160,6 +171,7 @@ fn settings(first: usize, text: &str) -> Result<Settings, (usize, String)> {
         let value = value.trim();
         match (name.trim(), value) {
             ("waits", _) => out.waits = value.split_whitespace().map(str::to_owned).collect(),
+            ("deviates", _) => out.deviates = Some(value.to_owned()),
             ("server", "none") => out.no_server = true,
             ("hide", "long-numbers") => out.hide_long_numbers = true,
             ("port", _) => out.port = Some(value.parse().map_err(|_| at("not a port".into()))?),
@@ -190,6 +202,15 @@ mod tests {
         assert_eq!(case.files, [("a.cfg".to_owned(), "1\n".to_owned())]);
         assert_eq!(case.cfg, "#!KAMAILIO\n");
         assert_eq!(case.transcript_path(), Path::new("g/n.txt"));
+    }
+
+    #[test]
+    fn a_deviation_has_a_transcript_of_its_own() {
+        let text = "== settings\ndeviates: it is right\n== scenario\nsleep 1ms\n";
+        let case = Case::parse("n", Path::new("g/n.case"), text).unwrap();
+        let path = |command| case.transcript_path_for(&ServerCommand::parse(command));
+        assert_eq!(path("/usr/sbin/kamailio"), Path::new("g/n.txt"));
+        assert_eq!(path("target/debug/kahea"), Path::new("g/n.ours.txt"));
     }
 
     #[test]

@@ -21,6 +21,13 @@ impl ServerCommand {
         Self(text.split_whitespace().map(str::to_owned).collect())
     }
 
+    /// Whether this is Kamailio, by the name of the program.
+    pub fn is_reference(&self) -> bool {
+        self.0
+            .first()
+            .is_some_and(|program| Path::new(program).ends_with("kamailio"))
+    }
+
     /// The program with its first arguments, in the environment that every case has.
     pub fn command(&self, settings: &Settings) -> Command {
         let mut words = self.0.iter();

@@ -102,7 +102,7 @@ fn lock() -> io::Result<File> {
 /// # Errors
 /// Says what differs, or why there is nothing to compare.
 pub fn check(case: &Case, command: &ServerCommand) -> Result<(), Failure> {
-    let path = case.transcript_path();
+    let path = case.transcript_path_for(command);
     let recorded = fs::read_to_string(&path)
         .map_err(|e| Failure::Broken(format!("no transcript {}: {e}", path.display())))?;
     let outcome = run(case, command).map_err(Failure::Broken)?;
@@ -136,7 +136,7 @@ pub fn record(case: &Case, command: &ServerCommand) -> Result<(), Failure> {
             log: tail(&first.log, 25),
         });
     }
-    fs::write(case.transcript_path(), first.transcript).map_err(|e| Failure::Broken(e.to_string()))
+    fs::write(case.transcript_path_for(command), first.transcript).map_err(|e| Failure::Broken(e.to_string()))
 }
 
 /// The unified diff of two transcripts.
@@ -192,6 +192,13 @@ mod tests {
         for case in &cases {
             assert!(case.transcript_path().exists(), "{} has no transcript", case.name);
             assert!(!case.about.is_empty(), "{} does not say what it shows", case.name);
+            let ours = case.path.with_extension("ours.txt").exists();
+            assert_eq!(
+                ours,
+                case.settings.deviates.is_some(),
+                "{}: `deviates:` and ours.txt go together",
+                case.name
+            );
             let later = case.name.starts_with("later/");
             assert_eq!(
                 later,
