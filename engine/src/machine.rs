@@ -135,7 +135,9 @@ impl Machine {
             Op::Switch(id) => self.switch(program, id)?,
             Op::LoopEnter => self.with_rounds(|rounds| rounds.push(0)),
             Op::LoopLeave => {
-                self.with_rounds(|rounds| drop(rounds.pop()));
+                self.with_rounds(|rounds| {
+                    rounds.pop();
+                });
                 self.acc = 1;
             }
             Op::LoopCount(to) => self.count_round(to, cx),
