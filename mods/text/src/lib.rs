@@ -1,8 +1,10 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
+mod sdpops;
+
 use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![]
+    modules![sdpops::SdpOps,]
 }
