@@ -5,12 +5,12 @@ pub mod textops;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{sdpops::Sdpops, textops::Textops};
+pub use self::{sdpops::SdpOps, textops::Textops};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
     modules![
         Textops,
-        Sdpops,
+        SdpOps,
     ]
 }
