@@ -9,8 +9,5 @@ pub use self::{sdpops::SdpOps, textops::Textops};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![
-        Textops,
-        SdpOps,
-    ]
+    modules![Textops, SdpOps,]
 }
