@@ -169,6 +169,7 @@ impl Machine {
                 self.acc = self.code(program, id, cx);
                 return Some(self.done(true, true));
             }
+            Op::Break => return self.leave(cx, 0, false),
             Op::End => return self.leave(cx, self.acc, false),
         }
         None

@@ -11,6 +11,8 @@ pub struct BindError {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// It follows from a finding made elsewhere (a module that is not available), and is not shown again.
+    pub covered: bool,
 }
 
 impl BindError {
@@ -19,6 +21,7 @@ impl BindError {
         BindError {
             message: message.into(),
             help: None,
+            covered: false,
         }
     }
 

@@ -95,7 +95,9 @@ impl<'a> Body<'a> {
         match step(self.binder) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.report(bind_problem(span, error));
+                if !error.covered {
+                    self.report(bind_problem(span, error));
+                }
                 None
             }
         }
@@ -215,14 +217,15 @@ impl<'a> Body<'a> {
     }
 
     fn break_out(&mut self, span: Span) {
+        if self.breaks.is_empty() {
+            let problem = Diagnostic::warning(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
+            self.report(problem.label("leaves the route block").help("write return; it says what happens"));
+            self.emit(Op::Break, span);
+            return;
+        }
         let jump = self.emit(Op::Jump(0), span);
-        match self.breaks.last_mut() {
-            Some(breakable) => breakable.jumps.push(jump),
-            None => {
-                let problem =
-                    Diagnostic::error(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
-                self.report(problem.help("use return to leave the route block"));
-            }
+        if let Some(breakable) = self.breaks.last_mut() {
+            breakable.jumps.push(jump);
         }
     }
 
@@ -375,6 +378,9 @@ impl<'a> Body<'a> {
     }
 
     fn bad_argument(&mut self, call: &Call, signature: String, problem: ArgError) {
+        if problem.error.covered {
+            return;
+        }
         let arg = problem.argument.and_then(|at| call.args.get(at));
         if let Some(Arg {
             kind:
@@ -396,14 +402,17 @@ impl<'a> Body<'a> {
     fn bad_variables(&mut self, text: &Text) -> bool {
         let mut problems = Diagnostics::new();
         let pieces = pv::format(text, &mut problems);
+        let mut any = !problems.is_empty();
         for piece in &pieces {
             if let pv::Piece::Pv(pv) = piece
                 && let Err(error) = self.binder.pv(pv)
             {
-                problems.push(bind_problem(pv.span, error));
+                any = true;
+                if !error.covered {
+                    problems.push(bind_problem(pv.span, error));
+                }
             }
         }
-        let any = !problems.is_empty();
         self.diagnostics.append(problems);
         any
     }

@@ -114,7 +114,7 @@ impl Setter<'_> {
             );
             self.diagnostics.push(problem.help(format!("write {current}")));
         }
-        if let Err(BindError { message, help }) = row.set(self.globals, value) {
+        if let Err(BindError { message, help, .. }) = row.set(self.globals, value) {
             let problem = Diagnostic::error(codes::BAD_VALUE, span, message);
             self.diagnostics.push(match help {
                 Some(help) => problem.help(help),
