@@ -79,9 +79,13 @@ pub fn full(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
         shown = Some(label.span.file);
         write_label(&mut out, label, *is_primary, width, sources);
     }
-    for by in sources.include_chain(primary) {
-        let (file, at) = sources.locate(by);
+    let chain = sources.include_chain(primary);
+    for by in chain.iter().take(MAX_INCLUDERS) {
+        let (file, at) = sources.locate(*by);
         let _ = writeln!(out, "{:width$} = in file included from {file}:{}", "", at.line);
+    }
+    if let Some(more) = chain.len().checked_sub(MAX_INCLUDERS).filter(|more| *more > 0) {
+        let _ = writeln!(out, "{:width$} = and {more} more", "");
     }
     for note in &diagnostic.notes {
         let _ = writeln!(out, "{:width$} = note: {note}", "");
@@ -125,6 +129,9 @@ fn labels_of(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<(Label, bool)>
 fn line_of(sources: &SourceMap, span: Span) -> u32 {
     sources.locate(span).1.line
 }
+
+/// Most lines of the include chain that are shown.
+const MAX_INCLUDERS: usize = 4;
 
 /// Longest source line that is shown, in characters.
 const MAX_COLUMNS: usize = 160;
@@ -263,5 +270,71 @@ impl<'a> JsonDiagnostic<'a> {
             notes: &diagnostic.notes,
             related: others,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Origin, codes};
+
+    #[test]
+    fn include_chain_and_definition() {
+        let mut map = SourceMap::new();
+        let root = map.add(
+            "a.cfg",
+            *b"#!define X y z\ninclude_file \"b.cfg\"\n",
+            Origin::Root,
+        );
+        let by = Span::new(root, 28, 35);
+        let inner = map.add("b.cfg", *b"\n\tX = \x1b[31m1\n", Origin::Included { by });
+        let used = Span::new(inner, 2, 3);
+        let defined = Some(Span::new(root, 9, 10));
+        let made = map.add("X", *b"y z", Origin::Expansion { used, defined });
+        let found = Diagnostic::error(
+            codes::UNEXPECTED_TOKEN,
+            Span::new(made, 2, 3),
+            "expected `=`, found `z`",
+        )
+        .label("here")
+        .did_you_mean(Some("w"))
+        .note("a fact");
+        assert_eq!(
+            line(&found, &map),
+            "b.cfg:2:2: error[E0210]: expected `=`, found `z`"
+        );
+        let expected = "error[E0210]: expected `=`, found `z`\n --> b.cfg:2:2\n  |\n2 |  X = \u{fffd}[31m1\n  |  ^ here\n  \
+                        ::: a.cfg:1:10\n  |\n1 | #!define X y z\n  |          - `X` comes from here\n  \
+                        = in file included from a.cfg:2\n  = note: a fact\n  = help: did you mean `w`?\n";
+        let normal = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        assert_eq!(normal(&full(&found, &map)), normal(expected));
+        let rows: serde_json::Value = serde_json::from_str(&json([&found], &map)).unwrap();
+        assert_eq!(rows[0]["file"], "b.cfg");
+        assert_eq!((&rows[0]["line"], &rows[0]["end_col"]), (&2.into(), &3.into()));
+        assert_eq!(rows[0]["related"][0]["file"], "a.cfg");
+        assert_eq!(rows[0]["help"][0], "did you mean `w`?");
+    }
+
+    #[test]
+    fn one_finding_per_mistake() {
+        let mut map = SourceMap::new();
+        let root = map.add("a.cfg", *b"abc", Origin::Root);
+        let at = |start, end| Span::new(root, start, end);
+        let mut all = crate::Diagnostics::new();
+        assert!(all.push(Diagnostic::error(codes::BAD_VALUE, at(2, 3), "second")));
+        assert!(!all.push(Diagnostic::error(codes::BAD_VALUE, at(2, 3), "same")));
+        assert!(!all.push(Diagnostic::error(
+            codes::UNEXPECTED_TOKEN,
+            at(2, 2),
+            "follows from it"
+        )));
+        assert!(all.push(Diagnostic::warning(codes::SUSPICIOUS, at(0, 1), "first")));
+        let order: Vec<_> = all
+            .sorted(&map)
+            .iter()
+            .map(|item| item.message.as_str())
+            .collect();
+        assert_eq!(order, ["first", "second"]);
+        assert!(all.has_errors() && all.error_count() == 1);
     }
 }

@@ -23,7 +23,7 @@ pub enum Kind {
     OldParam,
 }
 
-type Names = HashMap<(Kind, &'static str), Vec<&'static str>>;
+type Names = HashMap<Kind, HashMap<&'static str, Vec<&'static str>>>;
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
     let mut names = Names::new();
@@ -40,7 +40,12 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
             _ => continue,
         };
         if let (Some(name), Some(module)) = (fields.next(), fields.next()) {
-            names.entry((kind, name)).or_default().push(module);
+            names
+                .entry(kind)
+                .or_default()
+                .entry(name)
+                .or_default()
+                .push(module);
         }
     }
     names
@@ -48,22 +53,28 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
 
 /// The modules of Kamailio that have this name; empty where none has.
 pub fn modules_with(kind: Kind, name: &str) -> &'static [&'static str] {
-    NAMES.get(&(kind, name)).map_or(&[], Vec::as_slice)
+    NAMES
+        .get(&kind)
+        .and_then(|names| names.get(name))
+        .map_or(&[], Vec::as_slice)
 }
 
 /// Kamailio has, or had, this module.
 pub fn is_module(name: &str) -> bool {
-    NAMES.contains_key(&(Kind::Module, name)) || is_old_module(name)
+    !modules_with(Kind::Module, name).is_empty() || is_old_module(name)
 }
 
 /// An earlier version of Kamailio had this module.
 pub fn is_old_module(name: &str) -> bool {
-    NAMES.contains_key(&(Kind::Old, name))
+    !modules_with(Kind::Old, name).is_empty()
 }
 
 /// All names of a kind.
 pub fn all(kind: Kind) -> impl Iterator<Item = &'static str> {
-    NAMES.keys().filter(move |(known, _)| *known == kind).map(|(_, name)| *name)
+    NAMES
+        .get(&kind)
+        .into_iter()
+        .flat_map(|names| names.keys().copied())
 }
 
 #[cfg(test)]

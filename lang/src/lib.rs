@@ -4,9 +4,11 @@
 
 pub mod ast;
 pub mod compile;
+pub mod fuzz;
 pub mod known;
 mod lexer;
 pub mod parser;
-pub mod pv;
+pub mod preprocess;
 pub mod program;
+pub mod pv;
 pub mod source;

@@ -322,9 +322,7 @@ fn join_group(config: &NetConfig, place: &Place, socket: &Socket) -> io::Result<
     let device = config.mcast.as_deref();
     match place.address.ip() {
         IpAddr::V4(group) if group.is_multicast() => {
-            let own = device
-                .and_then(|d| interface_v4(d))
-                .unwrap_or(Ipv4Addr::UNSPECIFIED);
+            let own = device.and_then(interface_v4).unwrap_or(Ipv4Addr::UNSPECIFIED);
             socket.join_multicast_v4(&group, &own)?;
             socket.set_multicast_loop_v4(config.mcast_loopback)?;
             ttl.map_or(Ok(()), |ttl| socket.set_multicast_ttl_v4(ttl))

@@ -63,6 +63,15 @@ pub enum NetEvent {
         received: Received,
         /// What is wrong with it, in one sentence.
         reason: String,
+        /// The status to answer with, where an answer is due.
+        reply: Option<(u16, &'static str)>,
+    },
+    /// A whole STUN message came over a stream (RFC 5626 section 4.4.2).
+    Stun {
+        /// The message.
+        data: Str,
+        /// From where.
+        received: Received,
     },
     /// A keepalive of RFC 5626 section 4.4.1 came in (and was answered, where that is configured).
     Keepalive {

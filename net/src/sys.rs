@@ -182,6 +182,10 @@ unsafe fn address(name: *const libc::sockaddr, length: usize) -> Option<SocketAd
 ///
 /// # Safety
 /// `header` is as `recvmmsg` left it and its control memory is live.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the type of `cmsg_len` differs between C libraries"
+)]
 unsafe fn local_address(header: &libc::msghdr) -> Option<IpAddr> {
     // SAFETY: the CMSG functions stay inside `msg_control` and `msg_controllen`; the payload length is checked.
     unsafe {

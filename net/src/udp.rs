@@ -139,9 +139,14 @@ pub async fn serve(
                     let mut batch = batch.borrow_mut();
                     batch.receive(end.socket.as_fd(), |datagram| deliver(datagram, &listener, &stats, &*sink))
                 });
-                if read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-                    ready.clear_ready();
+                match read {
+                    // A batch that is not full has met the end of the queue: the next datagram wakes us again.
+                    Ok(count) if count < sys::BATCH => ready.clear_ready(),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                    Ok(_) | Err(_) => {}
                 }
+                drop(ready);
+                tokio::task::coop::consume_budget().await;
             }
             () = end.refilled.notified() => loop {
                 let mut ready = fd.writable().await?;

@@ -23,6 +23,10 @@ pub struct Item {
 }
 
 /// What stands at the top level.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a configuration has a few hundred items, and lives for its check only"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum ItemKind {
     /// `children = 4`

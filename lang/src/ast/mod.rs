@@ -5,6 +5,7 @@
 
 mod expr;
 mod item;
+mod sexpr;
 mod stmt;
 mod text;
 
@@ -18,6 +19,7 @@ pub use self::{
         LoadModule, ModParam, ParamValue, Port, RouteBlock, RouteKind, RouteName, Setting, SettingValue,
         SocketBlock,
     },
+    sexpr::sexpr,
     stmt::{AssignTarget, Block, Case, CaseLabel, Stmt, StmtKind},
     text::{Ident, Text},
 };

@@ -25,6 +25,7 @@ pub struct Binder {
     defines: HashMap<String, Str>,
     flags: HashMap<String, u8>,
     slots: Mutex<HashMap<String, usize>>,
+    env: fn(&str) -> Option<String>,
 }
 
 impl Binder {
@@ -36,7 +37,15 @@ impl Binder {
         defines: HashMap<String, Str>,
         flags: HashMap<String, u8>,
     ) -> Binder {
-        Binder { registry, loaded, routes, defines, flags, slots: Mutex::default() }
+        Binder {
+            registry,
+            loaded,
+            routes,
+            defines,
+            flags,
+            slots: Mutex::default(),
+            env: |name| std::env::var(name).ok(),
+        }
     }
 
     /// The declarations of the loaded modules, the last loaded first.
@@ -57,11 +66,22 @@ impl Binder {
     }
 
     fn find_var(&self, name: &str) -> Option<(&ModuleDecl, &VarDecl)> {
-        self.modules().find_map(|module| module.vars.iter().find(|var| var.name == name).map(|var| (module, var)))
+        self.modules().find_map(|module| {
+            module
+                .vars
+                .iter()
+                .find(|var| var.name == name)
+                .map(|var| (module, var))
+        })
     }
 
     fn find_transform(&self, class: &str, name: &str) -> Option<&TransformDecl> {
-        self.modules().find_map(|module| module.transforms.iter().find(|t| t.class == class && t.name == name))
+        self.modules().find_map(|module| {
+            module
+                .transforms
+                .iter()
+                .find(|t| t.class == class && t.name == name)
+        })
     }
 
     /// Compiles a variable of the syntax tree.
@@ -69,8 +89,13 @@ impl Binder {
     /// # Errors
     /// It, or something in it, is unknown.
     pub fn pv(&self, pv: &Pv) -> Result<Var, BindError> {
-        let (module, decl) = self.find_var(&pv.name.text).ok_or_else(|| self.unknown_var(&pv.name.text))?;
-        let slot = self.loaded.slot(module.name).ok_or_else(|| BindError::new("its module is not loaded"))?;
+        let (module, decl) = self
+            .find_var(&pv.name.text)
+            .ok_or_else(|| self.unknown_var(&pv.name.text))?;
+        let slot = self
+            .loaded
+            .slot(module.name)
+            .ok_or_else(|| BindError::new("its module is not loaded"))?;
         let inner = pv.inner.as_ref().map(|inner| inner.raw.value.text());
         let index = match &pv.index {
             None => IndexSource::Fixed(Index::None),
@@ -78,7 +103,12 @@ impl Binder {
             Some(pv::Index::All(_)) => IndexSource::Fixed(Index::All),
             Some(pv::Index::Pv(inner)) => IndexSource::Var(self.pv(inner)?),
         };
-        let usage = VarUse { text: &pv.raw, inner: inner.as_deref(), index, bind: self };
+        let usage = VarUse {
+            text: &pv.raw,
+            inner: inner.as_deref(),
+            index,
+            bind: self,
+        };
         let mut var = decl.bind(slot, &usage)?;
         for step in &pv.transformations {
             var = self.transformed(var, step, &pv.raw)?;
@@ -100,7 +130,9 @@ impl Binder {
         match self.missing_module(Kind::Var, name) {
             Some(help) => error.help(help),
             None => {
-                let names = self.modules().flat_map(|module| module.vars.iter().map(|var| var.name));
+                let names = self
+                    .modules()
+                    .flat_map(|module| module.vars.iter().map(|var| var.name));
                 match closest(name, names) {
                     Some(close) => error.help(format!("did you mean ${close}?")),
                     None => error,
@@ -117,7 +149,12 @@ impl Binder {
             None => {
                 let names: Vec<String> = self
                     .modules()
-                    .flat_map(|module| module.transforms.iter().map(|t| format!("{}.{}", t.class, t.name)))
+                    .flat_map(|module| {
+                        module
+                            .transforms
+                            .iter()
+                            .map(|t| format!("{}.{}", t.class, t.name))
+                    })
                     .collect();
                 match closest(&full, names.iter().map(String::as_str)) {
                     Some(close) => error.help(format!("did you mean {{{close}}}?")),
@@ -127,18 +164,67 @@ impl Binder {
         }
     }
 
+    /// A text with variables that have a value without a message: `$def(x)`, `$defn(x)`, `$env(X)` (`modparamx`).
+    ///
+    /// # Errors
+    /// Any other variable, or an unknown one.
+    pub fn at_load(&self, text: &str) -> Result<Str, BindError> {
+        let mut problems = Diagnostics::new();
+        let pieces = pv::format(&whole(text), &mut problems);
+        if let Some(error) = first_problem(&problems) {
+            return Err(error);
+        }
+        let mut out = Vec::new();
+        for piece in pieces {
+            match piece {
+                pv::Piece::Text(text) => out.extend_from_slice(&text.value),
+                pv::Piece::Pv(pv) => out.extend_from_slice(&self.value_at_load(&pv)?),
+            }
+        }
+        Ok(Str::from(out))
+    }
+
+    fn value_at_load(&self, pv: &Pv) -> Result<Str, BindError> {
+        let name = pv
+            .inner
+            .as_ref()
+            .map(|inner| inner.raw.value.text())
+            .unwrap_or_default();
+        let plain = pv.transformations.is_empty() && pv.index.is_none();
+        match &*pv.name.text {
+            "def" | "defn" | "defv" | "defs" if plain => self.defines.get(&*name).cloned().ok_or_else(|| {
+                BindError::new(format!("{name} is not defined")).help(format!("add #!define {name} value"))
+            }),
+            "env" | "envn" if plain => (self.env)(&name)
+                .map(Str::from)
+                .ok_or_else(|| BindError::new(format!("the environment has no {name}"))),
+            _ => Err(
+                BindError::new(format!("{} has no value before a message comes", pv.raw))
+                    .help("modparamx can use $def(name) and $env(NAME)"),
+            ),
+        }
+    }
+
     /// What to load so that the name exists.
     pub fn missing_module(&self, kind: Kind, name: &str) -> Option<String> {
-        let modules: Vec<&str> =
-            known::modules_with(kind, name).iter().filter(|module| !self.loaded.has(module)).copied().collect();
+        let modules: Vec<&str> = known::modules_with(kind, name)
+            .iter()
+            .filter(|module| !self.loaded.has(module))
+            .copied()
+            .collect();
         let first = modules.first()?;
         if *first == "core" {
             return None;
         }
-        let here = modules.iter().find(|module| self.registry.module(module).is_some());
+        let here = modules
+            .iter()
+            .find(|module| self.registry.module(module).is_some());
         Some(match here {
             Some(module) => format!("it belongs to module {module}: add loadmodule \"{module}.so\""),
-            None => format!("it belongs to module {}, which this server does not have yet", modules.join(", ")),
+            None => format!(
+                "it belongs to module {}, which this server does not have yet",
+                modules.join(", ")
+            ),
         })
     }
 }

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     ast::{
-        Address, Arg, ArgKind, AssignTarget, Block, Call, CaseLabel, Expr, ExprKind, Host, Keyword, Port, Stmt,
-        StmtKind,
+        Address, Arg, ArgKind, AssignTarget, Block, Call, CaseLabel, Expr, ExprKind, Host, Keyword, Port,
+        Stmt, StmtKind,
     },
     program::{self, CaseTest, Op, Program, Pure, Switch},
 };
@@ -23,7 +23,8 @@ pub(super) struct Body<'a> {
     pub(super) diagnostics: &'a mut Diagnostics,
     pub(super) sources: &'a SourceMap,
     pub(super) usage: &'a mut Usage,
-    kind: RouteKind,
+    pub(super) kind: RouteKind,
+    pub(super) named: bool,
     code: Vec<Op>,
     spans: Vec<Span>,
     /// Steps of `break` statements that wait for the end of their loop or switch.
@@ -42,6 +43,7 @@ impl<'a> Body<'a> {
         sources: &'a SourceMap,
         usage: &'a mut Usage,
         kind: RouteKind,
+        named: bool,
     ) -> Body<'a> {
         Body {
             binder,
@@ -50,6 +52,7 @@ impl<'a> Body<'a> {
             sources,
             usage,
             kind,
+            named,
             code: Vec::new(),
             spans: Vec::new(),
             breaks: Vec::new(),
@@ -59,12 +62,23 @@ impl<'a> Body<'a> {
     /// The finished block.
     pub(super) fn finish(mut self, name: Str, block: &Block) -> program::Route {
         self.block(&block.stmts);
-        let end = block.span.unwrap_or_default();
+        let end = block.span.unwrap_or(NOWHERE);
         self.emit(Op::End, end);
         let (file, _) = self.sources.locate(self.sources.written(end));
         let file = Str::from(file);
-        let lines = self.spans.iter().map(|span| self.sources.locate(self.sources.written(*span)).1.line).collect();
-        program::Route { kind: self.kind, name, code: self.code, spans: self.spans, lines, file }
+        let lines = self
+            .spans
+            .iter()
+            .map(|span| self.sources.locate(self.sources.written(*span)).1.line)
+            .collect();
+        program::Route {
+            kind: self.kind,
+            name,
+            code: self.code,
+            spans: self.spans,
+            lines,
+            file,
+        }
     }
 
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
@@ -72,7 +86,11 @@ impl<'a> Body<'a> {
     }
 
     /// Runs a binding step; its error becomes a diagnostic at `span`.
-    pub(super) fn bound<T>(&mut self, span: Span, step: impl FnOnce(&Binder) -> Result<T, BindError>) -> Option<T> {
+    pub(super) fn bound<T>(
+        &mut self,
+        span: Span,
+        step: impl FnOnce(&Binder) -> Result<T, BindError>,
+    ) -> Option<T> {
         match step(self.binder) {
             Ok(value) => Some(value),
             Err(error) => {
@@ -97,7 +115,11 @@ impl<'a> Body<'a> {
         let here = self.here();
         if let Some(op) = self.code.get_mut(jump) {
             match op {
-                Op::Jump(to) | Op::JumpFalse(to) | Op::JumpTrue(to) | Op::LoopCount(to) => *to = here,
+                Op::Jump(to)
+                | Op::JumpFalse(to)
+                | Op::JumpUnless(to)
+                | Op::JumpTrue(to)
+                | Op::LoopCount(to) => *to = here,
                 _ => {}
             }
         }
@@ -115,7 +137,11 @@ impl<'a> Body<'a> {
                 && !matches!(stmt.kind, StmtKind::Empty | StmtKind::Error)
             {
                 let problem = Diagnostic::warning(codes::UNREACHABLE, stmt.span, "this statement never runs");
-                self.report(problem.label("never reached").related(by, "the block is left here in every case"));
+                self.report(
+                    problem
+                        .label("never reached")
+                        .related(by, "the block is left here in every case"),
+                );
                 left = None;
             }
             self.stmt(stmt);
@@ -129,7 +155,11 @@ impl<'a> Body<'a> {
         let span = stmt.span;
         match &stmt.kind {
             StmtKind::Block(block) => self.block(&block.stmts),
-            StmtKind::If { cond, then, otherwise } => self.if_else(cond, then, otherwise.as_deref()),
+            StmtKind::If {
+                cond,
+                then,
+                otherwise,
+            } => self.if_else(cond, then, otherwise.as_deref()),
             StmtKind::While { cond, body } => self.while_loop(cond, body, span),
             StmtKind::Switch { value, cases } => self.switch(value, cases, span),
             StmtKind::Break => self.break_out(span),
@@ -144,11 +174,12 @@ impl<'a> Body<'a> {
 
     fn if_else(&mut self, cond: &Expr, then: &Stmt, otherwise: Option<&Stmt>) {
         if is_constant(cond) {
-            let problem = Diagnostic::warning(codes::CONSTANT_CONDITION, cond.span, "the condition is constant");
+            let problem =
+                Diagnostic::warning(codes::CONSTANT_CONDITION, cond.span, "the condition is constant");
             self.report(problem.label("always has the same value"));
         }
         self.test(cond);
-        let to_else = self.emit(Op::JumpFalse(0), cond.span);
+        let to_else = self.emit(Op::JumpUnless(0), cond.span);
         self.stmt(then);
         match otherwise {
             None => self.land(to_else),
@@ -165,7 +196,7 @@ impl<'a> Body<'a> {
         self.emit(Op::LoopEnter, span);
         let top = self.here();
         self.test(cond);
-        let out = self.emit(Op::JumpFalse(0), cond.span);
+        let out = self.emit(Op::JumpUnless(0), cond.span);
         let limit = self.emit(Op::LoopCount(0), span);
         self.breaks.push(Breakable { jumps: Vec::new() });
         self.stmt(body);
@@ -187,7 +218,8 @@ impl<'a> Body<'a> {
         match self.breaks.last_mut() {
             Some(breakable) => breakable.jumps.push(jump),
             None => {
-                let problem = Diagnostic::error(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
+                let problem =
+                    Diagnostic::error(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
                 self.report(problem.help("use return to leave the route block"));
             }
         }
@@ -196,7 +228,10 @@ impl<'a> Body<'a> {
     fn switch(&mut self, value: &Expr, cases: &[crate::ast::Case], span: Span) {
         self.push(value);
         let id = self.program.switches.len();
-        self.program.switches.push(Switch { cases: Vec::new(), otherwise: 0 });
+        self.program.switches.push(Switch {
+            cases: Vec::new(),
+            otherwise: 0,
+        });
         self.emit(Op::Switch(index(id)), span);
         self.breaks.push(Breakable { jumps: Vec::new() });
         let mut table = Vec::new();
@@ -208,7 +243,8 @@ impl<'a> Body<'a> {
                 CaseLabel::Value(expr) => table.extend(self.case_test(expr).map(|test| (test, at))),
                 CaseLabel::Regex { pattern } => {
                     let regex = self.bound(pattern.span, |_| {
-                        kahea_module::Regex::new(&pattern.value).map_err(|error| BindError::new(error.to_string()))
+                        kahea_module::Regex::new(&pattern.value)
+                            .map_err(|error| BindError::new(error.to_string()))
                     });
                     table.extend(regex.map(|regex| (CaseTest::Regex(regex), at)));
                 }
@@ -296,7 +332,8 @@ impl<'a> Body<'a> {
                 (self.bound(pv.span, |binder| binder.pv(pv))?, pv.span)
             }
             AssignTarget::Select(select) => {
-                let problem = Diagnostic::error(codes::NOT_ASSIGNABLE, select.span, "selects cannot be assigned");
+                let problem =
+                    Diagnostic::error(codes::NOT_ASSIGNABLE, select.span, "selects cannot be assigned");
                 self.report(problem.help("assign to a pseudo-variable such as $var(x)"));
                 return None;
             }
@@ -315,16 +352,28 @@ impl<'a> Body<'a> {
         if &*call.name.text == "route" {
             return self.route_call(call);
         }
-        let Some(sources) = self.arguments(call) else { return };
-        let Some((func, slot)) = self.find(call, sources.len()) else { return };
+        let Some(sources) = self.arguments(call) else {
+            return;
+        };
+        let Some((module, func, slot)) = self.find(call, sources.len()) else {
+            return;
+        };
         match func.bind(&slot, &sources, self.binder) {
             Ok(run) => {
                 self.program.calls.push(program::Call { name: func.name, run });
                 let id = index(self.program.calls.len().saturating_sub(1));
-                self.emit(Op::Call(id), call.span);
+                let op = if module == "core" {
+                    Op::Action(id)
+                } else {
+                    Op::Call(id)
+                };
+                self.emit(op, call.span);
             }
             Err(problem) => {
-                let place = problem.argument.and_then(|at| call.args.get(at)).map_or(call.span, |arg| arg.span);
+                let place = problem
+                    .argument
+                    .and_then(|at| call.args.get(at))
+                    .map_or(call.span, |arg| arg.span);
                 let mut diagnostic = Diagnostic::error(codes::BAD_ARGUMENT, place, problem.error.message);
                 diagnostic = diagnostic.related(call.name.span, format!("argument of {}", func.signature()));
                 if let Some(help) = problem.error.help {
@@ -370,9 +419,14 @@ impl<'a> Body<'a> {
                 let ExprKind::Int(n) = inner.kind else { return None };
                 Some(ArgSource::Int(n.wrapping_neg()))
             }
-            ExprKind::Pv(pv) => self.bound(expr.span, |binder| binder.pv(pv)).map(ArgSource::Var),
+            ExprKind::Pv(pv) => {
+                // The function may write it.
+                self.usage.assigned(pv);
+                self.bound(expr.span, |binder| binder.pv(pv)).map(ArgSource::Var)
+            }
             _ if has_call(expr) => {
-                let problem = Diagnostic::error(codes::BAD_ARGUMENT, expr.span, "a call cannot be an argument");
+                let problem =
+                    Diagnostic::error(codes::BAD_ARGUMENT, expr.span, "a call cannot be an argument");
                 self.report(problem.help("assign its result to a variable first: $var(x) = f();"));
                 None
             }
@@ -382,9 +436,15 @@ impl<'a> Body<'a> {
 
     fn route_call(&mut self, call: &Call) {
         let arg = match call.args.as_slice() {
-            [Arg { kind: ArgKind::Expr(expr), .. }] => expr,
+            [
+                Arg {
+                    kind: ArgKind::Expr(expr),
+                    ..
+                },
+            ] => expr,
             _ => {
-                let problem = Diagnostic::error(codes::WRONG_ARGUMENT_COUNT, call.span, "route() takes one name");
+                let problem =
+                    Diagnostic::error(codes::WRONG_ARGUMENT_COUNT, call.span, "route() takes one name");
                 self.report(problem.help("write route(NAME);"));
                 return;
             }
@@ -424,6 +484,9 @@ impl<'a> Body<'a> {
     }
 }
 
+/// The place of what stands nowhere.
+pub(super) const NOWHERE: Span = Span::new(kahea_diag::FileId::ROOT, 0, 0);
+
 pub(super) fn index(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
@@ -433,7 +496,11 @@ fn leaves(stmt: &Stmt) -> bool {
     match &stmt.kind {
         StmtKind::Return(_) | StmtKind::Exit(_) | StmtKind::Drop(_) | StmtKind::Break => true,
         StmtKind::Block(block) => block.stmts.iter().any(leaves),
-        StmtKind::If { then, otherwise: Some(otherwise), .. } => leaves(then) && leaves(otherwise),
+        StmtKind::If {
+            then,
+            otherwise: Some(otherwise),
+            ..
+        } => leaves(then) && leaves(otherwise),
         _ => false,
     }
 }

@@ -37,16 +37,24 @@ impl Body<'_> {
             ExprKind::Family(family) => Pure::Const(Value::Int((*family).into())),
             ExprKind::Net { address, prefix } => Pure::Const(Value::from(format!("{address}/{prefix}"))),
             ExprKind::Keyword(word) => Pure::Var(keyword::variable(*word)),
-            ExprKind::Pv(pv) => Pure::Var(self.bound(expr.span, |binder| binder.pv(pv))?),
+            ExprKind::Pv(pv) => {
+                self.usage.read(pv);
+                Pure::Var(self.bound(expr.span, |binder| binder.pv(pv))?)
+            }
             ExprKind::Select(select) => Pure::Var(self.select(select)?),
             ExprKind::Myself => {
-                let problem = Diagnostic::error(codes::TYPE_MISMATCH, expr.span, "myself can only be compared");
+                let problem =
+                    Diagnostic::error(codes::TYPE_MISMATCH, expr.span, "myself can only be compared");
                 self.report(problem.help("write uri==myself, or another field == myself"));
                 return None;
             }
             ExprKind::Unary(UnaryOp::Plus, operand) => self.pure_tree(operand)?,
-            ExprKind::Unary(op, operand) => Pure::Unary(unary_operator(*op), Box::new(self.pure_tree(operand)?)),
-            ExprKind::Cast(to, operand) => Pure::Unary(cast_operator(*to), Box::new(self.pure_tree(operand)?)),
+            ExprKind::Unary(op, operand) => {
+                Pure::Unary(unary_operator(*op), Box::new(self.pure_tree(operand)?))
+            }
+            ExprKind::Cast(to, operand) => {
+                Pure::Unary(cast_operator(*to), Box::new(self.pure_tree(operand)?))
+            }
             ExprKind::Intrinsic(which, operands) => self.intrinsic(*which, operands)?,
             ExprKind::Binary { op, left, right, .. } => self.binary(*op, left, right, expr.span)?,
             ExprKind::Call(_) | ExprKind::Assign(..) | ExprKind::Error => return None,
@@ -59,8 +67,14 @@ impl Body<'_> {
             Intrinsic::StrEmpty => Operator::StrEmpty,
             Intrinsic::Defined => Operator::Defined,
             Intrinsic::SelVal => {
-                let [condition, yes, no] = operands else { return None };
-                let parts = [self.pure_tree(condition)?, self.pure_tree(yes)?, self.pure_tree(no)?];
+                let [condition, yes, no] = operands else {
+                    return None;
+                };
+                let parts = [
+                    self.pure_tree(condition)?,
+                    self.pure_tree(yes)?,
+                    self.pure_tree(no)?,
+                ];
                 return Some(Pure::Choose(Box::new(parts)));
             }
         };
@@ -76,16 +90,22 @@ impl Body<'_> {
         let (a, b) = (self.pure_tree(left), self.pure_tree(right));
         let (a, b) = (a?, b?);
         Some(match (op, b) {
-            (BinaryOp::And | BinaryOp::Or, b) => {
-                Pure::Logic { and: op == BinaryOp::And, left: Box::new(a), right: Box::new(b) }
+            (BinaryOp::And | BinaryOp::Or, b) => Pure::Logic {
+                and: op == BinaryOp::And,
+                left: Box::new(a),
+                right: Box::new(b),
+            },
+            (BinaryOp::Match, Pure::Const(pattern)) => {
+                Pure::Matches(Box::new(a), self.regex(&pattern, right.span)?)
             }
-            (BinaryOp::Match, Pure::Const(pattern)) => Pure::Matches(Box::new(a), self.regex(&pattern, right.span)?),
             (op, b) => Pure::Binary(operator(op), Box::new(a), Box::new(b)),
         })
     }
 
     fn regex(&mut self, pattern: &Value, span: Span) -> Option<Regex> {
-        self.bound(span, |_| Regex::new(&pattern.str_or_empty()).map_err(|error| BindError::new(error.to_string())))
+        self.bound(span, |_| {
+            Regex::new(&pattern.str_or_empty()).map_err(|error| BindError::new(error.to_string()))
+        })
     }
 
     /// Comparisons of old keywords that are no comparison of values.
@@ -95,7 +115,11 @@ impl Body<'_> {
             BinaryOp::Differ => true,
             _ => return None,
         };
-        let (left, right) = if matches!(left.kind, ExprKind::Myself) { (right, left) } else { (left, right) };
+        let (left, right) = if matches!(left.kind, ExprKind::Myself) {
+            (right, left)
+        } else {
+            (left, right)
+        };
         match (&left.kind, &right.kind) {
             (ExprKind::Keyword(word), ExprKind::Myself) => {
                 let word = *word;
@@ -104,18 +128,28 @@ impl Body<'_> {
             (_, ExprKind::Myself) => {
                 let value = self.pure_tree(left)?;
                 Some(custom(move |cx| {
-                    value.value(cx).is_ok_and(|value| keyword::value_is_myself(&value, cx)) != negate
+                    value
+                        .value(cx)
+                        .is_ok_and(|value| keyword::value_is_myself(&value, cx))
+                        != negate
                 }))
             }
             (ExprKind::Keyword(word), ExprKind::Ip(ip)) => network(*word, *ip, 128, negate),
-            (ExprKind::Keyword(word), ExprKind::Net { address, prefix }) => network(*word, *address, *prefix, negate),
+            (ExprKind::Keyword(word), ExprKind::Net { address, prefix }) => {
+                network(*word, *address, *prefix, negate)
+            }
             (ExprKind::Keyword(word), ExprKind::Str(text)) if keyword::address(*word).is_some() => {
                 let (ip, prefix) = parse_network(&text.value.text())?;
                 network(*word, ip, prefix, negate)
             }
-            (ExprKind::Keyword(word @ (Keyword::Proto | Keyword::SndProto)), ExprKind::Proto(name) | ExprKind::Name(name)) => {
+            (
+                ExprKind::Keyword(word @ (Keyword::Proto | Keyword::SndProto)),
+                ExprKind::Proto(name) | ExprKind::Name(name),
+            ) => {
                 let (var, name) = (keyword::variable(*word), name.clone());
-                Some(custom(move |cx| keyword::same_transport(&var.get(cx), &name) != negate))
+                Some(custom(move |cx| {
+                    keyword::same_transport(&var.get(cx), &name) != negate
+                }))
             }
             _ => None,
         }
@@ -126,7 +160,9 @@ impl Body<'_> {
         let (a, b) = (type_of(left), type_of(right));
         let wants_int = |expr: &Expr| matches!(expr.kind, ExprKind::Str(_));
         let wrong = match op {
-            BinaryOp::Add | BinaryOp::Equal | BinaryOp::Differ => (a == Type::Int && wants_int(right)).then_some(right),
+            BinaryOp::Add | BinaryOp::Equal | BinaryOp::Differ => {
+                (a == Type::Int && wants_int(right)).then_some(right)
+            }
             BinaryOp::Sub
             | BinaryOp::Mul
             | BinaryOp::Div
@@ -143,10 +179,20 @@ impl Body<'_> {
             _ => None,
         };
         if let Some(expr) = wrong {
-            let problem = Diagnostic::error(codes::TYPE_MISMATCH, expr.span, "a number is needed here, not a string");
-            self.report(problem.label("a string").help("write (int) before it, or turn the operands round"));
+            let problem = Diagnostic::error(
+                codes::TYPE_MISMATCH,
+                expr.span,
+                "a number is needed here, not a string",
+            );
+            self.report(
+                problem
+                    .label("a string")
+                    .help("write (int) before it, or turn the operands round"),
+            );
         } else if matches!(op, BinaryOp::Div | BinaryOp::Mod) && matches!(right.kind, ExprKind::Int(0)) {
-            self.report(Diagnostic::error(codes::DIVISION_BY_ZERO, span, "division by zero").label("always fails"));
+            self.report(
+                Diagnostic::error(codes::DIVISION_BY_ZERO, span, "division by zero").label("always fails"),
+            );
         } else if is_constant(left) && is_constant(right) && operator(op).compares() && b != Type::Unknown {
             let problem = Diagnostic::warning(codes::CONSTANT_CONDITION, span, "both sides are constant");
             self.report(problem.label("always has the same value"));
@@ -167,7 +213,9 @@ impl Body<'_> {
             }
         }
         let name = text.strip_prefix('@').unwrap_or(&text).to_owned();
-        self.bound(select.span, |binder| kahea_module::Bind::var(binder, &format!("$sel({name})")))
+        self.bound(select.span, |binder| {
+            kahea_module::Bind::var(binder, &format!("$sel({name})"))
+        })
     }
 
     /// Steps that leave the expression's value on the stack.
@@ -184,7 +232,11 @@ impl Body<'_> {
                 self.call(call);
                 self.emit(Op::PushAcc, expr.span);
             }
-            ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, .. } | ExprKind::Unary(UnaryOp::Not, _) => {
+            ExprKind::Binary {
+                op: BinaryOp::And | BinaryOp::Or,
+                ..
+            }
+            | ExprKind::Unary(UnaryOp::Not, _) => {
                 self.test(expr);
                 self.emit(Op::PushAcc, expr.span);
             }
@@ -261,9 +313,18 @@ impl Body<'_> {
                 self.test(operand);
                 self.emit(Op::Not, expr.span);
             }
-            ExprKind::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right, .. } => {
+            ExprKind::Binary {
+                op: op @ (BinaryOp::And | BinaryOp::Or),
+                left,
+                right,
+                ..
+            } => {
                 self.test(left);
-                let jump = if *op == BinaryOp::And { Op::JumpFalse(0) } else { Op::JumpTrue(0) };
+                let jump = if *op == BinaryOp::And {
+                    Op::JumpFalse(0)
+                } else {
+                    Op::JumpTrue(0)
+                };
                 let over = self.emit(jump, expr.span);
                 self.test(right);
                 self.land(over);
@@ -284,8 +345,17 @@ fn custom(test: impl Fn(&mut kahea_module::Cx) -> bool + Send + Sync + 'static) 
 
 fn network(word: Keyword, net: std::net::IpAddr, prefix: u8, negate: bool) -> Option<Pure> {
     let read = keyword::address(word)?;
-    let prefix = if net.is_ipv4() { prefix.min(32) } else { prefix.min(128) };
-    Some(Pure::Test(Test::InNet { read, net, prefix, negate }))
+    let prefix = if net.is_ipv4() {
+        prefix.min(32)
+    } else {
+        prefix.min(128)
+    };
+    Some(Pure::Test(Test::InNet {
+        read,
+        net,
+        prefix,
+        negate,
+    }))
 }
 
 fn parse_network(text: &str) -> Option<(std::net::IpAddr, u8)> {
@@ -307,7 +377,9 @@ pub(super) fn has_call(expr: &Expr) -> bool {
 /// Has the same value at all times.
 pub(super) fn is_constant(expr: &Expr) -> bool {
     match &expr.kind {
-        ExprKind::Int(_) | ExprKind::Str(_) | ExprKind::Name(_) | ExprKind::Proto(_) | ExprKind::Ip(_) => true,
+        ExprKind::Int(_) | ExprKind::Str(_) | ExprKind::Name(_) | ExprKind::Proto(_) | ExprKind::Ip(_) => {
+            true
+        }
         ExprKind::Unary(_, operand) | ExprKind::Cast(_, operand) => is_constant(operand),
         ExprKind::Binary { left, right, .. } => is_constant(left) && is_constant(right),
         _ => false,
@@ -316,10 +388,18 @@ pub(super) fn is_constant(expr: &Expr) -> bool {
 
 fn type_of(expr: &Expr) -> Type {
     match &expr.kind {
-        ExprKind::Int(_) | ExprKind::Family(_) | ExprKind::Unary(..) | ExprKind::Cast(CastType::Int, _) => Type::Int,
+        ExprKind::Int(_) | ExprKind::Family(_) | ExprKind::Unary(..) | ExprKind::Cast(CastType::Int, _) => {
+            Type::Int
+        }
         ExprKind::Str(_) | ExprKind::Cast(CastType::Str, _) => Type::Str,
-        ExprKind::Binary { op: BinaryOp::Add, left, .. } => type_of(left),
-        ExprKind::Binary { op: BinaryOp::Concat, .. } => Type::Str,
+        ExprKind::Binary {
+            op: BinaryOp::Add,
+            left,
+            ..
+        } => type_of(left),
+        ExprKind::Binary {
+            op: BinaryOp::Concat, ..
+        } => Type::Str,
         ExprKind::Binary { .. } => Type::Int,
         ExprKind::Intrinsic(Intrinsic::StrLen | Intrinsic::StrEmpty | Intrinsic::Defined, _) => Type::Int,
         _ => Type::Unknown,

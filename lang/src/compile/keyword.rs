@@ -19,9 +19,19 @@ pub(super) fn variable(keyword: Keyword) -> Var {
         Keyword::SrcPort => |cx| cx.received.source.port().into(),
         Keyword::DstIp => |cx| ip_text(cx.received.local.ip()),
         Keyword::DstPort => |cx| cx.received.local.port().into(),
-        Keyword::SndIp => |cx| cx.sending.as_ref().map(|s| s.from.ip()).map_or(Value::Null, ip_text),
+        Keyword::SndIp => |cx| {
+            cx.sending
+                .as_ref()
+                .map(|s| s.from.ip())
+                .map_or(Value::Null, ip_text)
+        },
         Keyword::SndPort => |cx| cx.sending.as_ref().map(|s| s.from.port()).into(),
-        Keyword::ToIp => |cx| cx.sending.as_ref().map(|s| s.to.to.ip()).map_or(Value::Null, ip_text),
+        Keyword::ToIp => |cx| {
+            cx.sending
+                .as_ref()
+                .map(|s| s.to.to.ip())
+                .map_or(Value::Null, ip_text)
+        },
         Keyword::ToPort => |cx| cx.sending.as_ref().map(|s| s.to.to.port()).into(),
         Keyword::SndProto => |cx| cx.sending.as_ref().map(|s| s.to.transport.name()).into(),
         Keyword::SndAf => |cx| cx.sending.as_ref().map(|s| family(s.to.to.ip())).into(),
@@ -121,7 +131,13 @@ pub(super) fn value_is_myself(value: &Value, cx: &Cx) -> bool {
 
 fn own_uri(cx: &Cx, uri: &[u8]) -> bool {
     let Ok(uri) = Uri::parse(uri) else { return false };
-    let port = uri.port.unwrap_or_else(|| if matches!(uri.scheme, kahea_sip::view::Scheme::Sips) { 5061 } else { 5060 });
+    let port = uri.port.unwrap_or_else(|| {
+        if matches!(uri.scheme, kahea_sip::view::Scheme::Sips) {
+            5061
+        } else {
+            5060
+        }
+    });
     // Kamailio leaves the transport out of this test.
     cx.config().identity.is_myself(uri.host, port, Transport::None)
 }
@@ -131,11 +147,12 @@ fn own_address(cx: &Cx, ip: IpAddr, port: u16) -> bool {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    cx.config().identity.is_myself(text.as_bytes(), port, Transport::None)
+    cx.config()
+        .identity
+        .is_myself(text.as_bytes(), port, Transport::None)
 }
 
 /// The transport of a `proto` comparison.
 pub(super) fn same_transport(value: &Value, name: &str) -> bool {
     value.str_or_empty().eq_ignore_ascii_case(name.as_bytes())
 }
-

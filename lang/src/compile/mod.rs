@@ -23,6 +23,7 @@ use self::{body::Body, usage::Usage};
 use crate::{
     ast::{self, ConfigFile, ItemKind, RouteBlock},
     parser::Parsed,
+    preprocess::Define,
     program::{Program, RouteNames},
 };
 
@@ -74,32 +75,77 @@ pub const BUILT_IN: &[&str] = &["core", "core-pv"];
 
 /// Compiles a configuration that was read.
 pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
-    let Parsed { config, sources, mut diagnostics, defines, .. } = parsed;
+    let Parsed {
+        config,
+        sources,
+        mut diagnostics,
+        defines,
+        ..
+    } = parsed;
+    let defines = texts(&defines);
     let mut modules = modules::load(&config, registry, &mut diagnostics);
     let mut loaded = Loaded::default();
     modules.iter().for_each(|starting| loaded.add(&starting.pending));
     let (names, blocks) = name_routes(&config, &mut diagnostics);
     let names = Arc::new(names);
     let flags = flags(&config, &mut diagnostics);
-    let binder = Arc::new(Binder::new(registry.clone(), loaded.clone(), names.clone(), defines, flags));
+    let binder = Arc::new(Binder::new(
+        registry.clone(),
+        loaded.clone(),
+        names.clone(),
+        defines,
+        flags,
+    ));
     let mut usage = Usage::default();
     let globals = settings::globals(&config, &mut diagnostics);
     modules::parameters(&config, &binder, &mut modules, &mut usage, &mut diagnostics);
-    let mut program = Program { names, ..Program::default() };
+    let mut program = Program {
+        names,
+        ..Program::default()
+    };
     for (kind, name, block) in &blocks {
-        let body = Body::new(&binder, &mut program, &mut diagnostics, &sources, &mut usage, *kind, !name.is_empty());
+        let body = Body::new(
+            &binder,
+            &mut program,
+            &mut diagnostics,
+            &sources,
+            &mut usage,
+            *kind,
+            !name.is_empty(),
+        );
         let route = body.finish(name.clone(), &block.body);
         program.routes.push(route);
     }
     let engine = engine(&config);
     unused(&blocks, &binder, &usage, engine.is_some(), &mut diagnostics);
     let custom = settings::custom(&config);
-    Compiled { globals, program, binder, modules, loaded, custom, engine, diagnostics, sources }
+    Compiled {
+        globals,
+        program,
+        binder,
+        modules,
+        loaded,
+        custom,
+        engine,
+        diagnostics,
+        sources,
+    }
+}
+
+/// The defines as `$def()` shows them.
+fn texts(defines: &HashMap<Box<str>, Define>) -> HashMap<String, Str> {
+    let text = |define: &Define| define.value.as_deref().map_or(Str::EMPTY, Str::copy);
+    defines
+        .iter()
+        .map(|(name, define)| (name.to_string(), text(define)))
+        .collect()
 }
 
 fn engine(config: &ConfigFile) -> Option<Str> {
     config.items.iter().rev().find_map(|item| match &item.kind {
-        ItemKind::CfgEngine(text) if *text.value != *b"native" && *text.value != *b"default" => Some(text.value.clone()),
+        ItemKind::CfgEngine(text) if *text.value != *b"native" && *text.value != *b"default" => {
+            Some(text.value.clone())
+        }
         _ => None,
     })
 }
@@ -111,17 +157,33 @@ fn name_routes<'a>(config: &'a ConfigFile, diagnostics: &mut Diagnostics) -> (Ro
     let mut names = RouteNames::default();
     let mut blocks: Blocks<'a> = Vec::new();
     for item in &config.items {
-        let ItemKind::Route(block) = &item.kind else { continue };
+        let ItemKind::Route(block) = &item.kind else {
+            continue;
+        };
         let kind = kind_of(block.kind, block.name.is_some());
-        let name = block.name.as_ref().map_or(Str::EMPTY, |name| Str::from(&*name.text));
+        let name = block
+            .name
+            .as_ref()
+            .map_or(Str::EMPTY, |name| Str::from(&*name.text));
         // `route[0]` is the request route of old scripts, and `onreply_route[0]` the reply route.
         let old_main = *name == *b"0" && matches!(kind, RouteKind::Request);
         let name = if old_main { Str::EMPTY } else { name };
         let id = RouteId(body::index(blocks.len()));
         if let Some(earlier) = names.add(kind, name.clone(), id) {
-            let first = usize::try_from(earlier.0).ok().and_then(|at| blocks.get(at)).map(|(_, _, block)| block.head);
-            let what = if name.is_empty() { kind.keyword().to_owned() } else { format!("{}[{name}]", kind.keyword()) };
-            let problem = Diagnostic::error(codes::DUPLICATE_ROUTE, block.head, format!("{what} is defined twice"));
+            let first = usize::try_from(earlier.0)
+                .ok()
+                .and_then(|at| blocks.get(at))
+                .map(|(_, _, block)| block.head);
+            let what = if name.is_empty() {
+                kind.keyword().to_owned()
+            } else {
+                format!("{}[{name}]", kind.keyword())
+            };
+            let problem = Diagnostic::error(
+                codes::DUPLICATE_ROUTE,
+                block.head,
+                format!("{what} is defined twice"),
+            );
             let problem = problem.help("give the second block another name, or join the two");
             diagnostics.push(match first {
                 Some(first) => problem.related(first, "first defined here"),
@@ -156,14 +218,17 @@ fn flags(config: &ConfigFile, diagnostics: &mut Diagnostics) -> HashMap<String, 
     };
     let mut flags = HashMap::new();
     for flag in declared() {
-        let Some((number, span)) = flag.number else { continue };
+        let Some((number, span)) = flag.number else {
+            continue;
+        };
         match u8::try_from(number).ok().filter(|n| *n < 32) {
             Some(number) => {
                 flags.insert(flag.name.text.to_string(), number);
             }
             None => {
                 let message = format!("flag {} cannot have the number {number}", flag.name.text);
-                diagnostics.push(Diagnostic::error(codes::UNKNOWN_FLAG, span, message).help("flags are 0 to 31"));
+                diagnostics
+                    .push(Diagnostic::error(codes::UNKNOWN_FLAG, span, message).help("flags are 0 to 31"));
             }
         }
     }
@@ -177,7 +242,13 @@ fn flags(config: &ConfigFile, diagnostics: &mut Diagnostics) -> HashMap<String, 
 }
 
 /// Findings about the whole: blocks that nothing runs, variables that nothing sets.
-fn unused(blocks: &Blocks<'_>, binder: &Binder, usage: &Usage, embedded: bool, diagnostics: &mut Diagnostics) {
+fn unused(
+    blocks: &Blocks<'_>,
+    binder: &Binder,
+    usage: &Usage,
+    embedded: bool,
+    diagnostics: &mut Diagnostics,
+) {
     for (kind, name, block) in blocks {
         match kind {
             RouteKind::Event => unknown_event(name, block, binder, usage, diagnostics),
@@ -190,14 +261,31 @@ fn unused(blocks: &Blocks<'_>, binder: &Binder, usage: &Usage, embedded: bool, d
         }
     }
     for (name, span) in usage.never_set() {
-        let problem = Diagnostic::warning(codes::SUSPICIOUS, span, format!("$var({name}) is read and never set"));
-        diagnostics.push(problem.label("always 0 here").help("assign it first, or check its spelling"));
+        let problem = Diagnostic::warning(
+            codes::SUSPICIOUS,
+            span,
+            format!("$var({name}) is read and never set"),
+        );
+        diagnostics.push(
+            problem
+                .label("always 0 here")
+                .help("assign it first, or check its spelling"),
+        );
     }
 }
 
-fn unknown_event(name: &Str, block: &RouteBlock, binder: &Binder, usage: &Usage, diagnostics: &mut Diagnostics) {
+fn unknown_event(
+    name: &Str,
+    block: &RouteBlock,
+    binder: &Binder,
+    usage: &Usage,
+    diagnostics: &mut Diagnostics,
+) {
     let text = name.text();
-    let events: Vec<&str> = binder.modules().flat_map(|module| module.events.iter().map(|event| event.name)).collect();
+    let events: Vec<&str> = binder
+        .modules()
+        .flat_map(|module| module.events.iter().map(|event| event.name))
+        .collect();
     let known = events.iter().any(|event| match event.strip_suffix('*') {
         Some(start) => text.starts_with(start),
         None => *event == text,
@@ -205,7 +293,11 @@ fn unknown_event(name: &Str, block: &RouteBlock, binder: &Binder, usage: &Usage,
     if known || !usage.is_unused(name) {
         return;
     }
-    let problem = Diagnostic::warning(codes::UNKNOWN_EVENT, block.head, format!("event_route[{text}] never runs"));
+    let problem = Diagnostic::warning(
+        codes::UNKNOWN_EVENT,
+        block.head,
+        format!("event_route[{text}] never runs"),
+    );
     let group = text.split(':').next().unwrap_or_default();
     let loaded = kahea_module::Bind::has_module(binder, group);
     diagnostics.push(if !loaded && crate::known::is_module(group) {

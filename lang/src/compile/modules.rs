@@ -3,34 +3,64 @@
 use std::sync::Arc;
 
 use kahea_diag::{Diagnostic, Diagnostics, Span, closest, codes};
-use kahea_module::{Bind, Str, Value, registry::{ModuleDecl, Registry}};
+use kahea_module::{
+    Str, Value,
+    registry::{ModuleDecl, Registry},
+};
 
-use super::{BUILT_IN, Binder, Starting, body::bind_problem, usage::Usage};
+use super::{
+    BUILT_IN, Binder, Starting,
+    body::{NOWHERE, bind_problem},
+    usage::Usage,
+};
 use crate::{
     ast::{ConfigFile, ItemKind, ModParam, ParamValue, Text},
     known::{self, Kind},
 };
 
 /// The modules that the configuration loads, built-in ones first.
-pub(super) fn load(config: &ConfigFile, registry: &Arc<Registry>, diagnostics: &mut Diagnostics) -> Vec<Starting> {
+pub(super) fn load(
+    config: &ConfigFile,
+    registry: &Arc<Registry>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Starting> {
     let mut modules: Vec<Starting> = BUILT_IN
         .iter()
         .filter_map(|name| registry.module(name))
-        .map(|decl| Starting { pending: decl.prepare(), span: Span::default() })
+        .map(|decl| Starting {
+            pending: decl.prepare(),
+            span: NOWHERE,
+        })
         .collect();
     for item in &config.items {
-        let ItemKind::LoadModule(line) = &item.kind else { continue };
+        let ItemKind::LoadModule(line) = &item.kind else {
+            continue;
+        };
         let name = module_name(&line.name);
-        let Some(decl) = registry.module(&name).filter(|decl| !BUILT_IN.contains(&decl.name)) else {
+        let Some(decl) = registry
+            .module(&name)
+            .filter(|decl| !BUILT_IN.contains(&decl.name))
+        else {
             diagnostics.push(unknown_module(&name, line.name.span, registry));
             continue;
         };
         if let Some(first) = modules.iter().find(|module| module.pending.name() == decl.name) {
-            let problem = Diagnostic::warning(codes::MODULE_TWICE, line.name.span, format!("module {name} is loaded twice"));
-            diagnostics.push(problem.related(first.span, "first loaded here").help("take one of the two lines out"));
+            let problem = Diagnostic::warning(
+                codes::MODULE_TWICE,
+                line.name.span,
+                format!("module {name} is loaded twice"),
+            );
+            diagnostics.push(
+                problem
+                    .related(first.span, "first loaded here")
+                    .help("take one of the two lines out"),
+            );
             continue;
         }
-        modules.push(Starting { pending: decl.prepare(), span: item.span });
+        modules.push(Starting {
+            pending: decl.prepare(),
+            span: item.span,
+        });
     }
     modules
 }
@@ -52,8 +82,13 @@ fn unknown_module(name: &str, span: Span, registry: &Registry) -> Diagnostic {
         return Diagnostic::error(codes::NOT_SUPPORTED, span, message)
             .help("`kahea list modules` shows the modules of this build");
     }
-    let names = registry.modules().iter().map(|module| module.name).chain(known::all(Kind::Module));
-    Diagnostic::error(codes::UNKNOWN_MODULE, span, format!("unknown module {name}")).did_you_mean(closest(name, names))
+    let names = registry
+        .modules()
+        .iter()
+        .map(|module| module.name)
+        .chain(known::all(Kind::Module));
+    Diagnostic::error(codes::UNKNOWN_MODULE, span, format!("unknown module {name}"))
+        .did_you_mean(closest(name, names))
 }
 
 /// Hands the `modparam` lines to the modules.
@@ -65,11 +100,16 @@ pub(super) fn parameters(
     diagnostics: &mut Diagnostics,
 ) {
     for item in &config.items {
-        let ItemKind::ModParam(line) = &item.kind else { continue };
-        let Some(value) = value(line, binder, diagnostics) else { continue };
+        let ItemKind::ModParam(line) = &item.kind else {
+            continue;
+        };
+        let Some(value) = value(line, binder, diagnostics) else {
+            continue;
+        };
         if let Value::Str(text) = &value {
             // Parameters name routes (`timer` of rtimer, `event_callback`).
-            text.split(|byte| matches!(byte, b';' | b'=' | b',')).for_each(|part| usage.text(part.trim_ascii()));
+            text.split(|byte| matches!(byte, b';' | b'=' | b','))
+                .for_each(|part| usage.text(part.trim_ascii()));
         }
         for name in line.modules.value.text().split('|') {
             one(name.trim(), line, &value, binder, modules, diagnostics);
@@ -107,12 +147,20 @@ fn one(
     diagnostics: &mut Diagnostics,
 ) {
     let Some(module) = modules.iter_mut().find(|module| module.pending.name() == name) else {
-        diagnostics.extend(not_loaded(name, line, binder.registry()));
+        if let Some(problem) = not_loaded(name, line, binder.registry()) {
+            diagnostics.push(problem);
+        }
         return;
     };
-    let Some(decl) = binder.registry().module(name) else { return };
+    let Some(decl) = binder.registry().module(name) else {
+        return;
+    };
     let param = line.name.value.text();
-    let Some(_) = decl.params.iter().find(|p| p.name == param || p.aliases.contains(&&*param)) else {
+    let Some(_) = decl
+        .params
+        .iter()
+        .find(|p| p.name == param || p.aliases.contains(&&*param))
+    else {
         diagnostics.push(unknown_parameter(decl, &param, line.name.span));
         return;
     };
@@ -134,15 +182,26 @@ fn one(
 fn not_loaded(name: &str, line: &ModParam, registry: &Registry) -> Option<Diagnostic> {
     let span = line.modules.span;
     if registry.module(name).is_some() {
-        let problem = Diagnostic::error(codes::MODULE_NOT_LOADED, span, format!("module {name} is not loaded"));
+        let problem = Diagnostic::error(
+            codes::MODULE_NOT_LOADED,
+            span,
+            format!("module {name} is not loaded"),
+        );
         return Some(problem.help(format!("add loadmodule \"{name}.so\" before this line")));
     }
     // A module that is not available has its diagnostic at the loadmodule line already.
     if known::is_module(name) {
         return None;
     }
-    let names = registry.modules().iter().map(|module| module.name).chain(known::all(Kind::Module));
-    Some(Diagnostic::error(codes::UNKNOWN_MODULE, span, format!("unknown module {name}")).did_you_mean(closest(name, names)))
+    let names = registry
+        .modules()
+        .iter()
+        .map(|module| module.name)
+        .chain(known::all(Kind::Module));
+    Some(
+        Diagnostic::error(codes::UNKNOWN_MODULE, span, format!("unknown module {name}"))
+            .did_you_mean(closest(name, names)),
+    )
 }
 
 fn unknown_parameter(decl: &ModuleDecl, param: &str, span: Span) -> Diagnostic {

@@ -8,12 +8,17 @@ use kahea_module::{
 use kahea_sip::Transport;
 
 use super::CustomSetting;
-use crate::ast::{self, Address, ConfigFile, Host, Ident, ItemKind, Port, Setting, SettingValue, SocketBlock};
+use crate::ast::{
+    self, Address, ConfigFile, Host, Ident, ItemKind, Port, Setting, SettingValue, SocketBlock,
+};
 
 /// All global parameters.
 pub(super) fn globals(config: &ConfigFile, diagnostics: &mut Diagnostics) -> Globals {
     let mut globals = Globals::default();
-    let mut set = Setter { globals: &mut globals, diagnostics };
+    let mut set = Setter {
+        globals: &mut globals,
+        diagnostics,
+    };
     for item in &config.items {
         match &item.kind {
             ItemKind::Setting(setting) => set.setting(setting),
@@ -58,7 +63,10 @@ pub(super) fn custom(config: &ConfigFile) -> Vec<CustomSetting> {
                 GlobalValue::Str(text) | GlobalValue::Ident(text) => Value::Str(text),
                 other => Value::from(format!("{other:?}")),
             },
-            doc: own.description.as_ref().map_or(Str::EMPTY, |text| text.value.clone()),
+            doc: own
+                .description
+                .as_ref()
+                .map_or(Str::EMPTY, |text| text.value.clone()),
         })
         .collect()
 }
@@ -79,12 +87,21 @@ impl Setter<'_> {
     fn value(&mut self, name: &str, place: Span, span: Span, value: GlobalValue) {
         let current = name.replace("blacklist", "blocklist");
         let Some(row) = globals::find(&current) else {
-            let problem = Diagnostic::error(codes::UNKNOWN_SETTING, place, format!("unknown global parameter {name}"));
-            self.diagnostics.push(problem.did_you_mean(closest(name, globals::names())));
+            let problem = Diagnostic::error(
+                codes::UNKNOWN_SETTING,
+                place,
+                format!("unknown global parameter {name}"),
+            );
+            self.diagnostics
+                .push(problem.did_you_mean(closest(name, globals::names())));
             return;
         };
         if current != name {
-            let problem = Diagnostic::warning(codes::NO_LONGER_USED, place, format!("{name} is {current} by now"));
+            let problem = Diagnostic::warning(
+                codes::NO_LONGER_USED,
+                place,
+                format!("{name} is {current} by now"),
+            );
             self.diagnostics.push(problem.help(format!("write {current}")));
         }
         if let Err(BindError { message, help }) = row.set(self.globals, value) {
@@ -94,8 +111,10 @@ impl Setter<'_> {
                 None => problem,
             });
         } else if let Effect::Later(what) = row.effect {
-            let problem = Diagnostic::warning(codes::NO_LONGER_USED, place, format!("{name} has no effect yet"));
-            self.diagnostics.push(problem.help(format!("it waits for {what}")));
+            let problem =
+                Diagnostic::warning(codes::NO_LONGER_USED, place, format!("{name} has no effect yet"));
+            self.diagnostics
+                .push(problem.help(format!("it waits for {what}")));
         }
     }
 }
@@ -149,27 +168,29 @@ fn advertise(advertise: &ast::Advertise) -> Advertise {
 
 fn listen(bind: &ast::Bind) -> Vec<ListenSpec> {
     let specs = bind.address.hosts.iter().map(|address| ListenSpec {
-        transport: transport(bind.address.proto.as_ref()),
-        port: port(bind.address.port),
         advertise: bind.advertise.as_ref().map(advertise),
         name: bind.name.as_ref().map(|name| name.value.clone()),
         is_virtual: bind.is_virtual,
-        ..ListenSpec::new(host(address))
+        ..ListenSpec::new(
+            transport(bind.address.proto.as_ref()),
+            host(address),
+            port(bind.address.port),
+        )
     });
     specs.collect()
 }
 
 fn socket(block: &SocketBlock) -> Vec<ListenSpec> {
-    let Some(address) = &block.bind else { return Vec::new() };
+    let Some(address) = &block.bind else {
+        return Vec::new();
+    };
     let specs = address.hosts.iter().map(|at| ListenSpec {
-        transport: transport(address.proto.as_ref()),
-        port: port(address.port),
         advertise: block.advertise.as_ref().map(advertise),
         name: block.name.as_ref().map(|name| name.value.clone()),
         agname: block.agname.as_ref().map(|name| name.value.clone()),
         is_virtual: block.is_virtual,
         workers: block.workers.map(|(count, _)| count),
-        ..ListenSpec::new(host(at))
+        ..ListenSpec::new(transport(address.proto.as_ref()), host(at), port(address.port))
     });
     specs.collect()
 }

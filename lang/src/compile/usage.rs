@@ -77,5 +77,7 @@ impl Usage {
 /// The name of a `$var()`, `$vz()` or `$vn()`.
 fn script_variable(pv: &Pv) -> Option<String> {
     let is_script = matches!(&*pv.name.text, "var" | "vz" | "vn");
-    is_script.then(|| pv.inner.as_ref().map(|inner| inner.raw.value.text().into_owned())).flatten()
+    is_script
+        .then(|| pv.inner.as_ref().map(|inner| inner.raw.value.text().into_owned()))
+        .flatten()
 }

@@ -184,10 +184,6 @@ impl Lexer {
         (value, span.part(0, trimmed))
     }
 
-    pub(crate) fn file(&self) -> FileId {
-        self.file
-    }
-
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.text.get(self.pos.saturating_add(ahead)).copied()
     }

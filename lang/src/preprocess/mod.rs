@@ -256,6 +256,10 @@ impl<'a> Preprocessor<'a> {
         let (value, defined) = (Arc::clone(value), *defined);
         let is_open = |frame: &Frame| frame.expands.as_deref() == Some(word);
         if self.frames.iter().any(is_open) || self.frames.len() > MAX_INCLUDES + MAX_EXPANSIONS {
+            self.tokens.push(Token {
+                kind: Tok::Bad,
+                span: used,
+            });
             let message = format!("the definition of `{word}` leads back to itself");
             self.diagnostics
                 .push(Diagnostic::error(codes::EXPANSION_LIMIT, used, message));

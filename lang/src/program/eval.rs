@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use kahea_module::{Cx, Fault, Regex, Str, Value, Var, value::parse_int};
+use kahea_module::{Cx, Fault, Regex, Value, Var, value::parse_int};
 
 /// An operator on values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,12 @@ pub enum Test {
 impl Test {
     fn holds(&self, cx: &mut Cx) -> bool {
         match self {
-            Test::InNet { read, net, prefix, negate } => read(cx).is_some_and(|ip| in_net(ip, *net, *prefix)) != *negate,
+            Test::InNet {
+                read,
+                net,
+                prefix,
+                negate,
+            } => read(cx).is_some_and(|ip| in_net(ip, *net, *prefix)) != *negate,
             Test::Custom(test) => test(cx),
         }
     }
@@ -162,7 +167,11 @@ impl Pure {
             Pure::Matches(..) | Pure::Logic { .. } | Pure::Test(_) => Value::from(self.truth(cx)?),
             Pure::Choose(parts) => {
                 let [condition, yes, no] = &**parts;
-                if condition.truth(cx)? { yes.value(cx)? } else { no.value(cx)? }
+                if condition.truth(cx)? {
+                    yes.value(cx)?
+                } else {
+                    no.value(cx)?
+                }
             }
         })
     }
@@ -195,7 +204,17 @@ impl Operator {
         use Operator::*;
         matches!(
             self,
-            Equal | Differ | StrEqual | StrDiffer | IntEqual | IntDiffer | Less | LessEqual | Greater | GreaterEqual | Match
+            Equal
+                | Differ
+                | StrEqual
+                | StrDiffer
+                | IntEqual
+                | IntDiffer
+                | Less
+                | LessEqual
+                | Greater
+                | GreaterEqual
+                | Match
         )
     }
 }
@@ -309,11 +328,6 @@ fn equal(left: &Value, right: &Value) -> bool {
         (Value::Null, Value::Str(b)) => b.is_empty(),
         (Value::Null, Value::Null) => true,
     }
-}
-
-/// The text of a constant.
-pub fn const_str(value: &Value) -> Str {
-    value.str_or_empty()
 }
 
 #[cfg(test)]

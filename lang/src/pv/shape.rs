@@ -125,6 +125,7 @@ fn unclosed(start: usize, at: usize, what: &'static str) -> Fault {
         at: start..at.saturating_add(1),
         message,
         help: "close it before the string or line ends",
+        unclosed: true,
     }
 }
 

@@ -21,7 +21,9 @@ pub fn forward_with(cx: &mut Cx, hop: Option<Hop>, listener: Option<kahea_sip::L
         Ok(hop) => hop,
         Err(fault) => return Ret::Fault(fault),
     };
-    resolve_then(cx, hop, move |cx, targets| forward_to(cx, &targets, listener).map(|()| true).into())
+    resolve_then(cx, hop, move |cx, targets| {
+        forward_to(cx, &targets, listener).map(|()| true).into()
+    })
 }
 
 /// Goes on with the hop's addresses: at once where they are known, else when DNS has answered.
@@ -45,7 +47,11 @@ pub fn resolve_then(cx: &mut Cx, hop: Hop, then: impl FnOnce(&mut Cx, Targets) -
 ///
 /// # Errors
 /// None does, or there is no listener to send from.
-pub fn forward_to(cx: &mut Cx, targets: &Targets, listener: Option<kahea_sip::ListenerId>) -> Result<(), Fault> {
+pub fn forward_to(
+    cx: &mut Cx,
+    targets: &Targets,
+    listener: Option<kahea_sip::ListenerId>,
+) -> Result<(), Fault> {
     let mut last = Fault::backend("the destination has no address");
     for (to, transport) in targets {
         match forward_once(cx, *to, *transport, listener) {
@@ -62,7 +68,9 @@ fn forward_once(
     transport: Transport,
     listener: Option<kahea_sip::ListenerId>,
 ) -> Result<(), Fault> {
-    let preferred = listener.or(cx.target.send_socket).or_else(|| same_kind(cx, to, transport));
+    let preferred = listener
+        .or(cx.target.send_socket)
+        .or_else(|| same_kind(cx, to, transport));
     let (id, transport, data) = match build(cx, to, transport, preferred)? {
         (_, data) if too_long(cx, transport, data.len()) => {
             let instead = longer_transport(cx);
@@ -71,7 +79,13 @@ fn forward_once(
         }
         (id, data) => (id, transport, data),
     };
-    let destination = Destination { to, transport, listener: Some(id), connection: None, flags: cx.forward_flags };
+    let destination = Destination {
+        to,
+        transport,
+        listener: Some(id),
+        connection: None,
+        flags: cx.forward_flags,
+    };
     deliver(cx, destination, data, true)
 }
 
@@ -89,9 +103,15 @@ fn build(
 ) -> Result<(kahea_sip::ListenerId, Str), Fault> {
     let none = || {
         let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-        Fault::script(format!("there is no {transport} listener for {family}: add listen={transport}:…"))
+        Fault::script(format!(
+            "there is no {transport} listener for {family}: add listen={transport}:…"
+        ))
     };
-    let id = cx.worker.net.listener_for(to, transport, preferred).ok_or_else(none)?;
+    let id = cx
+        .worker
+        .net
+        .listener_for(to, transport, preferred)
+        .ok_or_else(none)?;
     let config = cx.worker.config.clone();
     let listener = config.identity.listener(id).ok_or_else(none)?;
     let mut via = Vec::with_capacity(96);
@@ -113,7 +133,9 @@ fn too_long(cx: &Cx, transport: Transport, len: usize) -> bool {
 }
 
 fn longer_transport(cx: &Cx) -> Transport {
-    cx.udp_mtu_try.or(cx.config().globals.udp_mtu_try_proto).unwrap_or(Transport::Udp)
+    cx.udp_mtu_try
+        .or(cx.config().globals.udp_mtu_try_proto)
+        .unwrap_or(Transport::Udp)
 }
 
 #[cfg(test)]
@@ -130,8 +152,12 @@ mod tests {
         let sent = server.net.sent.borrow();
         assert_eq!(sent[0].0.to.to_string(), "127.0.0.9:5071");
         let text = sent[0].1.text();
-        assert!(text.starts_with("INVITE sip:bob@example.com:5070;transport=udp SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;"));
-        assert!(text.contains("\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;received=127.0.0.1;branch=z9hG4bK776asdhds;rport=5061"));
+        assert!(text.starts_with(
+            "INVITE sip:bob@example.com:5070;transport=udp SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;"
+        ));
+        assert!(text.contains(
+            "\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;received=127.0.0.1;branch=z9hG4bK776asdhds;rport=5061"
+        ));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The next hop of a request: destination URI, Request-URI, or what the script names.
 
-use kahea_sip::{Transport, view::{Scheme, Uri}};
+use kahea_sip::{
+    Transport,
+    view::{Scheme, Uri},
+};
 
 use crate::{Cx, Fault, Hop, Str};
 
@@ -20,7 +23,8 @@ pub fn next_hop(cx: &Cx) -> Result<Hop, Fault> {
 /// # Errors
 /// The URI cannot be read or names no SIP host.
 pub fn hop_of_uri(uri: &Str) -> Result<Hop, Fault> {
-    let parsed = Uri::parse(uri).map_err(|error| Fault::peer(format!("'{uri}' names no destination: {error}")))?;
+    let parsed =
+        Uri::parse(uri).map_err(|error| Fault::peer(format!("'{uri}' names no destination: {error}")))?;
     let secure = match parsed.scheme {
         Scheme::Sip => false,
         Scheme::Sips => true,
@@ -28,14 +32,32 @@ pub fn hop_of_uri(uri: &Str) -> Result<Hop, Fault> {
     };
     let host = parsed.maddr().unwrap_or(parsed.host);
     let stated = parsed.transport();
-    let transport = if secure && matches!(stated, Transport::None | Transport::Tcp) { Transport::Tls } else { stated };
-    Ok(Hop { host: uri.share(host), port: parsed.port, transport, secure })
+    let transport = if secure && matches!(stated, Transport::None | Transport::Tcp) {
+        Transport::Tls
+    } else {
+        stated
+    };
+    Ok(Hop {
+        host: uri.share(host),
+        port: parsed.port,
+        transport,
+        secure,
+    })
 }
 
 /// `host` and `port` as `forward("host", port)` has them.
 pub fn hop_of_parts(host: Str, port: Option<u16>, transport: Transport) -> Hop {
-    let transport = if transport == Transport::None { Transport::Udp } else { transport };
-    Hop { host, port, transport, secure: transport == Transport::Tls }
+    let transport = if transport == Transport::None {
+        Transport::Udp
+    } else {
+        transport
+    };
+    Hop {
+        host,
+        port,
+        transport,
+        secure: transport == Transport::Tls,
+    }
 }
 
 #[cfg(test)]
@@ -45,9 +67,15 @@ mod tests {
     #[test]
     fn a_uri_gives_host_port_and_transport() {
         let hop = hop_of_uri(&Str::from("sip:bob@example.com:5070;transport=tcp")).unwrap();
-        assert_eq!((&*hop.host.text(), hop.port, hop.transport), ("example.com", Some(5070), Transport::Tcp));
+        assert_eq!(
+            (&*hop.host.text(), hop.port, hop.transport),
+            ("example.com", Some(5070), Transport::Tcp)
+        );
         let hop = hop_of_uri(&Str::from("sips:bob@example.com;maddr=192.0.2.1")).unwrap();
-        assert_eq!((&*hop.host.text(), hop.transport, hop.secure), ("192.0.2.1", Transport::Tls, true));
+        assert_eq!(
+            (&*hop.host.text(), hop.transport, hop.secure),
+            ("192.0.2.1", Transport::Tls, true)
+        );
         assert!(hop_of_uri(&Str::from("tel:+123")).is_err() && hop_of_uri(&Str::from("junk")).is_err());
     }
 }

@@ -19,10 +19,19 @@ pub fn forward_reply(cx: &mut Cx) -> Ret {
         let Some((to, transport)) = targets.first().copied() else {
             return Ret::Fault(Fault::peer("the second Via has no address"));
         };
-        let preferred = cx.target.send_socket.or((cx.received.transport == transport).then_some(cx.received.listener));
+        let preferred = cx
+            .target
+            .send_socket
+            .or((cx.received.transport == transport).then_some(cx.received.listener));
         let listener = cx.worker.net.listener_for(to, transport, preferred);
         let flags = cx.reply_flags;
-        let to = Destination { to, transport, listener, connection: back.connection, flags };
+        let to = Destination {
+            to,
+            transport,
+            listener,
+            connection: back.connection,
+            flags,
+        };
         send(cx, to).map(|()| true).into()
     })
 }
@@ -38,11 +47,19 @@ fn way_back(cx: &Cx) -> Result<Back, Fault> {
     let first = hops.next().ok_or_else(|| Fault::peer("the reply has no Via"))?;
     let first = Via::parse(cx.msg.bytes(first.span)).map_err(bad)?;
     if cx.config().globals.check_via && !ours(cx, &first) {
-        return Err(Fault::peer("the reply's first Via is not of this server (check_via)"));
+        return Err(Fault::peer(
+            "the reply's first Via is not of this server (check_via)",
+        ));
     }
-    let second = hops.next().ok_or_else(|| Fault::peer("the reply has no second Via: it was sent to this server itself"))?;
+    let second = hops
+        .next()
+        .ok_or_else(|| Fault::peer("the reply has no second Via: it was sent to this server itself"))?;
     let via = Via::parse(cx.msg.bytes(second.span)).map_err(bad)?;
-    let transport = if via.transport == Transport::None { Transport::Udp } else { via.transport };
+    let transport = if via.transport == Transport::None {
+        Transport::Udp
+    } else {
+        via.transport
+    };
     let host = via.received().or(via.maddr()).unwrap_or(via.host);
     let port = match via.rport() {
         Some(Rport::Port(port)) => Some(port),
@@ -54,16 +71,27 @@ fn way_back(cx: &Cx) -> Result<Back, Fault> {
         transport,
         secure: transport == Transport::Tls,
     };
-    Ok(Back { hop, connection: connection_of(&first) })
+    Ok(Back {
+        hop,
+        connection: connection_of(&first),
+    })
 }
 
 fn ours(cx: &Cx, via: &Via<'_>) -> bool {
-    cx.config().identity.is_myself(via.host, via.port.unwrap_or(5060), via.transport)
+    cx.config()
+        .identity
+        .is_myself(via.host, via.port.unwrap_or(5060), via.transport)
 }
 
 fn send(cx: &mut Cx, to: Destination) -> Result<(), Fault> {
     let mut out = Vec::with_capacity(cx.msg.buffer().len());
-    reply_forward(&cx.msg, &cx.edits, to.transport.is_stream(), &mut |_, _| {}, &mut out);
+    reply_forward(
+        &cx.msg,
+        &cx.edits,
+        to.transport.is_stream(),
+        &mut |_, _| {},
+        &mut out,
+    );
     let through_route = cx.config().globals.onsend_route_reply != 0;
     deliver(cx, to, Str::from(out), through_route)
 }
@@ -90,13 +118,22 @@ Content-Length: 0
         assert!(matches!(forward_reply(&mut cx), Ret::Code(1)));
         let sent = server.net.sent.borrow();
         assert_eq!(sent[0].0.to.to_string(), "127.0.0.7:5099");
-        assert!(sent[0].1.text().starts_with("SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP host.invalid:5080"));
+        assert!(
+            sent[0]
+                .1
+                .text()
+                .starts_with("SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP host.invalid:5080")
+        );
     }
 
     #[test]
     fn a_reply_without_a_second_via_goes_nowhere() {
         let server = Server::default();
-        let text: String = REPLY.lines().filter(|l| !l.contains("invalid")).map(|l| format!("{l}\n")).collect();
+        let text: String = REPLY
+            .lines()
+            .filter(|l| !l.contains("invalid"))
+            .map(|l| format!("{l}\n"))
+            .collect();
         let mut cx = server.message(&text);
         assert!(matches!(forward_reply(&mut cx), Ret::Fault(_)) && server.net.sent.borrow().is_empty());
     }

@@ -32,7 +32,9 @@ pub fn local_tag(cx: &Cx) -> Str {
 
 /// The message carries, as its To-tag, the tag that a stateless reply of this process gave: it is the ACK to it.
 pub fn is_local_tag(cx: &Cx, tag: &[u8]) -> bool {
-    let Some((prefix, rest)) = tag.split_at_checked(16) else { return false };
+    let Some((prefix, rest)) = tag.split_at_checked(16) else {
+        return false;
+    };
     *prefix == hex(*SEED) && rest.strip_prefix(b".").is_some_and(|own| *own == suffix(cx))
 }
 
@@ -40,7 +42,10 @@ fn suffix(cx: &Cx) -> [u8; 16] {
     let mut hash = foldhash::quality::FixedState::with_seed(*SEED).build_hasher();
     cx.msg.call_id().hash(&mut hash);
     cx.msg.cseq().map(|(number, _)| number).hash(&mut hash);
-    let from = cx.msg.first(HeaderId::From).and_then(|header| NameAddr::parse(cx.msg.value(header)).ok());
+    let from = cx
+        .msg
+        .first(HeaderId::From)
+        .and_then(|header| NameAddr::parse(cx.msg.value(header)).ok());
     from.and_then(|from| from.tag()).hash(&mut hash);
     hex(hash.finish())
 }
@@ -130,7 +135,10 @@ fn build(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<Str, Fault> {
     for item in &cx.reply_extra {
         match item {
             ReplyExtra::Header(line) => extra.push(line.clone()),
-            ReplyExtra::Body { content_type, content } => body = Some((&**content_type, &**content)),
+            ReplyExtra::Body {
+                content_type,
+                content,
+            } => body = Some((&**content_type, &**content)),
         }
     }
     let warning = config.globals.sip_warning.then(|| warning(cx));
@@ -169,15 +177,23 @@ fn warning(cx: &Cx) -> String {
 
 /// What the topmost Via of a request gets noted.
 pub(super) fn via_fix(cx: &Cx) -> ViaFix {
-    ViaFix { source: cx.received.source, force_rport: cx.force_rport || cx.config().globals.force_rport }
+    ViaFix {
+        source: cx.received.source,
+        force_rport: cx.force_rport || cx.config().globals.force_rport,
+    }
 }
 
 /// Back to the source address; to its port where `rport` says so, else to the port of the Via (RFC 3261 section
 /// 18.2.2, RFC 3581). With `reply_to_via` to the Via's address instead.
 fn destination(cx: &Cx) -> Result<Destination, Fault> {
     let source = cx.received.source;
-    let hop = cx.msg.vias().next().ok_or_else(|| Fault::peer("the request has no Via"))?;
-    let via = Via::parse(cx.msg.bytes(hop.span)).map_err(|error| Fault::peer(format!("the Via cannot be read: {error}")))?;
+    let hop = cx
+        .msg
+        .vias()
+        .next()
+        .ok_or_else(|| Fault::peer("the request has no Via"))?;
+    let via = Via::parse(cx.msg.bytes(hop.span))
+        .map_err(|error| Fault::peer(format!("the Via cannot be read: {error}")))?;
     let fix = via_fix(cx);
     let ip = match via.host_ip() {
         Some(ip) if cx.config().globals.reply_to_via => ip,
@@ -212,24 +228,52 @@ mod tests {
         assert_eq!(to.to.to_string(), "127.0.0.1:5061");
         let text = data.text();
         assert!(text.starts_with("SIP/2.0 404 Not Found\r\nVia: "), "{text}");
-        let tag = text.split("To: ").nth(1).unwrap().split(";tag=").nth(1).unwrap().split("\r\n").next().unwrap();
-        let ack = server.message(&INVITE.replace("INVITE sip", "ACK sip").replace("159 INVITE", "159 ACK"));
+        let tag = text
+            .split("To: ")
+            .nth(1)
+            .unwrap()
+            .split(";tag=")
+            .nth(1)
+            .unwrap()
+            .split("\r\n")
+            .next()
+            .unwrap();
+        let ack = server.message(
+            &INVITE
+                .replace("INVITE sip", "ACK sip")
+                .replace("159 INVITE", "159 ACK"),
+        );
         assert!(is_local_tag(&ack, tag.as_bytes()) && !is_local_tag(&ack, b"other"));
     }
 
     #[test]
     fn without_rport_the_port_of_the_via_counts() {
         let server = Server::default();
-        let mut cx = server.message(&INVITE.replace("127.0.0.1:5061;branch", "127.0.0.1:5099;branch").replace(";rport", ""));
+        let mut cx = server.message(
+            &INVITE
+                .replace("127.0.0.1:5061;branch", "127.0.0.1:5099;branch")
+                .replace(";rport", ""),
+        );
         reply_to(&mut cx, 200, b"OK").unwrap();
         assert_eq!(server.net.sent.borrow()[0].0.to.port(), 5099);
     }
 
     #[test]
     fn redirections_list_the_branches() {
-        let branch = |uri: &str, q| Target { ruri: Some(Str::from(uri)), q, ..Target::default() };
-        let line = Redirect::contact(&[branch("sip:a@b", Some(500)), branch("sip:c@d", None), branch("sip:e@f", Some(1000))]);
-        assert_eq!(line.unwrap(), "Contact: <sip:a@b>;q=0.5, <sip:c@d>, <sip:e@f>;q=1\r\n");
+        let branch = |uri: &str, q| Target {
+            ruri: Some(Str::from(uri)),
+            q,
+            ..Target::default()
+        };
+        let line = Redirect::contact(&[
+            branch("sip:a@b", Some(500)),
+            branch("sip:c@d", None),
+            branch("sip:e@f", Some(1000)),
+        ]);
+        assert_eq!(
+            line.unwrap(),
+            "Contact: <sip:a@b>;q=0.5, <sip:c@d>, <sip:e@f>;q=1\r\n"
+        );
         assert!(Redirect::contact(&[]).is_none());
     }
 }

@@ -11,11 +11,16 @@ use crate::{Cx, Fault, RouteKind, Sending, Str, Worker};
 /// # Errors
 /// The network refuses it. A message that `onsend_route` drops is no error.
 pub fn deliver(cx: &mut Cx, to: Destination, data: Str, through_route: bool) -> Result<(), Fault> {
-    if through_route
-        && let Some(route) = cx.config().onsend
-    {
-        let from = to.listener.and_then(|id| cx.config().identity.listener(id)).map_or(cx.received.local, |l| l.address);
-        let before = cx.sending.replace(Sending { to, from, data: data.clone() });
+    if through_route && let Some(route) = cx.config().onsend {
+        let from = to
+            .listener
+            .and_then(|id| cx.config().identity.listener(id))
+            .map_or(cx.received.local, |l| l.address);
+        let before = cx.sending.replace(Sending {
+            to,
+            from,
+            data: data.clone(),
+        });
         let kind = std::mem::replace(&mut cx.route, RouteKind::OnSend);
         let engine = cx.worker.engine.clone();
         let outcome = engine.run_now(cx, route);

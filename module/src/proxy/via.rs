@@ -1,6 +1,9 @@
 //! The Via of forwarded requests.
 
-use std::{hash::{BuildHasher, Hash, Hasher}, net::IpAddr};
+use std::{
+    hash::{BuildHasher, Hash, Hasher},
+    net::IpAddr,
+};
 
 use kahea_sip::{HeaderId, Transport, view};
 
@@ -16,7 +19,10 @@ pub fn branch(cx: &Cx) -> [u8; 16] {
     }
     cx.msg.call_id().hash(&mut hash);
     cx.msg.cseq().map(|(number, _)| number).hash(&mut hash);
-    cx.msg.first(HeaderId::From).map(|header| cx.msg.value(header)).hash(&mut hash);
+    cx.msg
+        .first(HeaderId::From)
+        .map(|header| cx.msg.value(header))
+        .hash(&mut hash);
     cx.target.ruri.hash(&mut hash);
     hex(hash.finish())
 }
@@ -26,7 +32,10 @@ pub(super) fn hex(n: u64) -> [u8; 16] {
     let mut out = [b'0'; 16];
     for (place, digit) in out.iter_mut().zip((0..16u32).rev()) {
         let nibble = n.checked_shr(digit.saturating_mul(4)).unwrap_or(0) & 0xf;
-        *place = b"0123456789abcdef".get(usize::try_from(nibble).unwrap_or(0)).copied().unwrap_or(b'0');
+        *place = b"0123456789abcdef"
+            .get(usize::try_from(nibble).unwrap_or(0))
+            .copied()
+            .unwrap_or(b'0');
     }
     out
 }
@@ -58,7 +67,11 @@ pub fn own_via(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>
 fn sent_by(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>) {
     let globals = &cx.config().globals;
     let listener = from.advertised.as_ref();
-    let host = cx.advertised_host.as_ref().or(listener.map(|(host, _)| host)).or(globals.advertised_address.as_ref());
+    let host = cx
+        .advertised_host
+        .as_ref()
+        .or(listener.map(|(host, _)| host))
+        .or(globals.advertised_address.as_ref());
     match (host, from.address.ip()) {
         (Some(host), _) => out.extend_from_slice(host),
         (None, IpAddr::V4(ip)) => out.extend_from_slice(ip.to_string().as_bytes()),
@@ -66,7 +79,11 @@ fn sent_by(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>) {
     }
     let stated = listener.map(|(_, port)| *port).filter(|port| *port != 0);
     let global = globals.advertised_port.and_then(|port| u16::try_from(port).ok());
-    let port = cx.advertised_port.or(stated).or(global).unwrap_or(from.address.port());
+    let port = cx
+        .advertised_port
+        .or(stated)
+        .or(global)
+        .unwrap_or(from.address.port());
     if port != transport.default_port() {
         out.push(b':');
         push_int(port.into(), out);
@@ -100,6 +117,9 @@ mod tests {
         let mut out = Vec::new();
         own_via(&cx, &cx.config().identity.listeners[0], Transport::Udp, &mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK") && text.ends_with(".0\r\n"), "{text}");
+        assert!(
+            text.starts_with("Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK") && text.ends_with(".0\r\n"),
+            "{text}"
+        );
     }
 }

@@ -18,15 +18,12 @@ pub async fn run(
     source: Option<SocketAddr>,
     sink: Rc<dyn Sink>,
 ) {
-    let config = worker.net().config();
+    let context = task::Context::new(&worker, &sink);
+    let config = context.config.clone();
     let peer = connection.state.lock().peer;
     let limit = lifetime(config.tcp.connect_timeout).unwrap_or(Duration::from_secs(10));
-    let attempt = tokio::time::timeout(limit, connect(peer, source, &config)).await;
-    let context = task::Context {
-        worker: worker.clone(),
-        sink,
-        config,
-    };
+    // Boxed: its room would stay part of the idle connection.
+    let attempt = Box::pin(tokio::time::timeout(limit, connect(peer, source, &config))).await;
     let stream = match attempt {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return give_up(&context, &connection, &error),
@@ -56,7 +53,7 @@ pub async fn run(
         accepted_by: None,
     });
     let codec = codec::sip(&context.config);
-    task::run(&context, &connection, stream, codec).await;
+    task::run(&context, &connection, &stream, codec).await;
 }
 
 async fn connect(peer: SocketAddr, source: Option<SocketAddr>, config: &NetConfig) -> io::Result<TcpStream> {
@@ -85,10 +82,10 @@ async fn connect(peer: SocketAddr, source: Option<SocketAddr>, config: &NetConfi
 fn give_up(context: &task::Context, connection: &Arc<Connection>, error: &io::Error) {
     let net = context.worker.net();
     net.stats().connect_failed.increment();
+    connection.state.lock().dead = true;
     net.table().remove(connection);
     let failed = {
         let mut state = connection.state.lock();
-        state.dead = true;
         state.closing = Some((CloseReason::ConnectFailed, false));
         net.stats()
             .current_write_queue_size

@@ -3,16 +3,18 @@
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use kahea_sip::{Received, Str};
+use kahea_sip::{Received, Str, framing::Frame};
 use tokio::time::Instant;
 
 use super::{
-    codec::{Codec, Frame},
+    codec::{Codec, Fault},
     connection::{Connection, lifetime},
     haproxy, queue,
     stream::Stream,
 };
-use crate::{BAD_FRAME_HEAD, CloseReason, NetEvent, SendError, Sink, TcpConfig, Worker, clock};
+use crate::{
+    BAD_FRAME_HEAD, CloseReason, NetEvent, SendError, Sink, TcpConfig, Worker, clock, worker::Counted,
+};
 
 /// After the peer has ended its direction, replies may still leave for this long.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
@@ -35,11 +37,26 @@ pub struct Context {
     pub sink: Rc<dyn Sink>,
     /// The settings at the time the connection came up.
     pub config: Arc<crate::NetConfig>,
+    /// Keeps a shutdown waiting.
+    _counted: Counted,
+}
+
+impl Context {
+    /// For a connection that begins now.
+    pub fn new(worker: &Worker, sink: &Rc<dyn Sink>) -> Context {
+        let counted = worker.count();
+        Context {
+            worker: worker.clone(),
+            sink: sink.clone(),
+            config: worker.net().config(),
+            _counted: counted,
+        }
+    }
 }
 
 /// Serves a connection to its end and takes it out of the table.
-pub async fn run<S: Stream, C: Codec>(context: &Context, connection: &Arc<Connection>, stream: S, codec: C) {
-    let mut task = Task::new(context, connection, &stream, codec);
+pub async fn run<S: Stream, C: Codec>(context: &Context, connection: &Arc<Connection>, stream: &S, codec: C) {
+    let mut task = Task::new(context, connection, stream, codec);
     let reason = task.serve().await;
     drop(task);
     settle(context, connection, reason);
@@ -49,17 +66,19 @@ pub async fn run<S: Stream, C: Codec>(context: &Context, connection: &Arc<Connec
     }
     stream.finish();
     if matches!(reason, CloseReason::BadFrame | CloseReason::Local) {
-        drain(&stream).await;
+        // Boxed: it is rare, and its room would be part of every idle connection.
+        Box::pin(drain(stream)).await;
     }
 }
 
 /// Takes a connection out of the table and says what became of it and its queue.
 pub fn settle(context: &Context, connection: &Arc<Connection>, reason: CloseReason) {
     let net = context.worker.net();
+    // Before the table lets go of it: nobody may give a dying connection another alias.
+    connection.state.lock().dead = true;
     net.table().remove(connection);
     let (failed, info) = {
         let mut state = connection.state.lock();
-        state.dead = true;
         state.closing = Some((reason, false));
         net.stats()
             .current_write_queue_size
@@ -192,6 +211,8 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                     }
                 }
                 ready = self.stream.readable(), if self.ended.is_none() => {
+                    // Readiness alone does not count as work for tokio: without this, a flood would starve others.
+                    tokio::task::coop::consume_budget().await;
                     if let Some(reason) = ready.map_or(Some(CloseReason::Reset), |()| self.read()) {
                         return reason;
                     }
@@ -337,7 +358,7 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                     self.addresses = header.addresses.unwrap_or(self.addresses);
                     self.expect_proxy = false;
                 }
-                Err(reason) => return self.bad_frame(buffer, reason.to_owned()),
+                Err(reason) => return self.bad_frame(buffer, reason.into()),
             }
         }
         let worker = self.context.worker.clone();
@@ -361,8 +382,15 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                 }
                 Ok(Some(Frame::Ping)) => self.pong(),
                 Ok(Some(Frame::Pong)) => self.keepalive(),
+                Ok(Some(Frame::Stun(data))) => {
+                    self.unanswered = true;
+                    self.context.sink.event(NetEvent::Stun {
+                        data: data.into(),
+                        received: self.received(),
+                    });
+                }
                 Ok(None) => break,
-                Err(reason) => return self.bad_frame(buffer, reason),
+                Err(fault) => return self.bad_frame(buffer, fault),
             }
         }
         let begun = buffer.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
@@ -404,7 +432,7 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
         });
     }
 
-    fn bad_frame(&mut self, buffer: &mut BytesMut, reason: String) -> Option<CloseReason> {
+    fn bad_frame(&mut self, buffer: &mut BytesMut, fault: Fault) -> Option<CloseReason> {
         let head = Str::copy(buffer.get(..buffer.len().min(BAD_FRAME_HEAD)).unwrap_or_default());
         buffer.clear();
         self.ended = Some(Instant::now());
@@ -412,7 +440,8 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
         self.context.sink.event(NetEvent::BadFrame {
             head,
             received: self.received(),
-            reason,
+            reason: fault.reason,
+            reply: fault.reply,
         });
         self.connection.close(CloseReason::BadFrame, true);
         None

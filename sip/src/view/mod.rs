@@ -9,6 +9,7 @@ mod challenge;
 mod charging_vector;
 mod credentials;
 mod cseq;
+mod equivalence;
 mod escape;
 mod event;
 mod expires;

@@ -1,8 +1,9 @@
 //! Parameters: `;name=value` in headers and URIs, `,name=value` in credentials, `&name=value` in URI headers.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
+    range_in,
     scan::{self, Nesting},
     unquote,
 };
@@ -83,6 +84,16 @@ impl<'a> Params<'a> {
         self.get(name)?.value
     }
 
+    /// What to take out of `outer`, the text that this list is a part of, so that `param` and its separator are gone.
+    pub fn removal(&self, outer: &[u8], param: &Param<'_>) -> Option<Range<usize>> {
+        let Range { start, end } = range_in(outer, param.whole)?;
+        let own = param.whole.first() == Some(&self.separator);
+        // The separator before the first parameter is not a part of the list in most views.
+        let before = scan::trim_end(scan::before(outer, start)).strip_suffix(&[self.separator]);
+        let start = before.filter(|_| !own).map_or(start, |before| before.len());
+        Some(start..end)
+    }
+
     /// A parameter called `name` is there, with or without a value.
     pub fn has(&self, name: impl AsRef<[u8]>) -> bool {
         self.get(name).is_some()
@@ -161,7 +172,6 @@ impl<'a> Iterator for ParamsIter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::range_in;
 
     #[test]
     fn walks_what_phones_send() {
@@ -181,6 +191,25 @@ mod tests {
         assert_eq!(params.get("Q").unwrap().unquoted().as_ref(), b"x;\";y");
         assert_eq!(params.value("TAG"), Some(&b"a1"[..]));
         assert!(params.has("lr") && !params.has("l"));
+    }
+
+    #[test]
+    fn removal_takes_the_separator_too() {
+        let text = "<sip:a@b> ; tag=1 ;x;lr";
+        let addr = crate::view::NameAddr::parse(text.as_bytes()).unwrap();
+        let place = |name: &str| {
+            addr.params
+                .removal(text.as_bytes(), &addr.params.get(name).unwrap())
+        };
+        assert_eq!(
+            (place("tag"), place("x"), place("lr")),
+            (Some(10..18), Some(18..20), Some(20..23))
+        );
+        // Pieces of another buffer have no place in this one.
+        assert_eq!(
+            addr.params.removal(b"elsewhere", &addr.params.get("x").unwrap()),
+            None
+        );
     }
 
     #[test]

@@ -7,13 +7,56 @@ pub(crate) const fn is_lws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Bits of [`CLASSES`].
+const TOKEN: u8 = 1;
+const HOST: u8 = 2;
+const OPENS: u8 = 4;
+
+/// What each byte may be: one load where a chain of comparisons would be several.
+static CLASSES: [u8; 256] = classes();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "runs while compiling, where an index that is too large is an error"
+)]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let letter = (byte as u8).is_ascii_alphanumeric();
+        if letter
+            || matches!(
+                byte as u8,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            )
+        {
+            table[byte] |= TOKEN;
+        }
+        if letter || matches!(byte as u8, b'-' | b'.' | b'_' | 0x80..) {
+            table[byte] |= HOST;
+        }
+        if matches!(byte as u8, b'"' | b'<' | b'(') {
+            table[byte] |= OPENS;
+        }
+        byte += 1;
+    }
+    table
+}
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES
+        .get(usize::from(byte))
+        .is_some_and(|bits| bits & class != 0)
+}
+
 /// A `token` character of RFC 3261 25.1.
-pub(crate) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+pub(crate) fn is_token(byte: u8) -> bool {
+    is(byte, TOKEN)
+}
+
+/// How many characters of a token `text` begins with.
+pub(crate) fn token_length(text: &[u8]) -> usize {
+    text.iter().position(|b| !is(*b, TOKEN)).unwrap_or(text.len())
 }
 
 /// `text` without blanks at its ends.
@@ -105,7 +148,9 @@ pub(crate) fn find(
     stop: impl Fn(u8) -> bool,
 ) -> Result<usize, Malformed> {
     let mut at = from;
-    while let Some(&byte) = text.get(at) {
+    while let Some(skipped) = after(text, at).iter().position(|b| stop(*b) || is(*b, OPENS)) {
+        at += skipped;
+        let byte = text.get(at).copied().unwrap_or_default();
         if stop(byte) {
             return Ok(at);
         }
@@ -213,69 +258,63 @@ pub(crate) struct HostPort<'a> {
     pub(crate) host: &'a [u8],
     pub(crate) port_text: &'a [u8],
     pub(crate) port: Option<u16>,
+    /// What follows them.
+    pub(crate) rest: &'a [u8],
 }
 
-/// Reads `hostport` of RFC 3261 25.1, with blanks around the colon where `blanks` (Via allows them, URIs do not).
+/// Reads the `hostport` of RFC 3261 25.1 that `text` begins with; raw bytes above 127 pass as parts of a name.
+///
+/// Blanks around the colon are passed over where `blanks` says so: Via allows them, URIs do not.
 pub(crate) fn host_port(text: &[u8], blanks: bool) -> Result<HostPort<'_>, Malformed> {
     let end = match text.first() {
-        Some(b'[') => memchr::memchr(b']', text).ok_or(Malformed::new("'[' that does not close", 0))? + 1,
-        _ => text.iter().position(|b| *b == b':').unwrap_or(text.len()),
+        Some(b'[') => reference_end(text)?,
+        _ => text.iter().position(|b| !is(*b, HOST)).unwrap_or(text.len()),
     };
-    let (host, rest) = (before(text, end), after(text, end));
-    let (host, rest) = if blanks {
-        (trim_end(host), trim_start(rest))
-    } else {
-        (host, rest)
+    if end == 0 {
+        return Err(Malformed::new("no host", 0));
+    }
+    let (host, rest) = text.split_at_checked(end).unwrap_or((text, text));
+    let rest_trimmed = if blanks { trim_start(rest) } else { rest };
+    let [b':', port @ ..] = rest_trimmed else {
+        return Ok(HostPort {
+            host,
+            port_text: before(rest, 0),
+            port: None,
+            rest,
+        });
     };
-    check_host(host)?;
-    let port_text = match rest {
-        [] => {
-            return Ok(HostPort {
-                host,
-                port_text: rest,
-                port: None,
-            });
-        }
-        [b':', port @ ..] if blanks => trim(port),
-        [b':', port @ ..] => port,
-        _ => return Err(Malformed::new("text after the host", end)),
-    };
-    let port = number(port_text);
-    if port.is_none() && !port_text.is_empty() {
-        return Err(Malformed::new(
-            "port that is no number up to 65535",
-            offset(text, port_text),
-        ));
+    let port = if blanks { trim_start(port) } else { port };
+    let digits = port
+        .iter()
+        .position(|b| !b.is_ascii_digit())
+        .unwrap_or(port.len());
+    let (port_text, rest) = port.split_at_checked(digits).unwrap_or((port, port));
+    let number = number(port_text);
+    if number.is_none() && !port_text.is_empty() {
+        return Err(Malformed::new("port above 65535", offset(text, port_text)));
     }
     Ok(HostPort {
         host,
         port_text,
-        port,
+        port: number,
+        rest,
     })
 }
 
-/// Refuses a host that is empty or has bytes that no host name or address has; raw bytes above 127 pass.
-fn check_host(host: &[u8]) -> Result<(), Malformed> {
-    let inner = match host {
-        [b'[', inner @ .., b']'] => inner,
-        _ => host,
-    };
+/// Past the `]` of the IPv6 reference that `text` begins with; a zone (`%eth0`) passes.
+fn reference_end(text: &[u8]) -> Result<usize, Malformed> {
+    let close = memchr::memchr(b']', text).ok_or(Malformed::new("'[' that does not close", 0))?;
+    let inner = cut(text, 1, close);
     if inner.is_empty() {
         return Err(Malformed::new("no host", 0));
     }
-    match host.iter().position(|b| !is_host(*b)) {
-        Some(at)
-            if inner.len() == host.len()
-                || inner.iter().any(|b| !is_host(*b) && !matches!(b, b':' | b'%')) =>
-        {
-            Err(Malformed::new("byte that no host has", at))
-        }
-        _ => Ok(()),
+    match inner
+        .iter()
+        .position(|b| !is(*b, HOST) && !matches!(b, b':' | b'%'))
+    {
+        Some(at) => Err(Malformed::new("byte that no address has", at + 1)),
+        None => Ok(close + 1),
     }
-}
-
-const fn is_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') || byte >= 0x80
 }
 
 #[cfg(test)]
@@ -306,25 +345,22 @@ mod tests {
 
     #[test]
     fn hosts() {
-        let at = |text: &'static str| host_port(text.as_bytes(), false).map(|h| (h.host, h.port));
-        assert_eq!(at("a.b:5060"), Ok((&b"a.b"[..], Some(5060))));
-        assert_eq!(at("[2001:db8::1]:5070"), Ok((&b"[2001:db8::1]"[..], Some(5070))));
-        assert_eq!(at("[2001:db8::1]"), Ok((&b"[2001:db8::1]"[..], None)));
-        assert_eq!(at("host:"), Ok((&b"host"[..], None)));
-        for bad in [
-            "",
-            ":5060",
-            "[]",
-            "[::1",
-            "a:65536",
-            "a:5060x",
-            "[::1]x",
-            ":]",
-            "2001:db8::10",
-            "a b",
-            "a]",
-        ] {
+        let at = |text: &'static str| host_port(text.as_bytes(), false).map(|h| (h.host, h.port, h.rest));
+        assert_eq!(at("a.b:5060;x"), Ok((&b"a.b"[..], Some(5060), &b";x"[..])));
+        assert_eq!(
+            at("[2001:db8::1]:5070"),
+            Ok((&b"[2001:db8::1]"[..], Some(5070), &b""[..]))
+        );
+        assert_eq!(at("[fe80::1%eth0]"), Ok((&b"[fe80::1%eth0]"[..], None, &b""[..])));
+        assert_eq!(at("host:?"), Ok((&b"host"[..], None, &b"?"[..])));
+        assert_eq!(at("2001:db8::10"), Ok((&b"2001"[..], None, &b"db8::10"[..])));
+        for bad in ["", ":5060", "[]", "[::1", "a:65536", ":]", "[a;b]", "]"] {
             assert!(at(bad).is_err(), "{bad}");
         }
+        let spaced = host_port(b"a \r\n : \t5 ;x", true).unwrap();
+        assert_eq!(
+            (spaced.host, spaced.port, spaced.rest),
+            (&b"a"[..], Some(5), &b" ;x"[..])
+        );
     }
 }

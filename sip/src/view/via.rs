@@ -56,7 +56,7 @@ impl<'a> Via<'a> {
     fn read(raw: &'a [u8]) -> Result<Via<'a>, Malformed> {
         let (protocol, rest) = until_slash(raw, raw)?;
         let (version, rest) = until_slash(raw, rest)?;
-        let length = token_length(rest);
+        let length = scan::token_length(rest);
         let (transport_text, rest) = (scan::before(rest, length), scan::after(rest, length));
         if length == 0 {
             return Err(Malformed::new("Via without a transport", scan::offset(raw, rest)));
@@ -65,19 +65,21 @@ impl<'a> Via<'a> {
             return Err(Malformed::new("Via without a host", scan::offset(raw, rest)));
         }
         let place = scan::trim_start(rest);
-        let end = place
-            .iter()
-            .position(|b| matches!(b, b';' | b'('))
-            .unwrap_or(place.len());
-        let at = scan::host_port(scan::trim_end(scan::before(place, end)), true)
-            .map_err(|error| error.shifted(scan::offset(raw, place)))?;
-        let (params, comment) = tail(raw, scan::after(place, end))?;
+        let at = scan::host_port(place, true).map_err(|e| e.shifted(scan::offset(raw, place)))?;
+        let rest = scan::trim_start(at.rest);
+        if !matches!(rest.first(), None | Some(b';' | b'(')) {
+            return Err(Malformed::new(
+                "text after the host that is no parameter",
+                scan::offset(raw, rest),
+            ));
+        }
+        let (params, comment) = tail(raw, rest)?;
         Ok(Via {
             raw,
             protocol,
             version,
             transport_text,
-            transport: Transport::parse(transport_text).unwrap_or_default(),
+            transport: transport(transport_text),
             host: at.host,
             port: at.port,
             port_text: at.port_text,
@@ -153,15 +155,19 @@ impl<'a> Via<'a> {
     }
 }
 
-fn token_length(text: &[u8]) -> usize {
-    text.iter()
-        .position(|b| !scan::is_token(*b))
-        .unwrap_or(text.len())
+/// [`Transport::parse`] with the common spellings first.
+fn transport(text: &[u8]) -> Transport {
+    match text {
+        b"UDP" => Transport::Udp,
+        b"TCP" => Transport::Tcp,
+        b"TLS" => Transport::Tls,
+        _ => Transport::parse(text).unwrap_or_default(),
+    }
 }
 
 /// `token LWS / LWS`: the token and what follows.
 fn until_slash<'a>(raw: &'a [u8], text: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Malformed> {
-    let length = token_length(text);
+    let length = scan::token_length(text);
     let rest = scan::trim_start(scan::after(text, length));
     match rest {
         [b'/', rest @ ..] if length > 0 => Ok((scan::before(text, length), scan::trim_start(rest))),
@@ -174,7 +180,11 @@ fn until_slash<'a>(raw: &'a [u8], text: &'a [u8]) -> Result<(&'a [u8], &'a [u8])
 
 /// `[;params] [(comment)]`
 fn tail<'a>(raw: &'a [u8], tail: &'a [u8]) -> Result<(Params<'a>, Option<&'a [u8]>), Malformed> {
-    let at = scan::find(tail, 0, Nesting::Header, |b| b == b'(').unwrap_or(tail.len());
+    // Without a parenthesis there is no comment, and no need to know which ones stand in quotes.
+    let at = match memchr::memchr(b'(', tail) {
+        Some(_) => scan::find(tail, 0, Nesting::Header, |b| b == b'(').unwrap_or(tail.len()),
+        None => tail.len(),
+    };
     let (params, comment) = (scan::before(tail, at), scan::after(tail, at));
     let comment = match comment {
         [] => None,
