@@ -49,7 +49,13 @@ fn declare_kemi(d: &mut Decl<Core>) {
         resetbflag,
         "Takes a flag off the first branch.",
     );
-    d.kemi_func("", "isbflagset", flag, isbflagset, "The first branch has the flag.");
+    d.kemi_func(
+        "",
+        "isbflagset",
+        flag,
+        isbflagset,
+        "The first branch has the flag.",
+    );
     let of_branch = ["flag", "branch"];
     d.kemi_func("", "setbiflag", of_branch, setbiflag, "Sets a flag of a branch.");
     d.kemi_func(
@@ -350,7 +356,10 @@ mod tests {
         let name = |text| AvpRef::parse(text).map(|avp| avp.name);
         assert_eq!(name("$avp(i:5)"), Ok(AvpName::Int(5)));
         assert_eq!(name("$avp(s:x)"), name("$(avp(x))"));
-        assert_eq!(AvpRef::parse("$td.x").map(|avp| avp.class), Ok(AvpClass::ToDomain));
+        assert_eq!(
+            AvpRef::parse("$td.x").map(|avp| avp.class),
+            Ok(AvpClass::ToDomain)
+        );
         assert!(AvpRef::parse("$ru").is_err() && AvpRef::parse("x").is_err());
     }
 }

@@ -99,7 +99,7 @@ pub fn declare(d: &mut Decl<Core>) {
 }
 
 pub(super) fn rewriteuri(_: &Core, cx: &mut Cx, uri: Lit<Str>) -> Result<(), Fault> {
-    cx.set_ruri(uri.clone())
+    cx.set_ruri(Str::clone(&uri))
 }
 
 pub(super) fn rewriteuser(_: &Core, cx: &mut Cx, user: Lit<Str>) -> Result<(), Fault> {
@@ -328,17 +328,53 @@ mod tests {
         let core = Core::for_tests();
         type Action = fn(&Core, &mut Cx, Lit<Str>) -> Result<(), Fault>;
         let cases: [(Action, &'static str, &str); 12] = [
-            (rewritehost, "h.example.com", "sip:bob:pass@h.example.com:5080;transport=udp;lr?h=1"),
-            (rewritehostport, "1.2.3.4:5090", "sip:bob:pass@1.2.3.4:5090;transport=udp;lr?h=1"),
-            (rewritehostport, "1.2.3.4", "sip:bob:pass@1.2.3.4;transport=udp;lr?h=1"),
-            (rewritehostporttrans, "1.2.3.4:5091;transport=tls", "sip:bob:pass@1.2.3.4:5091;transport=tls;lr?h=1"),
+            (
+                rewritehost,
+                "h.example.com",
+                "sip:bob:pass@h.example.com:5080;transport=udp;lr?h=1",
+            ),
+            (
+                rewritehostport,
+                "1.2.3.4:5090",
+                "sip:bob:pass@1.2.3.4:5090;transport=udp;lr?h=1",
+            ),
+            (
+                rewritehostport,
+                "1.2.3.4",
+                "sip:bob:pass@1.2.3.4;transport=udp;lr?h=1",
+            ),
+            (
+                rewritehostporttrans,
+                "1.2.3.4:5091;transport=tls",
+                "sip:bob:pass@1.2.3.4:5091;transport=tls;lr?h=1",
+            ),
             (rewritehostporttrans, "1.2.3.4", "sip:bob:pass@1.2.3.4;lr?h=1"),
-            (rewriteport, "5099", "sip:bob:pass@dom.example.com:5099;transport=udp;lr?h=1"),
-            (rewriteport, "", "sip:bob:pass@dom.example.com;transport=udp;lr?h=1"),
-            (rewriteuser, "joe", "sip:joe:pass@dom.example.com:5080;transport=udp;lr?h=1"),
+            (
+                rewriteport,
+                "5099",
+                "sip:bob:pass@dom.example.com:5099;transport=udp;lr?h=1",
+            ),
+            (
+                rewriteport,
+                "",
+                "sip:bob:pass@dom.example.com;transport=udp;lr?h=1",
+            ),
+            (
+                rewriteuser,
+                "joe",
+                "sip:joe:pass@dom.example.com:5080;transport=udp;lr?h=1",
+            ),
             (rewriteuser, "", "sip:dom.example.com:5080;transport=udp;lr?h=1"),
-            (rewriteuserpass, "us:secret", "sip:us:secret@dom.example.com:5080;transport=udp;lr?h=1"),
-            (prefix, "00", "sip:00bob:pass@dom.example.com:5080;transport=udp;lr?h=1"),
+            (
+                rewriteuserpass,
+                "us:secret",
+                "sip:us:secret@dom.example.com:5080;transport=udp;lr?h=1",
+            ),
+            (
+                prefix,
+                "00",
+                "sip:00bob:pass@dom.example.com:5080;transport=udp;lr?h=1",
+            ),
             (rewriteuri, "sip:$rU@x.com", "sip:$rU@x.com"),
         ];
         for (action, argument, wanted) in cases {
@@ -359,8 +395,14 @@ mod tests {
         assert_eq!(strip("sips:bob@[::1]", 100).as_deref(), Ok("sips:[::1]"));
         assert_eq!(tail("sips:bob@[::1]", 2).as_deref(), Ok("sips:b@[::1]"));
         assert_eq!(strip("sip:127.0.0.1;x=y", 1).as_deref(), Ok("sip:127.0.0.1;x=y"));
-        assert_eq!(strip("tel:+12345;phone-context=x", 2).as_deref(), Ok("tel:2345;phone-context=x"));
-        assert_eq!(tail("tel:+12345;phone-context=x", 2).as_deref(), Ok("tel:+123;phone-context=x"));
+        assert_eq!(
+            strip("tel:+12345;phone-context=x", 2).as_deref(),
+            Ok("tel:2345;phone-context=x")
+        );
+        assert_eq!(
+            tail("tel:+12345;phone-context=x", 2).as_deref(),
+            Ok("tel:+123;phone-context=x")
+        );
         assert!(strip("sips:bob@[::1]", -1).is_err());
     }
 
@@ -371,7 +413,10 @@ mod tests {
             let host = lit(cx, "1.1.1.1");
             rewritehost(&core, cx, host)
         });
-        assert_eq!(host.as_deref(), Ok("sip:+12345;phone-context=x@1.1.1.1;user=phone"));
+        assert_eq!(
+            host.as_deref(),
+            Ok("sip:+12345;phone-context=x@1.1.1.1;user=phone")
+        );
         let port = on("tel:+12345", |cx| {
             let port = lit(cx, "5099");
             rewriteport(&core, cx, port)
@@ -382,7 +427,9 @@ mod tests {
     #[test]
     fn userphone_is_added_once_and_before_the_headers() {
         let core = Core::for_tests();
-        let got = on(FULL, |cx| userphone(&core, cx).and_then(|()| userphone(&core, cx)));
+        let got = on(FULL, |cx| {
+            userphone(&core, cx).and_then(|()| userphone(&core, cx))
+        });
         let wanted = "sip:bob:pass@dom.example.com:5080;transport=udp;lr;user=phone?h=1";
         assert_eq!(got.as_deref(), Ok(wanted));
         assert_eq!(on("tel:+1", |cx| userphone(&core, cx)).as_deref(), Ok("tel:+1"));
@@ -395,7 +442,10 @@ mod tests {
         let mut cx = Server::default().invite();
         let before = cx.ruri();
         for (action, argument) in [
-            (rewritehost as fn(&Core, &mut Cx, Lit<Str>) -> Result<(), Fault>, ""),
+            (
+                rewritehost as fn(&Core, &mut Cx, Lit<Str>) -> Result<(), Fault>,
+                "",
+            ),
             (rewriteport, "abc"),
             (rewriteuri, "bad uri"),
         ] {

@@ -146,7 +146,7 @@ fn set_advertised_address(_: &Core, cx: &mut Cx, address: Lit<Str>) -> Result<()
     if address.is_empty() {
         return Err(Fault::script("an empty address cannot be advertised"));
     }
-    cx.advertised_host = Some(address.clone());
+    cx.advertised_host = Some(Str::clone(&address));
     Ok(())
 }
 
@@ -168,8 +168,9 @@ struct Socket {
 impl Literal for Socket {
     const WHAT: &'static str = "a listener such as udp:10.0.0.1:5060";
     fn parse(text: &str, _: &dyn Bind) -> Result<Socket, BindError> {
-        let wrong =
-            || BindError::new(format!("'{text}' is no listener")).help("write udp:10.0.0.1:5060, as in listen");
+        let wrong = || {
+            BindError::new(format!("'{text}' is no listener")).help("write udp:10.0.0.1:5060, as in listen")
+        };
         let text = text.trim();
         let (transport, rest) = match text.split_once(':') {
             Some((name, rest)) => match Transport::parse(name.as_bytes()) {
@@ -295,7 +296,8 @@ impl Literal for PortArg {
         match text.trim() {
             "uri:port" => Ok(PortArg::OfRuri),
             number => number.parse().map(PortArg::Number).map_err(|_| {
-                BindError::new(format!("'{number}' is no port")).help("write a number from 1 to 65535, or uri:port")
+                BindError::new(format!("'{number}' is no port"))
+                    .help("write a number from 1 to 65535, or uri:port")
             }),
         }
     }

@@ -56,7 +56,15 @@ mod tests {
         let core = Core::for_tests();
         let mut test = |operator: &'static str, value: &'static str, which: &'static str| {
             let text = Str::from_static;
-            match_content(&core, &mut cx, text("x"), text(operator), text(value), text(which)).ok()
+            match_content(
+                &core,
+                &mut cx,
+                text("x"),
+                text(operator),
+                text(value),
+                text(which),
+            )
+            .ok()
         };
         assert_eq!(test("eq", "one", "f"), Some(true));
         assert_eq!(test("eq", "one", "l"), Some(false));

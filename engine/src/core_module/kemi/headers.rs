@@ -15,7 +15,13 @@ pub fn declare(d: &mut Decl<Core>) {
 fn declare_changes(d: &mut Decl<Core>) {
     let text = ["header"];
     let beside = ["header", "name"];
-    d.kemi_func("hdr", "append", text, append, "Adds a header behind the last one.");
+    d.kemi_func(
+        "hdr",
+        "append",
+        text,
+        append,
+        "Adds a header behind the last one.",
+    );
     let doc = "Adds a header behind the first one of a name.";
     d.kemi_func("hdr", "append_after", beside, append_after, doc);
     d.kemi_func(

@@ -119,7 +119,13 @@ pub fn declare(d: &mut Decl<Core>) {
         "The message came from this port.",
     );
     let port = |_: &Core, cx: &mut Cx, port: i64| i64::from(cx.received.local.port()) == port;
-    d.kemi_func("", "is_dst_port", ["port"], port, "The message came to this port.");
+    d.kemi_func(
+        "",
+        "is_dst_port",
+        ["port"],
+        port,
+        "The message came to this port.",
+    );
 }
 
 fn declare_transports(d: &mut Decl<Core>) {
@@ -205,7 +211,11 @@ mod tests {
     /// Calls a function as an embedded language does.
     fn ksr(cx: &mut Cx, name: &str, values: Vec<Value>) -> bool {
         let decl = kahea_module::registry::ModuleDecl::of::<Core>();
-        let func = decl.funcs.iter().find(|func| func.name == name).expect("a function");
+        let func = decl
+            .funcs
+            .iter()
+            .find(|func| func.name == name)
+            .expect("a function");
         let slot: std::sync::Arc<dyn std::any::Any + Send + Sync> =
             std::sync::Arc::new(std::sync::OnceLock::from(Core::for_tests()));
         matches!(func.call(&slot, cx, values), Ret::Code(1))

@@ -30,7 +30,13 @@ pub fn declare(d: &mut Decl<Core>) {
     );
     let doc = "The value of a variable as a number; 0 where it is none.";
     d.kemi_func("pv", "geti", name, geti, doc);
-    d.kemi_func("pv", "getl", name, get, "The value of a variable, a long number whole.");
+    d.kemi_func(
+        "pv",
+        "getl",
+        name,
+        get,
+        "The value of a variable, a long number whole.",
+    );
     let or = ["name", "otherwise"];
     d.kemi_func(
         "pv",

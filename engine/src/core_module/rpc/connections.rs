@@ -54,7 +54,10 @@ fn info(core: &Core, call: &mut RpcCall) -> RpcResult {
         ("max_connections", int(globals.tcp_max_connections)),
         ("max_tls_connections", int(globals.tls_max_connections)),
         ("opened_connections", int(connections.len())),
-        ("opened_tls_connections", int(connections.iter().filter(secure).count())),
+        (
+            "opened_tls_connections",
+            int(connections.iter().filter(secure).count()),
+        ),
         ("write_queued_bytes", int(queued)),
     ])])
 }
@@ -130,7 +133,10 @@ mod tests {
         assert_eq!(row("id"), RpcValue::Int(7));
         assert_eq!(row("type"), RpcValue::from("TCP"));
         assert_eq!(row("state"), RpcValue::from("CONN_OK"));
-        assert_eq!((row("timeout"), row("lifetime")), (RpcValue::Int(4), RpcValue::Int(120)));
+        assert_eq!(
+            (row("timeout"), row("lifetime")),
+            (RpcValue::Int(4), RpcValue::Int(120))
+        );
         let figure = |name| client.member("core.tcp_info", &[name]);
         assert_eq!(figure("opened_connections"), RpcValue::Int(1));
         assert_eq!(figure("opened_tls_connections"), RpcValue::Int(0));
@@ -156,7 +162,11 @@ mod tests {
         let most = client.member("core.tcp_options", &["max_connections(soft)"]);
         assert_eq!(most, RpcValue::Int(9));
         for (name, _) in OPTIONS {
-            assert_ne!(client.member("core.tcp_options", &[name]), RpcValue::Null, "{name}");
+            assert_ne!(
+                client.member("core.tcp_options", &[name]),
+                RpcValue::Null,
+                "{name}"
+            );
         }
         assert!(client.run("core.tcp_list").is_err(), "no network is attached");
     }

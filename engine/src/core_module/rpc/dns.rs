@@ -36,7 +36,8 @@ pub fn declare(d: &mut Decl<Core>) {
     d.rpc("dns.add_a", add_a, doc);
     let doc = "Adds an address to the cache: name, seconds, IPv6 address, flags (2: for good).";
     d.rpc("dns.add_aaaa", add_aaaa, doc);
-    let doc = "Adds a service to the cache: name, seconds, priority, weight, port, host, flags (2: for good).";
+    let doc =
+        "Adds a service to the cache: name, seconds, priority, weight, port, host, flags (2: for good).";
     d.rpc("dns.add_srv", add_srv, doc);
     declare_deletes(d);
     let doc = "1: servers are asked; the resolver finds out by itself which of them answer.";
@@ -305,7 +306,10 @@ fn life(ttl: i64, flags: i64) -> Result<Option<u32>, RpcFault> {
             .map(Some)
             .map_err(|_| RpcFault::new(400, "The time to live is a number of seconds")),
         2 => Ok(None),
-        _ => Err(RpcFault::new(400, "The flags are 0, or 2 for an entry that stays")),
+        _ => Err(RpcFault::new(
+            400,
+            "The flags are 0, or 2 for an entry that stays",
+        )),
     }
 }
 
@@ -462,7 +466,10 @@ mod tests {
         assert_eq!(rows.get(13), Some(&RpcValue::Int(2)), "AAAA stays");
         let all = client.run("dns.debug_all").expect("rows");
         assert_eq!(all.len(), 33);
-        assert_eq!(all.get(8..11), Some(["ip".into(), "10.1.2.3".into(), RpcValue::Int(60)].as_slice()));
+        assert_eq!(
+            all.get(8..11),
+            Some(["ip".into(), "10.1.2.3".into(), RpcValue::Int(60)].as_slice())
+        );
         let memory = client.run("dns.mem_info").expect("figures");
         assert_eq!(memory.get(1), Some(&RpcValue::Int(512_000)));
         assert!(matches!(memory.first(), Some(RpcValue::Int(used)) if *used > 0));

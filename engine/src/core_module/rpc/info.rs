@@ -6,7 +6,7 @@ use kahea_module::{
     Decl,
     rpc::{RpcCall, RpcResult, RpcValue},
 };
-use kahea_sip::Date;
+use kahea_sip::date::Date;
 
 use super::{int, members};
 use crate::core_module::Core;
@@ -26,11 +26,7 @@ pub fn declare(d: &mut Decl<Core>) {
         "Since when the server runs; dates are GMT, the uptime is in seconds.",
     );
     d.rpc("core.flags", flags, "What the server was built with.");
-    d.rpc(
-        "core.modules",
-        modules,
-        "The loaded modules, the last one first.",
-    );
+    d.rpc("core.modules", modules, "The loaded modules, the last one first.");
     d.rpc(
         "core.ppdefines",
         ppdefines,
@@ -67,7 +63,11 @@ impl BuildInfo {
     /// `kahea 0.1.0 (x86_64/linux)`.
     pub fn full() -> String {
         let (processor, system) = BuildInfo::PLATFORM;
-        format!("{} {} ({processor}/{system})", BuildInfo::NAME, BuildInfo::VERSION)
+        format!(
+            "{} {} ({processor}/{system})",
+            BuildInfo::NAME,
+            BuildInfo::VERSION
+        )
     }
 }
 
@@ -132,7 +132,13 @@ fn uptime(_: &Core, call: &mut RpcCall) -> RpcResult {
 
 fn runinfo(_: &Core, call: &mut RpcCall) -> RpcResult {
     let (now, since, seconds) = times(call);
-    let part = |unit: i64, of: i64| seconds.checked_div(unit).unwrap_or(0).checked_rem(of).unwrap_or(0);
+    let part = |unit: i64, of: i64| {
+        seconds
+            .checked_div(unit)
+            .unwrap_or(0)
+            .checked_rem(of)
+            .unwrap_or(0)
+    };
     let (days, hours, minutes) = (part(86_400, i64::MAX), part(3600, 24), part(60, 60));
     let spelt = format!("{days}d {hours}h {minutes}m {}s", part(1, 60));
     Ok(vec![members(vec![
@@ -162,7 +168,9 @@ fn ppdefines(core: &Core, _: &mut RpcCall) -> RpcResult {
 fn ppdefines_full(core: &Core, _: &mut RpcCall) -> RpcResult {
     let defines = core.rpc.defines.0.read();
     let row = |(name, value): &(_, Option<_>)| {
-        let value = value.clone().map_or_else(|| RpcValue::from("none"), RpcValue::Str);
+        let value = value
+            .clone()
+            .map_or_else(|| RpcValue::from("none"), RpcValue::Str);
         members(vec![
             ("name", RpcValue::Str(kahea_module::Str::clone(name))),
             ("type", RpcValue::Int(0)),
@@ -199,13 +207,17 @@ mod tests {
     fn defines_are_listed_with_their_values() {
         let core = Core::for_tests();
         let bar = Some(Str::from_static("bar"));
-        core.rpc
-            .defines
-            .set(vec![(Str::from_static("FOO"), bar), (Str::from_static("BAZ"), None)]);
+        core.rpc.defines.set(vec![
+            (Str::from_static("FOO"), bar),
+            (Str::from_static("BAZ"), None),
+        ]);
         let server = kahea_module::testing::Server::default();
         let client = Client::with(core, server.worker.clone(), Default::default());
         assert_eq!(client.run("core.ppdefines"), Ok(vec!["FOO".into(), "BAZ".into()]));
-        assert_eq!(client.member("core.ppdefines_full", &["value"]), RpcValue::from("bar"));
+        assert_eq!(
+            client.member("core.ppdefines_full", &["value"]),
+            RpcValue::from("bar")
+        );
     }
 
     #[test]

@@ -90,21 +90,13 @@ impl ModParams {
 
 /// A struct whose member names may repeat.
 fn members(members: Vec<(&str, RpcValue)>) -> RpcValue {
-    let named = members
-        .into_iter()
-        .map(|(name, value)| (Str::from(name), value));
+    let named = members.into_iter().map(|(name, value)| (Str::from(name), value));
     RpcValue::Struct(named.collect())
 }
 
 /// The figures of a group of statistics.
 fn figures(call: &RpcCall, group: &[u8]) -> RpcResult {
-    let stats = call
-        .worker
-        .config
-        .shared
-        .stats
-        .group(group)
-        .unwrap_or_default();
+    let stats = call.worker.config.shared.stats.group(group).unwrap_or_default();
     let rows = stats
         .into_iter()
         .map(|(name, stat)| (name, RpcValue::Int(stat.get())));

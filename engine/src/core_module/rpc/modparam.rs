@@ -93,7 +93,10 @@ mod tests {
             set("prefix", Value::Str(Str::from_static("abc"))),
         ]);
         let client = Client::with(core, Server::default().worker, Default::default());
-        assert_eq!(client.run("modparam.getn xlog buf_size"), Ok(vec![RpcValue::Int(5000)]));
+        assert_eq!(
+            client.run("modparam.getn xlog buf_size"),
+            Ok(vec![RpcValue::Int(5000)])
+        );
         assert_eq!(client.run("modparam.gets xlog prefix"), Ok(vec!["abc".into()]));
         let code = |line| client.run(line).map_err(|fault| fault.code);
         assert_eq!(code("modparam.getn xlog prefix"), Err(400));

@@ -53,11 +53,7 @@ fn ps(core: &Core, call: &mut RpcCall) -> RpcResult {
 
 fn psx(core: &Core, call: &mut RpcCall) -> RpcResult {
     let row = |(index, pid, _, task): (usize, i64, i64, String)| {
-        members(vec![
-            ("IDX", int(index)),
-            ("PID", int(pid)),
-            ("DSC", task.into()),
-        ])
+        members(vec![("IDX", int(index)), ("PID", int(pid)), ("DSC", task.into())])
     };
     Ok(threads(core, call).into_iter().map(row).collect())
 }
@@ -78,7 +74,10 @@ fn psa(core: &Core, call: &mut RpcCall) -> RpcResult {
 fn pwd(_: &Core, _: &mut RpcCall) -> RpcResult {
     match std::env::current_dir() {
         Ok(path) => Ok(vec![path.to_string_lossy().into_owned().into()]),
-        Err(error) => Err(RpcFault::new(500, format!("The working directory is not known: {error}"))),
+        Err(error) => Err(RpcFault::new(
+            500,
+            format!("The working directory is not known: {error}"),
+        )),
     }
 }
 
@@ -121,7 +120,10 @@ mod tests {
         assert_eq!(client.run("core.psx").map(|rows| rows.len()), Ok(3));
         assert_eq!(client.run("core.psa").map(|rows| rows.len()), Ok(3));
         assert_eq!(client.run("core.ps").map(|rows| rows.len()), Ok(6));
-        assert!(matches!(client.run("core.pwd").as_deref(), Ok([RpcValue::Str(_)])));
+        assert!(matches!(
+            client.run("core.pwd").as_deref(),
+            Ok([RpcValue::Str(_)])
+        ));
     }
 
     #[test]
