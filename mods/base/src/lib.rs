@@ -1,6 +1,7 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
 pub mod pv;
+pub mod transforms;
 
 use kahea_module::{modules, registry::ModuleDecl};
 

@@ -51,6 +51,7 @@ impl Module for Pv {
         time::declare(d);
         script_vars::declare(d);
         avps::declare(d);
+        crate::transforms::declare(d);
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {
