@@ -8,8 +8,8 @@ use crate::pv::clock::Calendar;
 pub(super) fn declare<M: Module>(d: &mut Decl<M>) {
     on_text!(d, "s",
         "len", "The length in bytes.", |s| length(s.len());
-        "int", "The number that the text is; null where it is none.", |s| parse_int(s).into();
-        "intv", "The number that the text is, as a number without a text; null where it is none.", |s| parse_int(s).into();
+        "int", "The number that the text is; null where it is none.", |s| decimal(s);
+        "intv", "The number that the text is, as a number without a text; null where it is none.", |s| decimal(s);
         "tolower", "In lower case (ASCII letters).", |s| s.to_ascii_lowercase().into();
         "toupper", "In upper case (ASCII letters).", |s| s.to_ascii_uppercase().into();
         "numeric", "Its digits alone.", |s| only(s, u8::is_ascii_digit);
@@ -84,6 +84,11 @@ fn declare_lines<M: Module>(d: &mut Decl<M>) {
 /// A length or count as a value.
 pub(super) fn length(n: usize) -> Value {
     Value::Int(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// Unlike elsewhere, hexadecimal is no number here.
+fn decimal(text: &Str) -> Value {
+    parse_int(text).filter(|_| !text.contains(&b'x') && !text.contains(&b'X')).into()
 }
 
 fn only(text: &Str, keep: fn(&u8) -> bool) -> Value {
@@ -185,6 +190,7 @@ mod tests {
         assert_eq!(apply("0123", "s.int"), Value::Int(123));
         assert_eq!(apply("12abc", "s.int"), Value::Null);
         assert_eq!(apply("+12", "s.int"), Value::Int(12));
+        assert_eq!(apply("0x10", "s.int"), Value::Null);
         assert_eq!(text("+1 (23) 4-5", "s.numeric"), "12345");
         assert_eq!(text("ČAU", "s.tolower"), "Čau");
     }
