@@ -1,13 +1,18 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
+mod diversion;
+mod mangler;
+mod pv_headers;
 pub mod textops;
 mod textopsx;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{textops::Textops, textopsx::Textopsx};
+pub use self::{
+    diversion::Diversion, mangler::Mangler, pv_headers::PvHeaders, textops::Textops, textopsx::Textopsx,
+};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Textops, Textopsx]
+    modules![Diversion, Mangler, PvHeaders, Textops, Textopsx]
 }

@@ -32,7 +32,7 @@ fn trimmed(text: &[u8], range: Range<usize>) -> Range<usize> {
 
 /// One element of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     /// The element itself.
     pub value: Range<usize>,
     /// With the separator that goes when the element goes: the one behind the first, the one before others.
@@ -40,7 +40,7 @@ pub(super) struct Element {
 }
 
 /// The elements of a list, empty ones included.
-pub(super) fn elements(text: &[u8], separator: u8) -> Vec<Element> {
+pub(crate) fn elements(text: &[u8], separator: u8) -> Vec<Element> {
     let commas = separators(text, separator);
     let starts = std::iter::once(0).chain(commas.iter().map(|at| at.saturating_add(1)));
     let ends = commas.iter().copied().chain(std::iter::once(text.len()));

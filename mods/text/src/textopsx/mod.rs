@@ -6,6 +6,8 @@ mod iterators;
 mod list;
 mod values;
 
+pub(crate) use self::list::elements;
+
 use kahea_module::{
     BRANCH, Decl, EVENT, Env, FAILURE, InitError, Module, Naming, REPLY, REQUEST, RouteKinds,
 };
