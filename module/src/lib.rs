@@ -39,7 +39,7 @@ pub use self::{
     func::{FuncDecl, Handler, Parameter},
     regex::Regex,
     registry::{Env, InitError},
-    ret::{Blame, Fault, Ret},
+    ret::{Blame, Fault, Given, Ret},
     route::{ANY, BRANCH, EVENT, FAILURE, ONSEND, REPLY, REQUEST, RouteId, RouteKind, RouteKinds},
     transform::{TransformArg, TransformDecl, TransformKind},
     value::Value,

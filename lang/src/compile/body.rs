@@ -1,7 +1,7 @@
 //! Route blocks: statements to steps, calls to prepared calls.
 
 use kahea_diag::{Diagnostic, Diagnostics, SourceMap, Span, codes};
-use kahea_module::{BindError, RouteKind, Str, Var, arg::ArgSource};
+use kahea_module::{BindError, RouteKind, Str, Var, arg::ArgSource, func::ArgError};
 
 use super::{
     Binder,
@@ -11,9 +11,10 @@ use super::{
 use crate::{
     ast::{
         Address, Arg, ArgKind, AssignTarget, Block, Call, CaseLabel, Expr, ExprKind, Host, Keyword, Port,
-        Stmt, StmtKind,
+        Stmt, StmtKind, Text,
     },
     program::{self, CaseTest, Op, Program, Pure, Switch},
+    pv,
 };
 
 /// One route block under work.
@@ -369,19 +370,42 @@ impl<'a> Body<'a> {
                 };
                 self.emit(op, call.span);
             }
-            Err(problem) => {
-                let place = problem
-                    .argument
-                    .and_then(|at| call.args.get(at))
-                    .map_or(call.span, |arg| arg.span);
-                let mut diagnostic = Diagnostic::error(codes::BAD_ARGUMENT, place, problem.error.message);
-                diagnostic = diagnostic.related(call.name.span, format!("argument of {}", func.signature()));
-                if let Some(help) = problem.error.help {
-                    diagnostic = diagnostic.help(help);
-                }
-                self.report(diagnostic);
+            Err(problem) => self.bad_argument(call, func.signature(), problem),
+        }
+    }
+
+    fn bad_argument(&mut self, call: &Call, signature: String, problem: ArgError) {
+        let arg = problem.argument.and_then(|at| call.args.get(at));
+        if let Some(Arg {
+            kind:
+                ArgKind::Expr(Expr {
+                    kind: ExprKind::Str(text),
+                    ..
+                }),
+            ..
+        }) = arg
+            && self.bad_variables(text)
+        {
+            return;
+        }
+        let diagnostic = bind_problem(arg.map_or(call.span, |arg| arg.span), problem.error);
+        self.report(diagnostic.related(call.name.span, format!("argument of {signature}")));
+    }
+
+    /// Reports every variable of a text that cannot be compiled, each at its own place.
+    fn bad_variables(&mut self, text: &Text) -> bool {
+        let mut problems = Diagnostics::new();
+        let pieces = pv::format(text, &mut problems);
+        for piece in &pieces {
+            if let pv::Piece::Pv(pv) = piece
+                && let Err(error) = self.binder.pv(pv)
+            {
+                problems.push(bind_problem(pv.span, error));
             }
         }
+        let any = !problems.is_empty();
+        self.diagnostics.append(problems);
+        any
     }
 
     fn arguments(&mut self, call: &Call) -> Option<Vec<ArgSource>> {

@@ -174,11 +174,7 @@ fn name_routes<'a>(config: &'a ConfigFile, diagnostics: &mut Diagnostics) -> (Ro
                 .ok()
                 .and_then(|at| blocks.get(at))
                 .map(|(_, _, block)| block.head);
-            let what = if name.is_empty() {
-                kind.keyword().to_owned()
-            } else {
-                format!("{}[{name}]", kind.keyword())
-            };
+            let what = block_name(kind, &name);
             let problem = Diagnostic::error(
                 codes::DUPLICATE_ROUTE,
                 block.head,
@@ -193,6 +189,15 @@ fn name_routes<'a>(config: &'a ConfigFile, diagnostics: &mut Diagnostics) -> (Ro
         blocks.push((kind, name, block));
     }
     (names, blocks)
+}
+
+/// As the script writes its head.
+fn block_name(kind: RouteKind, name: &Str) -> String {
+    match kind {
+        _ if name.is_empty() => kind.keyword().to_owned(),
+        RouteKind::Request => format!("route[{name}]"),
+        _ => format!("{}[{name}]", kind.keyword()),
+    }
 }
 
 fn kind_of(kind: ast::RouteKind, named: bool) -> RouteKind {
@@ -254,7 +259,7 @@ fn unused(
             RouteKind::Event => unknown_event(name, block, binder, usage, diagnostics),
             _ if name.is_empty() || embedded || !usage.is_unused(name) => {}
             _ => {
-                let message = format!("{}[{name}] is never called", kind.keyword());
+                let message = format!("{} is never called", block_name(*kind, name));
                 let problem = Diagnostic::warning(codes::UNUSED_ROUTE, block.head, message);
                 diagnostics.push(problem.help("call it, or take it out"));
             }

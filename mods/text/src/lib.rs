@@ -3,16 +3,18 @@
 mod diversion;
 mod mangler;
 mod pv_headers;
+pub mod sdpops;
 pub mod textops;
 mod textopsx;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
 pub use self::{
-    diversion::Diversion, mangler::Mangler, pv_headers::PvHeaders, textops::Textops, textopsx::Textopsx,
+    diversion::Diversion, mangler::Mangler, pv_headers::PvHeaders, sdpops::SdpOps, textops::Textops,
+    textopsx::Textopsx,
 };
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Diversion, Mangler, PvHeaders, Textops, Textopsx]
+    modules![Diversion, Mangler, PvHeaders, SdpOps, Textops, Textopsx]
 }
