@@ -120,7 +120,7 @@ codes! {
     TYPE_MISMATCH = "E0402", "value of another type", "The operator or function needs a value of another type.";
     CONSTANT_CONDITION = "W0403", "condition always has the same value", "The branch that is not taken never runs.";
     SUSPICIOUS = "W0404", "probably not what was meant", "The construct is valid and rarely intended.";
-    DIVISION_BY_ZERO = "E0405", "division by zero", "A constant divisor must not be zero.";
+    DIVISION_BY_ZERO = "W0405", "division by zero", "A constant divisor must not be zero.";
     UNKNOWN_MODULE = "E0501", "unknown module", "This server has no module of that name.";
     MODULE_NOT_LOADED = "E0502", "module not loaded", "A modparam needs the loadmodule of its module before it.";
     UNKNOWN_PARAMETER = "E0503", "unknown module parameter", "The module has no parameter of that name.";

@@ -115,7 +115,11 @@ impl<'a> Body<'a> {
         let here = self.here();
         if let Some(op) = self.code.get_mut(jump) {
             match op {
-                Op::Jump(to) | Op::JumpFalse(to) | Op::JumpTrue(to) | Op::LoopCount(to) => *to = here,
+                Op::Jump(to)
+                | Op::JumpFalse(to)
+                | Op::JumpUnless(to)
+                | Op::JumpTrue(to)
+                | Op::LoopCount(to) => *to = here,
                 _ => {}
             }
         }
@@ -175,7 +179,7 @@ impl<'a> Body<'a> {
             self.report(problem.label("always has the same value"));
         }
         self.test(cond);
-        let to_else = self.emit(Op::JumpFalse(0), cond.span);
+        let to_else = self.emit(Op::JumpUnless(0), cond.span);
         self.stmt(then);
         match otherwise {
             None => self.land(to_else),
@@ -192,7 +196,7 @@ impl<'a> Body<'a> {
         self.emit(Op::LoopEnter, span);
         let top = self.here();
         self.test(cond);
-        let out = self.emit(Op::JumpFalse(0), cond.span);
+        let out = self.emit(Op::JumpUnless(0), cond.span);
         let limit = self.emit(Op::LoopCount(0), span);
         self.breaks.push(Breakable { jumps: Vec::new() });
         self.stmt(body);
@@ -351,14 +355,19 @@ impl<'a> Body<'a> {
         let Some(sources) = self.arguments(call) else {
             return;
         };
-        let Some((func, slot)) = self.find(call, sources.len()) else {
+        let Some((module, func, slot)) = self.find(call, sources.len()) else {
             return;
         };
         match func.bind(&slot, &sources, self.binder) {
             Ok(run) => {
                 self.program.calls.push(program::Call { name: func.name, run });
                 let id = index(self.program.calls.len().saturating_sub(1));
-                self.emit(Op::Call(id), call.span);
+                let op = if module == "core" {
+                    Op::Action(id)
+                } else {
+                    Op::Call(id)
+                };
+                self.emit(op, call.span);
             }
             Err(problem) => {
                 let place = problem
