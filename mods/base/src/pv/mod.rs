@@ -14,6 +14,7 @@ mod message;
 mod misc;
 mod parties;
 mod script_vars;
+pub mod select;
 mod text;
 mod time;
 mod uri;
