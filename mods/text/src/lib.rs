@@ -1,10 +1,11 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
 mod sdpops;
+pub mod siputils;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![sdpops::SdpOps,]
+    modules![sdpops::SdpOps, siputils::SipUtils,]
 }
