@@ -1,11 +1,16 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
+<<<<<<< HEAD
 mod diversion;
 mod mangler;
 mod pv_headers;
 pub mod sdpops;
 pub mod textops;
 mod textopsx;
+=======
+mod sdpops;
+pub mod siputils;
+>>>>>>> util
 
 use kahea_module::{modules, registry::ModuleDecl};
 
@@ -16,5 +21,9 @@ pub use self::{
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
+<<<<<<< HEAD
     modules![Diversion, Mangler, PvHeaders, SdpOps, Textops, Textopsx]
+=======
+    modules![sdpops::SdpOps, siputils::SipUtils,]
+>>>>>>> util
 }
