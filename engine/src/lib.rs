@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod generation;
+pub mod listing;
 pub mod logging;
 mod machine;
 mod net_config;
