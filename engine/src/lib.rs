@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod core_module;
 pub mod generation;
+pub mod listing;
 pub mod logging;
 mod machine;
 mod net_config;

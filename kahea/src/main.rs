@@ -2,10 +2,10 @@
 
 mod modules;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io::Write as _, process::ExitCode, sync::Arc};
 
 use kahea_diag::render;
-use kahea_engine::{Server, StartError, boot, logging};
+use kahea_engine::{Server, StartError, boot, listing, logging};
 use kahea_lang::source::Options;
 use kahea_module::{config::Shared, log};
 
@@ -19,6 +19,10 @@ fn main() -> ExitCode {
         .cloned()
         .unwrap_or_else(|| "/etc/kamailio/kamailio.cfg".to_owned());
     let registry = Arc::new(modules::registry());
+    if args.get(1).is_some_and(|arg| arg == "list") {
+        let _ = writeln!(std::io::stdout(), "{}", listing::json(&registry));
+        return ExitCode::SUCCESS;
+    }
     let loaded = boot::load(&path, &Options::default(), &registry);
     for problem in loaded.diagnostics.sorted(&loaded.sources) {
         eprint!("{}", render::full(problem, &loaded.sources));
