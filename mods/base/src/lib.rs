@@ -11,11 +11,5 @@ pub use self::{maxfwd::Maxfwd, pv::Pv, sl::Sl, xlog::Xlog};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![
-        pv::CoreVars,
-        Pv,
-        Sl,
-        Xlog,
-        Maxfwd,
-    ]
+    modules![pv::CoreVars, Pv, Sl, Xlog, Maxfwd,]
 }
