@@ -19,6 +19,7 @@ pub mod ret;
 pub mod route;
 pub mod rpc;
 pub mod settings;
+pub mod state;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

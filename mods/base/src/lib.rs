@@ -3,6 +3,7 @@
 mod maxfwd;
 pub mod pv;
 pub mod sl;
+pub mod transforms;
 mod xlog;
 
 use kahea_module::{modules, registry::ModuleDecl};

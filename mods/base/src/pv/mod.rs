@@ -64,6 +64,7 @@ impl Module for Pv {
         identity::declare(d);
         misc::declare(d);
         functions::declare(d);
+        crate::transforms::declare(d);
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {
