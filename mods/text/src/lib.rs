@@ -1,5 +1,6 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
+mod ipops;
 mod sdpops;
 pub mod siputils;
 
@@ -7,5 +8,5 @@ use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![sdpops::SdpOps, siputils::SipUtils,]
+    modules![ipops::IpOps, sdpops::SdpOps, siputils::SipUtils,]
 }
