@@ -1,6 +1,7 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
 mod ipops;
+mod sanity;
 mod sdpops;
 pub mod siputils;
 
@@ -8,5 +9,5 @@ use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![ipops::IpOps, sdpops::SdpOps, siputils::SipUtils,]
+    modules![ipops::IpOps, sanity::Sanity, sdpops::SdpOps, siputils::SipUtils,]
 }
