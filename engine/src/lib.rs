@@ -1,1 +1,19 @@
-//! placeholder
+//! Runs programs: workers, the path of a message, reload.
+
+pub mod boot;
+pub mod core_module;
+pub mod generation;
+pub mod listing;
+pub mod logging;
+mod machine;
+mod net_config;
+mod net_host;
+mod receive;
+mod runner;
+pub mod server;
+
+pub use self::{
+    boot::{Checked, Loaded, check},
+    net_config::net_config,
+    server::{Server, StartError},
+};

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         OnceLock,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering::Relaxed},
     },
 };
 
@@ -115,6 +115,8 @@ pub trait Sink: Send + Sync {
 
 static SINK: OnceLock<Box<dyn Sink>> = OnceLock::new();
 static LEVEL: AtomicI64 = AtomicI64::new(0);
+static TERMINAL: AtomicBool = AtomicBool::new(false);
+static COLORS: [AtomicU16; 9] = [const { AtomicU16::new(0) }; 9];
 
 thread_local! {
     static WORKER: Cell<usize> = const { Cell::new(0) };
@@ -139,6 +141,34 @@ pub fn level() -> i64 {
 /// Sets or resets the level of this worker alone (`setdebug()`).
 pub fn set_local_level(level: Option<i64>) {
     LOCAL_LEVEL.with(|cell| cell.set(level));
+}
+
+/// Says that lines go to standard error (`log_stderror`), where colours make sense.
+pub fn set_on_terminal(yes: bool) {
+    TERMINAL.store(yes, Relaxed);
+}
+
+/// Lines go to standard error.
+pub fn on_terminal() -> bool {
+    TERMINAL.load(Relaxed)
+}
+
+fn color_of(level: Level) -> Option<&'static AtomicU16> {
+    let at = usize::try_from(level.number().saturating_add(5)).ok()?;
+    COLORS.get(at)
+}
+
+/// Sets the colours of a level on a terminal (`log_colors` of xlog): foreground and background as in `$C(xy)`.
+pub fn set_color(level: Level, pair: [u8; 2]) {
+    if let Some(color) = color_of(level) {
+        color.store(u16::from_be_bytes(pair), Relaxed);
+    }
+}
+
+/// The colours that the script gave to a level; `None`: the sink's own.
+pub fn color(level: Level) -> Option<[u8; 2]> {
+    let pair = color_of(level)?.load(Relaxed);
+    (pair != 0).then(|| pair.to_be_bytes())
 }
 
 /// Names the calling thread's column in the log.

@@ -92,6 +92,9 @@ impl From<BindError> for InitError {
     }
 }
 
+/// What modules published, by type.
+pub type Services = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
 /// What a module finds around it when it starts.
 pub struct Env<'a> {
     /// Compiles formats and variables that stand in parameters, and finds routes.
@@ -106,8 +109,10 @@ pub struct Env<'a> {
     pub identity: &'a mut Identity,
     /// Run-time parameters.
     pub settings: &'a Settings,
-    pub(crate) services: &'a mut HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-    pub(crate) module: &'static str,
+    /// What modules publish for each other.
+    pub services: &'a mut Services,
+    /// The module that starts.
+    pub module: &'static str,
     /// Reads files at start and reload (`hash_file`, `regex` groups); the embedding decides from where.
     pub read_file: &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>,
 }

@@ -345,11 +345,11 @@ pub struct DnsConfig {
     pub cache_max_ttl: i64,
     /// `dns_cache_negative_ttl`: seconds that a failure is remembered. Default 60.
     pub cache_negative_ttl: i64,
-    /// `dns_cache_mem`: kilobytes; the least recently added entries go first. Default 500.
+    /// `dns_cache_mem`: kilobytes; when full, answers are not kept, or see `cache_del_nonexp`. Default 500.
     pub cache_mem: usize,
     /// `dns_cache_gc_interval`: seconds between sweeps of expired entries. Default 120.
     pub cache_gc_interval: i64,
-    /// `dns_cache_del_nonexp`: make room by deleting entries that have not expired. Default off.
+    /// `dns_cache_del_nonexp`: make room by deleting the entry that expires soonest. Default off.
     pub cache_del_nonexp: bool,
     /// `dns_cache_rec_pref`: 0 nothing, 1 the oldest, 2 the newest answer wins; here the newest always does.
     pub cache_rec_pref: i64,

@@ -44,6 +44,15 @@ struct Local {
     connections: Cell<usize>,
 }
 
+/// A connection of this worker, for as long as it is held.
+pub(crate) struct Counted(Rc<Local>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get().saturating_sub(1));
+    }
+}
+
 /// Datagrams that leave from one listener.
 struct Outgoing {
     listener: Arc<Listener>,
@@ -248,22 +257,17 @@ impl Worker {
         &self.net
     }
 
-    /// Starts a connection's task, counted so that a shutdown can wait for it.
+    /// Starts the task of a connection. The task owns a [`Counted`], so that a shutdown can wait for it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        struct Counted(Rc<Local>);
-        impl Drop for Counted {
-            fn drop(&mut self) {
-                self.0.connections.set(self.0.connections.get().saturating_sub(1));
-            }
-        }
+        spawn_local(task);
+    }
+
+    /// Counts a connection until it is dropped.
+    pub(crate) fn count(&self) -> Counted {
         self.local
             .connections
             .set(self.local.connections.get().saturating_add(1));
-        let counted = Counted(self.local.clone());
-        spawn_local(async move {
-            let _counted = counted;
-            task.await;
-        });
+        Counted(self.local.clone())
     }
 
     /// A read buffer from the pool, or a new one.

@@ -77,13 +77,14 @@ fn main() {
     println!("{} bytes, {} headers", INVITE.len(), message.headers().len());
 }
 
+/// The fastest of a hundred batches: what other programs on the machine take is not ours.
 fn time(what: &str, rounds: u32, mut work: impl FnMut()) {
-    let start = Instant::now();
-    for _ in 0..rounds {
-        work();
-    }
-    println!(
-        "{what}: {:.0} ns",
-        start.elapsed().as_nanos() as f64 / f64::from(rounds)
-    );
+    let batch = (rounds / 100).max(1);
+    let fastest = (0..100).map(|_| {
+        let start = Instant::now();
+        (0..batch).for_each(|_| work());
+        start.elapsed()
+    });
+    let fastest = fastest.min().unwrap_or_default();
+    println!("{what}: {:.0} ns", fastest.as_nanos() as f64 / f64::from(batch));
 }

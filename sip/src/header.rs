@@ -203,17 +203,19 @@ impl HeaderId {
     ];
 
     /// By name: any case, long or compact. Space around the name is the caller's to remove.
+    #[inline]
     pub fn parse(name: &[u8]) -> HeaderId {
         match name {
             [] => HeaderId::Other,
             [letter] => HeaderId::compact(*letter),
             _ => {
-                let id = TABLE
+                let (known, id) = TABLE
                     .slots
                     .get(hash(name, TABLE.seed))
                     .copied()
-                    .unwrap_or(HeaderId::Other);
-                if name.eq_ignore_ascii_case(id.name().as_bytes()) {
+                    .unwrap_or(NO_NAME);
+                // Most senders spell names as the RFCs do, and that is one comparison of memory.
+                if name == known || name.eq_ignore_ascii_case(known) {
                     id
                 } else {
                     HeaderId::Other
@@ -325,21 +327,24 @@ impl HeaderId {
     }
 }
 
-const SLOTS: usize = 1024;
+const SLOTS: usize = 512;
 
 /// A perfect hash of the long names, found when the crate is compiled.
 struct Table {
     seed: u32,
-    slots: [HeaderId; SLOTS],
+    slots: [(&'static [u8], HeaderId); SLOTS],
 }
 
 static TABLE: Table = table();
+
+const NO_NAME: (&[u8], HeaderId) = (b"", HeaderId::Other);
 
 /// Mixes the length and three letters, which together tell all known names apart.
 #[expect(
     clippy::indexing_slicing,
     reason = "runs at compile time too, where `get` on a slice is not const; indexes are below the length"
 )]
+#[inline]
 const fn hash(name: &[u8], seed: u32) -> usize {
     let len = name.len();
     if len == 0 {
@@ -349,7 +354,7 @@ const fn hash(name: &[u8], seed: u32) -> usize {
     let middle = name[len / 2].to_ascii_lowercase() as u32;
     let last = name[len - 1].to_ascii_lowercase() as u32;
     let key = first | middle << 8 | last << 16 | (len as u32) << 24;
-    (key.wrapping_mul(seed) >> 22) as usize % SLOTS
+    (key.wrapping_mul(seed) >> 23) as usize % SLOTS
 }
 
 /// Tries odd multipliers until no two names meet in one slot.
@@ -357,15 +362,15 @@ const fn hash(name: &[u8], seed: u32) -> usize {
 const fn table() -> Table {
     let mut seed: u32 = 0x9e37_79b1;
     loop {
-        let mut slots = [HeaderId::Other; SLOTS];
+        let mut slots = [NO_NAME; SLOTS];
         let mut index = 0;
         while index < HeaderId::ALL.len() {
             let id = HeaderId::ALL[index];
             let slot = hash(id.name().as_bytes(), seed);
-            if !matches!(slots[slot], HeaderId::Other) {
+            if !slots[slot].0.is_empty() {
                 break;
             }
-            slots[slot] = id;
+            slots[slot] = (id.name().as_bytes(), id);
             index += 1;
         }
         if index == HeaderId::ALL.len() {

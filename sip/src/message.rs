@@ -259,3 +259,189 @@ impl Message {
         Vias::new(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ParseErrorKind;
+
+    fn parse(text: &str) -> Result<Message, ParseError> {
+        Message::parse(Str::from(text), &Limits::default())
+    }
+
+    fn values(message: &Message, name: &[u8]) -> Vec<String> {
+        message
+            .named(name)
+            .map(|header| message.value_text(header).to_string())
+            .collect()
+    }
+
+    #[test]
+    fn however_a_name_is_spelt_it_is_one_header() {
+        let message = parse(
+            "OPTIONS sip:a SIP/2.0\r\nX-Name: 1\r\nX-Name : 2\r\nx-NAME\t: 3\r\nX-Name\x01: 4\r\nX-Name \x0b:5\r\n\
+             \x01X-Name: 6\r\nX-Name:\r\n 7\r\nX-Name:\r\ni : c\r\nX-Names: no\r\nSubject: a\r\n  b \r\n\r\n",
+        )
+        .expect("a request");
+        assert_eq!(
+            values(&message, b"x-name"),
+            ["1", "2", "3", "4", "5", "6", "7", ""]
+        );
+        assert_eq!(values(&message, b"CALL-ID"), ["c"]);
+        assert_eq!(values(&message, b"I"), ["c"]);
+        assert_eq!(message.call_id(), Some(&b"c"[..]));
+        assert_eq!(values(&message, b"s"), ["a\r\n  b"]);
+    }
+
+    #[test]
+    fn a_reply_takes_its_method_from_cseq() {
+        let message = parse("SIP/2.0 180 Ringing  now\r\nCSeq: 7\r\n  INVITE\r\n\r\n").expect("a reply");
+        assert_eq!(
+            (message.status(), message.reason()),
+            (Some(180), Some(&b"Ringing  now"[..]))
+        );
+        assert_eq!(
+            (message.method(), message.method_text()),
+            (Method::Invite, &b"INVITE"[..])
+        );
+        assert_eq!(message.uri(), None);
+        let message = parse("SIP/2.0 200\r\nCSeq: 4294967296 BYE\r\n\r\n").expect("a reply");
+        assert_eq!(
+            (message.method(), message.method_text(), message.cseq()),
+            (Method::Other, &b""[..], None)
+        );
+    }
+
+    #[test]
+    fn lone_line_feeds_leading_line_ends_and_raw_bytes_are_taken() {
+        let text = b"\r\n\n\r\nOPTIONS sip:a sip/2.0\nSubject: \xff\xfe \nl:2\n\nhi and more";
+        let message = Message::parse(Str::copy(text), &Limits::default()).expect("a request");
+        assert_eq!(
+            message
+                .first(HeaderId::Subject)
+                .map(|header| message.value(header)),
+            Some(&b"\xff\xfe"[..])
+        );
+        assert_eq!((message.body(), message.content_length()), (&b"hi"[..], Some(2)));
+        assert_eq!(message.bytes(message.first_line_span()), b"OPTIONS sip:a sip/2.0");
+        assert!(message.bytes(message.span()).starts_with(b"OPTIONS") && !message.is_http());
+        assert!(parse("POST /rpc HTTP/1.1\r\n\r\n").is_ok_and(|message| message.is_http()));
+    }
+
+    #[test]
+    fn each_fault_has_its_kind_and_place() {
+        use ParseErrorKind::*;
+        let cases = [
+            ("", Empty, 0),
+            ("\r\n\r\n", Empty, 4),
+            ("OPTIONS sip:a SIP/2.0", FirstLine, 21),
+            ("OPTIONS sip:a\r\n\r\n", FirstLine, 8),
+            ("OPTIONS  sip:a SIP/2.0\r\n\r\n", FirstLine, 9),
+            ("OPTIONS sip:a; lr SIP/2.0\r\n\r\n", FirstLine, 15),
+            ("OPT{ONS sip:a SIP/2.0\r\n\r\n", FirstLine, 0),
+            ("OPTIONS sip:a SIP/7.0\r\n\r\n", Version, 14),
+            ("OPTIONS sip:a MRCP/2.0\r\n\r\n", FirstLine, 14),
+            ("SIP/2.0 2000 OK\r\n\r\n", FirstLine, 11),
+            ("SIP/2.0 099 No\r\n\r\n", FirstLine, 8),
+            ("SIP/2.0 2x0 No\r\n\r\n", FirstLine, 8),
+            ("A sip:a SIP/2.0\r\nX: y\r\n", Unfinished, 23),
+            ("A sip:a SIP/2.0\r\nX: y", Unfinished, 17),
+            ("A sip:a SIP/2.0\r\nno colon\r\n\r\n", Header, 17),
+            ("A sip:a SIP/2.0\r\n: y\r\n\r\n", Header, 17),
+            ("A sip:a SIP/2.0\r\nX Y: y\r\n\r\n", Header, 17),
+            ("A sip:a SIP/2.0\r\n X: y\r\n\r\n", Header, 17),
+            ("A sip:a SIP/2.0\r\nl: -1\r\n\r\n", ContentLength, 20),
+            ("A sip:a SIP/2.0\r\nl: 1\r\nl: 2\r\n\r\n12", ContentLength, 26),
+            ("A sip:a SIP/2.0\r\nl: 4294967297\r\n\r\n1", ContentLength, 20),
+            ("A sip:a SIP/2.0\r\nl: 3\r\n\r\n12", BodyTruncated, 27),
+        ];
+        for (text, kind, at) in cases {
+            assert_eq!(
+                parse(text).map(|_| ()),
+                Err(ParseError::new(kind, at)),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_are_kept_to_the_byte() {
+        let text = "A sip:ab SIP/2.0\r\nX: y\r\nZ: z\r\n\r\n";
+        let fits = Limits {
+            message: text.len(),
+            headers: 2,
+            header: 6,
+            uri: 6,
+        };
+        let kind = |limits: Limits| {
+            Message::parse(Str::from(text), &limits)
+                .err()
+                .map(|error| error.kind)
+        };
+        assert_eq!(kind(fits), None);
+        assert_eq!(
+            kind(Limits {
+                message: text.len() - 1,
+                ..fits
+            }),
+            Some(ParseErrorKind::TooLarge)
+        );
+        assert_eq!(
+            kind(Limits { headers: 1, ..fits }),
+            Some(ParseErrorKind::TooManyHeaders)
+        );
+        assert_eq!(
+            kind(Limits { header: 5, ..fits }),
+            Some(ParseErrorKind::HeaderTooLong)
+        );
+        assert_eq!(kind(Limits { uri: 5, ..fits }), Some(ParseErrorKind::UriTooLong));
+    }
+
+    #[test]
+    fn a_broken_request_is_salvaged_for_its_reply_only() {
+        let needed = "v: SIP/2.0/UDP h\r\nf: f\r\nbroken line\r\nt: t\r\ni: i\r\nCSeq: 1 X";
+        let salvage = |text: String| Message::salvage(Str::from(text), &Limits::default());
+        let message =
+            salvage(format!("INVITE sip:a; lr SIP/7.0\r\n{needed}\r\nl: 9\r\n\r\n12")).expect("answerable");
+        assert_eq!(
+            (message.uri(), message.headers().len(), message.body()),
+            (Some(&b"sip:a; lr"[..]), 6, &b""[..])
+        );
+        assert!(
+            salvage(format!("INVITE sip:a SIP/2.0\r\n{needed}\r\n")).is_some(),
+            "no empty line"
+        );
+        assert!(
+            salvage(format!("INVITE sip:a SIP/2.0\r\n{needed}")).is_none(),
+            "CSeq was cut off"
+        );
+        assert!(salvage(format!("ACK sip:a SIP/2.0\r\n{needed}\r\n\r\n")).is_none());
+        assert!(salvage(format!("SIP/2.0 200 OK\r\n{needed}\r\n\r\n")).is_none());
+        assert!(
+            salvage(format!(
+                "INVITE sip:a SIP/2.0\r\n{}\r\n\r\n",
+                needed.replace("f: f", "x: f")
+            ))
+            .is_none()
+        );
+    }
+
+    #[test]
+    fn hops_come_in_order_across_lines_and_commas() {
+        let message = parse(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;x=\"1,2\\\",\" , SIP/2.0/UDP b\r\nTo: t\r\nv:,SIP/2.0/TCP c,\r\n d ,\r\n\r\n",
+        )
+        .expect("a reply");
+        let hops: Vec<_> = message
+            .vias()
+            .map(|hop| (hop.header, message.text(hop.span).to_string()))
+            .collect();
+        let want = [
+            (0, "SIP/2.0/UDP a;x=\"1,2\\\",\""),
+            (0, "SIP/2.0/UDP b"),
+            (2, "SIP/2.0/TCP c"),
+            (2, "d"),
+        ];
+        assert_eq!(hops, want.map(|(header, hop)| (header, hop.to_owned())));
+    }
+}

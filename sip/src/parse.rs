@@ -270,7 +270,7 @@ impl<'a> Headers<'a> {
             return Err(self.error(ParseErrorKind::TooManyHeaders));
         }
         let line = rest.get(..length).unwrap_or_default();
-        let header = header(line, self.at).ok_or(self.error(ParseErrorKind::Header))?;
+        let header = header(line, offset(self.at)).ok_or(self.error(ParseErrorKind::Header))?;
         self.present |= header.id.bit();
         self.list.push(header);
         self.at = self.at.saturating_add(length);
@@ -278,6 +278,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The length of the header at the start of `rest` with its folds and line end.
+    #[inline]
     fn line_length(&self, rest: &[u8]) -> Result<usize, ParseError> {
         let mut length = 0usize;
         loop {
@@ -308,40 +309,84 @@ impl<'a> Headers<'a> {
 ///
 /// Space and control characters around the name are not part of it: some receivers ignore them, so a check by name
 /// must see through them.
-pub(crate) fn header(line: &[u8], at: usize) -> Option<Header> {
-    let colon = line
-        .iter()
-        .take_while(|byte| **byte != b'\n')
-        .position(|byte| *byte == b':')?;
-    let before = line.get(..colon)?;
-    let skipped = before.iter().take_while(|byte| is_blank(**byte)).count();
-    let name_len = before
-        .iter()
-        .rposition(|byte| !is_blank(*byte))?
-        .saturating_add(1);
-    let name = before.get(skipped..name_len)?;
-    if name.iter().any(|byte| is_blank(*byte)) {
-        return None;
-    }
-    let after = line.get(colon.saturating_add(1)..)?;
-    let lead = after.len().saturating_sub(after.trim_ascii_start().len());
-    let value_start = at.saturating_add(colon).saturating_add(1).saturating_add(lead);
+#[inline]
+pub(crate) fn header(line: &[u8], at: u32) -> Option<Header> {
+    let plain = line.iter().position(|byte| class(*byte) & ENDS_NAME != 0)?;
+    let (skipped, name_len, colon) = match line.get(plain) {
+        Some(b':') => (0, plain, plain),
+        _ => untidy_name(line)?,
+    };
+    let name = line.get(skipped..name_len).filter(|name| !name.is_empty())?;
+    let after = line.get(colon.saturating_add(1)..)?.trim_ascii_end();
+    let value = after.trim_ascii_start();
+    // No sum can overflow: all lie within a buffer shorter than 4 GiB.
+    let place = |index: usize| at.wrapping_add(offset(index));
+    let value_end = place(colon).wrapping_add(1).wrapping_add(offset(after.len()));
     Some(Header {
         id: HeaderId::parse(name),
-        name: Span::of(at.saturating_add(skipped), at.saturating_add(name_len)),
-        value: Span::of(value_start, value_start.saturating_add(after.trim_ascii().len())),
-        line: Span::of(at, at.saturating_add(line.len())),
+        name: Span::new(place(skipped), place(name_len)),
+        value: Span::new(value_end.wrapping_sub(offset(value.len())), value_end),
+        line: Span::new(at, place(line.len())),
     })
 }
 
+/// Start and end of a name with space or control characters around it, and the colon behind it.
+fn untidy_name(line: &[u8]) -> Option<(usize, usize, usize)> {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return None;
+    }
+    let colon = line.iter().position(|byte| matches!(byte, b':' | b'\n'))?;
+    let before = line.get(..colon).filter(|_| line.get(colon) == Some(&b':'))?;
+    let start = before.iter().position(|byte| !is_blank(*byte))?;
+    let end = before
+        .iter()
+        .rposition(|byte| !is_blank(*byte))?
+        .saturating_add(1);
+    let inner = before.get(start..end)?;
+    (!inner.iter().any(|byte| is_blank(*byte))).then_some((start, end, colon))
+}
+
 /// Space or control character.
-fn is_blank(byte: u8) -> bool {
+const fn is_blank(byte: u8) -> bool {
     byte <= b' ' || byte == 0x7f
 }
 
 /// RFC 3261 section 25.1, `token`.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+    class(byte) & TOKEN != 0
+}
+
+/// A byte that cannot be inside a header's name: the colon, space and control characters.
+const ENDS_NAME: u8 = 1;
+/// A byte of a `token`.
+const TOKEN: u8 = 2;
+
+static CLASSES: [u8; 256] = classes();
+
+#[inline]
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time only")]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let marks = b"-.!%*_+`'~";
+        let mut token = byte.is_ascii_alphanumeric();
+        let mut at = 0;
+        while at < marks.len() {
+            token |= marks[at] == byte;
+            at += 1;
+        }
+        let ends = byte == b':' || is_blank(byte);
+        table[byte as usize] = if ends { ENDS_NAME } else { 0 } | if token { TOKEN } else { 0 };
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
+    }
 }
 
 /// The value of Content-Length, where all that are there say the same.

@@ -11,6 +11,7 @@ pub struct Span {
 
 impl Span {
     /// The range from `start` up to, not including, `end`; empty at `start` where `end` lies before it.
+    #[inline]
     pub const fn new(start: u32, end: u32) -> Span {
         Span {
             start,
@@ -24,6 +25,7 @@ impl Span {
     }
 
     /// From indexes into a buffer that is known to be shorter than 4 GiB; larger ones become the largest `u32`.
+    #[inline]
     pub(crate) fn of(start: usize, end: usize) -> Span {
         Span::new(offset(start), offset(end))
     }
@@ -81,8 +83,9 @@ impl Span {
 }
 
 /// An index as an offset; a buffer never reaches the end of `u32`, since [`crate::Limits`] caps its size.
+#[inline]
 pub(crate) fn offset(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
+    index.min(u32::MAX as usize) as u32
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Splitting Via headers into hops: several may share one header, divided by commas.
 
+use memchr::memchr2;
+
 use crate::{Header, HeaderId, Message, Span, span::offset};
 
 /// One hop of a message's Vias.
@@ -76,7 +78,7 @@ impl Iterator for Vias<'_> {
 /// The first element of a comma list and what follows its comma; commas in quoted strings do not count.
 pub(crate) fn split(buffer: &[u8], list: Span) -> (Span, Option<Span>) {
     let bytes = list.of_bytes(buffer);
-    match comma(bytes) {
+    match position(bytes, b',') {
         Some(at) => {
             let comma = list.start().saturating_add(offset(at));
             let rest = Span::new(comma.saturating_add(1), list.end());
@@ -89,16 +91,20 @@ pub(crate) fn split(buffer: &[u8], list: Span) -> (Span, Option<Span>) {
     }
 }
 
-/// The first comma outside of quoted strings.
-fn comma(bytes: &[u8]) -> Option<usize> {
+/// The index of the first `wanted` outside of quoted strings.
+pub(crate) fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
+    let first = memchr2(wanted, b'"', bytes)?;
+    if bytes.get(first) == Some(&wanted) {
+        return Some(first);
+    }
     let mut quoted = false;
     let mut escaped = false;
-    for (at, byte) in bytes.iter().enumerate() {
+    for (at, byte) in bytes.iter().enumerate().skip(first) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            b',' if !quoted => return Some(at),
+            byte if *byte == wanted && !quoted => return Some(at),
             _ => {}
         }
     }
@@ -107,9 +113,7 @@ fn comma(bytes: &[u8]) -> Option<usize> {
 
 /// Without surrounding white space.
 pub(crate) fn trim(buffer: &[u8], span: Span) -> Span {
-    let bytes = span.of_bytes(buffer);
-    let front = bytes.len().saturating_sub(bytes.trim_ascii_start().len());
-    let kept = bytes.trim_ascii().len();
-    let start = span.start().saturating_add(offset(front));
-    Span::new(start, start.saturating_add(offset(kept)))
+    let front = span.of_bytes(buffer).trim_ascii_end();
+    let end = span.start().saturating_add(offset(front.len()));
+    Span::new(end.saturating_sub(offset(front.trim_ascii_start().len())), end)
 }

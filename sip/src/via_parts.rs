@@ -1,6 +1,10 @@
 //! The pieces of one Via hop that a proxy changes, and where the tag of a To header is.
 
-use crate::{Message, Span, span::offset, via_hops::trim};
+use crate::{
+    Message, Span,
+    span::offset,
+    via_hops::{position, trim},
+};
 
 /// Where the pieces of a Via hop are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,18 +154,7 @@ fn param(buffer: &[u8], whole: Span) -> Param {
 
 /// The offset of the first `wanted` in `span` outside of quoted strings.
 fn find(buffer: &[u8], span: Span, wanted: u8) -> Option<u32> {
-    let mut quoted = false;
-    let mut escaped = false;
-    for (at, byte) in span.of_bytes(buffer).iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            byte if *byte == wanted && !quoted => return Some(span.start().saturating_add(offset(at))),
-            _ => {}
-        }
-    }
-    None
+    position(span.of_bytes(buffer), wanted).map(|at| span.start().saturating_add(offset(at)))
 }
 
 /// What a To header says about its tag.

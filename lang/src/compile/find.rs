@@ -8,13 +8,12 @@ use kahea_module::{EVENT, FuncDecl, REQUEST, RouteKind, RouteKinds};
 use super::body::Body;
 use crate::{ast::Call, known::Kind};
 
+/// Module, declaration, and the module's place.
+type Found<'a> = (&'static str, &'a FuncDecl, Arc<dyn Any + Send + Sync>);
+
 impl<'a> Body<'a> {
     /// The declaration that a call means, with its module's place.
-    pub(super) fn find(
-        &mut self,
-        call: &Call,
-        count: usize,
-    ) -> Option<(&'a FuncDecl, Arc<dyn Any + Send + Sync>)> {
+    pub(super) fn find(&mut self, call: &Call, count: usize) -> Option<Found<'a>> {
         let name = &*call.name.text;
         let binder = self.binder;
         let named = || {
@@ -46,7 +45,7 @@ impl<'a> Body<'a> {
             return None;
         }
         let slot = binder.loaded().slot(module.name)?.clone();
-        Some((func, slot))
+        Some((module.name, func, slot))
     }
 
     fn allowed(&self, routes: RouteKinds) -> bool {
@@ -60,6 +59,9 @@ impl<'a> Body<'a> {
 
     fn unknown_function(&mut self, call: &Call) {
         let name = &*call.name.text;
+        if self.binder.is_covered(Kind::Function, name) {
+            return;
+        }
         let message = format!("unknown function {name}()");
         let mut problem = Diagnostic::error(codes::UNKNOWN_FUNCTION, call.name.span, message);
         problem = match self.binder.missing_module(Kind::Function, name) {

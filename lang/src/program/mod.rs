@@ -1,6 +1,6 @@
 //! The compiled program: route blocks as flat code, with everything that has a name already looked up.
 
-mod eval;
+pub mod eval;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -97,6 +97,8 @@ pub enum CaseTest {
 pub enum Op {
     /// Calls a function; the accumulator is its return code.
     Call(u32),
+    /// The same for an action of the core, which leaves `$rc` alone.
+    Action(u32),
     /// Runs a route; the accumulator is its return code.
     Route(RouteId),
     /// The same with a name that is worked out now.
@@ -125,6 +127,8 @@ pub enum Op {
     Jump(u32),
     /// Goes on elsewhere where the accumulator is not above 0.
     JumpFalse(u32),
+    /// The same at the end of a condition; the accumulator is 1 then, the code of a statement that did nothing.
+    JumpUnless(u32),
     /// Goes on elsewhere where the accumulator is above 0.
     JumpTrue(u32),
     /// Pops a value and goes on where the table says.
@@ -139,6 +143,8 @@ pub enum Op {
     Return(u32),
     /// Leaves the route with the popped value.
     ReturnPop,
+    /// Leaves the route with code 0, without ending the script: `break` outside of loops.
+    Break,
     /// Ends the script with an expression's value.
     Exit(u32),
     /// Ends the script; the message goes no further.

@@ -1,13 +1,23 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
+mod diversion;
 mod ipops;
+mod mangler;
+mod pv_headers;
 mod sanity;
-mod sdpops;
+pub mod sdpops;
 pub mod siputils;
+pub mod textops;
+mod textopsx;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
+pub use self::{
+    diversion::Diversion, ipops::IpOps, mangler::Mangler, pv_headers::PvHeaders, sanity::Sanity,
+    sdpops::SdpOps, siputils::SipUtils, textops::Textops, textopsx::Textopsx,
+};
+
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![ipops::IpOps, sanity::Sanity, sdpops::SdpOps, siputils::SipUtils,]
+    modules![Diversion, IpOps, Mangler, PvHeaders, Sanity, SdpOps, SipUtils, Textops, Textopsx]
 }

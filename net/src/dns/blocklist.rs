@@ -13,9 +13,9 @@ use crate::BlocklistConfig;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockReason {
     /// Sending failed.
-    Send = 1 << 2,
+    Send = 1 << 1,
     /// No connection could be opened.
-    Connect = 1 << 1,
+    Connect = 1 << 2,
     /// An ICMP error came back.
     Icmp = 1 << 3,
     /// A transaction had no answer.

@@ -63,11 +63,7 @@ fn admit(worker: &Worker, listener: ListenerId, stream: TcpStream, peer: SocketA
     net.stats().passive_open.increment();
     net.stats().established.increment();
     net.stats().current_opened_connections.increment();
-    let context = task::Context {
-        worker: worker.clone(),
-        sink: sink.clone(),
-        config,
-    };
+    let context = task::Context::new(worker, sink);
     worker.spawn(async move {
         let event = NetEvent::Connected {
             connection: id,
@@ -78,7 +74,7 @@ fn admit(worker: &Worker, listener: ListenerId, stream: TcpStream, peer: SocketA
         };
         context.sink.event(event);
         let codec = super::codec::sip(&context.config);
-        task::run(&context, &connection, stream, codec).await;
+        task::run(&context, &connection, &stream, codec).await;
         context.worker.net().table().dismiss(peer.ip());
     });
 }

@@ -18,15 +18,12 @@ pub async fn run(
     source: Option<SocketAddr>,
     sink: Rc<dyn Sink>,
 ) {
-    let config = worker.net().config();
+    let context = task::Context::new(&worker, &sink);
+    let config = context.config.clone();
     let peer = connection.state.lock().peer;
     let limit = lifetime(config.tcp.connect_timeout).unwrap_or(Duration::from_secs(10));
-    let attempt = tokio::time::timeout(limit, connect(peer, source, &config)).await;
-    let context = task::Context {
-        worker: worker.clone(),
-        sink,
-        config,
-    };
+    // Boxed: its room would stay part of the idle connection.
+    let attempt = Box::pin(tokio::time::timeout(limit, connect(peer, source, &config))).await;
     let stream = match attempt {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return give_up(&context, &connection, &error),
@@ -56,7 +53,7 @@ pub async fn run(
         accepted_by: None,
     });
     let codec = codec::sip(&context.config);
-    task::run(&context, &connection, stream, codec).await;
+    task::run(&context, &connection, &stream, codec).await;
 }
 
 async fn connect(peer: SocketAddr, source: Option<SocketAddr>, config: &NetConfig) -> io::Result<TcpStream> {

@@ -12,7 +12,9 @@ use super::{
     haproxy, queue,
     stream::Stream,
 };
-use crate::{BAD_FRAME_HEAD, CloseReason, NetEvent, SendError, Sink, TcpConfig, Worker, clock};
+use crate::{
+    BAD_FRAME_HEAD, CloseReason, NetEvent, SendError, Sink, TcpConfig, Worker, clock, worker::Counted,
+};
 
 /// After the peer has ended its direction, replies may still leave for this long.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
@@ -35,11 +37,26 @@ pub struct Context {
     pub sink: Rc<dyn Sink>,
     /// The settings at the time the connection came up.
     pub config: Arc<crate::NetConfig>,
+    /// Keeps a shutdown waiting.
+    _counted: Counted,
+}
+
+impl Context {
+    /// For a connection that begins now.
+    pub fn new(worker: &Worker, sink: &Rc<dyn Sink>) -> Context {
+        let counted = worker.count();
+        Context {
+            worker: worker.clone(),
+            sink: sink.clone(),
+            config: worker.net().config(),
+            _counted: counted,
+        }
+    }
 }
 
 /// Serves a connection to its end and takes it out of the table.
-pub async fn run<S: Stream, C: Codec>(context: &Context, connection: &Arc<Connection>, stream: S, codec: C) {
-    let mut task = Task::new(context, connection, &stream, codec);
+pub async fn run<S: Stream, C: Codec>(context: &Context, connection: &Arc<Connection>, stream: &S, codec: C) {
+    let mut task = Task::new(context, connection, stream, codec);
     let reason = task.serve().await;
     drop(task);
     settle(context, connection, reason);
@@ -49,7 +66,8 @@ pub async fn run<S: Stream, C: Codec>(context: &Context, connection: &Arc<Connec
     }
     stream.finish();
     if matches!(reason, CloseReason::BadFrame | CloseReason::Local) {
-        drain(&stream).await;
+        // Boxed: it is rare, and its room would be part of every idle connection.
+        Box::pin(drain(stream)).await;
     }
 }
 

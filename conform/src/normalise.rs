@@ -1,0 +1,291 @@
+//! Replaces what two correct servers may do differently by names that are the same in every run.
+
+use std::collections::HashMap;
+
+/// Normalises the texts of one transcript; the same branch or tag gets the same name throughout.
+#[derive(Debug)]
+pub struct Normaliser {
+    tmp: String,
+    hide_long_numbers: bool,
+    seen: HashMap<(&'static str, String), String>,
+    counts: HashMap<&'static str, usize>,
+}
+
+impl Normaliser {
+    /// A normaliser for a case that ran in the folder `tmp`.
+    pub fn new(tmp: &str, hide_long_numbers: bool) -> Self {
+        Self {
+            tmp: tmp.into(),
+            hide_long_numbers,
+            seen: HashMap::new(),
+            counts: HashMap::new(),
+        }
+    }
+
+    /// The text with folder, branches, tags, secrets, server name, dates and connection numbers replaced.
+    pub fn text(&mut self, text: &str) -> String {
+        let text = text.replace(&self.tmp, "{tmp}");
+        let text = self.values(&text, &["branch=z9hG4bK"], "branch", |_| false);
+        let text = self.values(&text, &[";tag=", ";ftag=", ";totag="], "tag", is_case_tag);
+        let text = addresses(&secrets(&text));
+        let text = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
+        if self.hide_long_numbers {
+            long_numbers(&text)
+        } else {
+            text
+        }
+    }
+
+    /// Names the value that follows each of the markers, unless `keep` knows it as one of the case's own.
+    fn values(&mut self, text: &str, markers: &[&str], kind: &'static str, keep: fn(&str) -> bool) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = markers.iter().filter_map(|m| Some(rest.find(m)? + m.len())).min() {
+            let (before, after) = rest.split_at(at);
+            let end = after.find(ends_value).unwrap_or(after.len());
+            let (value, after) = after.split_at(end);
+            out.push_str(before);
+            if value.is_empty() || keep(value) {
+                out.push_str(value);
+            } else {
+                out.push_str(&self.name(kind, value));
+            }
+            rest = after;
+        }
+        out + rest
+    }
+
+    fn name(&mut self, kind: &'static str, value: &str) -> String {
+        let count = self.counts.entry(kind).or_insert(0);
+        let name = self.seen.entry((kind, value.to_owned())).or_insert_with(|| {
+            *count += 1;
+            format!("<{kind}{count}>")
+        });
+        name.clone()
+    }
+}
+
+fn ends_value(c: char) -> bool {
+    c.is_whitespace() || matches!(c, ';' | ',' | '>' | '"' | '\'' | ']')
+}
+
+/// Tags that a case chose itself: `ft1`, `uas...`, or a few small letters with at most one digit.
+fn is_case_tag(value: &str) -> bool {
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    let word = |t: &str| t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let letters = value.trim_end_matches(|c: char| c.is_ascii_digit());
+    value.strip_prefix("ft").is_some_and(digits)
+        || value.strip_prefix("uas").is_some_and(word)
+        || ((2..=8).contains(&letters.len())
+            && letters.bytes().all(|b| b.is_ascii_lowercase())
+            && value.len() - letters.len() <= 1)
+}
+
+/// Hides the quoted values of digest parameters that are random or derived from such.
+fn secrets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let names = ["nonce=\"", "opaque=\"", "response=\""];
+    while let Some(at) = names.iter().filter_map(|n| Some(rest.find(n)? + n.len())).min() {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        rest = after;
+        if let Some(end) = rest.find('"').filter(|end| *end > 0) {
+            out.push_str("<secret>");
+            rest = rest.split_at(end).1;
+        }
+    }
+    out + rest
+}
+
+/// The pointer that Kamailio prints for a container, `<<xavp:0x7f..>>`.
+fn addresses(text: &str) -> String {
+    let mut parts = text.split("<<xavp:0x");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        out.push_str("<<xavp:<address>");
+        out.push_str(rest);
+    }
+    out
+}
+
+fn line(line: &str) -> String {
+    let (line, end) = line.strip_suffix('\r').map_or((line, ""), |line| (line, "\r"));
+    if let Some(text) = header_line(line) {
+        return text + end;
+    }
+    let text = dates(&connection(&product(line)));
+    let text = match text.find("pid=").or_else(|| text.find("req_src_ip=")) {
+        Some(at) if text.contains(" req_src_port=") => format!("{}<warning>", text.split_at(at).0),
+        _ => text,
+    };
+    text + end
+}
+
+/// `Server:`, `User-Agent:` of the server itself, and `Date:`.
+fn header_line(line: &str) -> Option<String> {
+    let (name, value) = line.split_once(": ")?;
+    let lower = value.to_ascii_lowercase();
+    let own = lower.starts_with("kamailio") || lower.starts_with("kahea");
+    match name.to_ascii_lowercase().as_str() {
+        "server" | "user-agent" if own => Some(format!("{name}: <server>")),
+        "date" => Some("Date: <date>".into()),
+        _ => None,
+    }
+}
+
+/// `kamailio (5.6.3 (x86_64/linux))` and its like anywhere in a line.
+fn product(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    for name in ["kamailio ", "kahea "] {
+        for (at, _) in lower.match_indices(name) {
+            let after = line.get(at + name.len()..).unwrap_or_default();
+            let version = after.strip_prefix('(').unwrap_or(after);
+            let digits = version
+                .split(['.', ' ', ')', '-'])
+                .take(2)
+                .all(|n| n.parse::<u32>().is_ok());
+            if digits {
+                let end = version
+                    .find(' ')
+                    .map_or(after.len(), |e| e + after.len() - version.len());
+                let tail = after.get(end..).unwrap_or_default();
+                let platform = tail
+                    .strip_prefix(" (")
+                    .and_then(|t| t.find(')'))
+                    .map_or(0, |e| e + 3);
+                let rest = tail.get(platform..).unwrap_or_default();
+                let rest = if platform > 0 {
+                    rest.strip_prefix(')').unwrap_or(rest)
+                } else {
+                    rest
+                };
+                return format!("{}<server>{rest}", line.get(..at).unwrap_or_default());
+            }
+        }
+    }
+    line.to_owned()
+}
+
+/// The number of a connection that the server puts into a Via.
+fn connection(line: &str) -> String {
+    let via = ["via:", "v:"]
+        .iter()
+        .any(|p| line.get(..p.len()).is_some_and(|l| l.eq_ignore_ascii_case(p)));
+    let Some((before, after)) = line.split_once(";i=").filter(|_| via) else {
+        return line.to_owned();
+    };
+    let end = after
+        .find(|c: char| !c.is_ascii_hexdigit())
+        .unwrap_or(after.len());
+    format!("{before};i=<conn>{}", after.split_at(end).1)
+}
+
+/// A text from a weekday to the end of its line or quote that holds a clock time.
+fn dates(line: &str) -> String {
+    for day in ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] {
+        for (at, _) in line.match_indices(day) {
+            let (before, found) = line.split_at(at);
+            let bounded = !before.ends_with(|c: char| c.is_alphanumeric());
+            let end = found.find(['"', '<', '>']).unwrap_or(found.len());
+            let (date, rest) = found.split_at(end);
+            let spaced = date.get(3..).is_some_and(|d| d.starts_with([' ', ',']));
+            if bounded && spaced && has_clock(date) {
+                return format!("{before}<date>{}", dates(rest));
+            }
+        }
+    }
+    line.to_owned()
+}
+
+fn has_clock(text: &str) -> bool {
+    text.as_bytes().windows(8).any(|w| {
+        w.iter().enumerate().all(|(i, b)| {
+            if matches!(i, 2 | 5) {
+                *b == b':'
+            } else {
+                b.is_ascii_digit()
+            }
+        })
+    })
+}
+
+fn long_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut digits = String::new();
+    let flush = |digits: &mut String, out: &mut String| {
+        out.push_str(if digits.len() >= 9 { "<number>" } else { digits });
+        digits.clear();
+    };
+    for c in text.chars() {
+        if c.is_ascii_digit() {
+            digits.push(c);
+        } else {
+            flush(&mut digits, &mut out);
+            out.push(c);
+        }
+    }
+    flush(&mut digits, &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(text: &str) -> String {
+        Normaliser::new("/tmp/x1", true).text(text)
+    }
+
+    #[test]
+    fn branches_and_tags_keep_their_identity() {
+        let text = "Via: a;branch=z9hG4bKq.1;rport\nVia: b;branch=z9hG4bKz\nVia: c;branch=z9hG4bKq.1";
+        assert_eq!(
+            normal(text),
+            "Via: a;branch=z9hG4bK<branch1>;rport\nVia: b;branch=z9hG4bK<branch2>\nVia: c;branch=z9hG4bK<branch1>"
+        );
+        assert_eq!(
+            normal("T: x;tag=ft1 y;tag=uasB z;tag=ab1 w;tag=6ab.77"),
+            "T: x;tag=ft1 y;tag=uasB z;tag=ab1 w;tag=<tag1>"
+        );
+    }
+
+    #[test]
+    fn servers_and_dates() {
+        assert_eq!(
+            normal("Server: kamailio (5.6.3 (x86_64/linux))"),
+            "Server: <server>"
+        );
+        assert_eq!(normal("User-Agent: Kahea 0.1"), "User-Agent: <server>");
+        assert_eq!(normal("User-Agent: phone"), "User-Agent: phone");
+        assert_eq!(
+            normal("is kamailio (5.6.3 (x86_64/linux)) now"),
+            "is <server> now"
+        );
+        assert_eq!(normal("Date: Sat, 21 Nov 2026 11:48:49 GMT"), "Date: <date>");
+        assert_eq!(normal("at Sat Nov 21 11:48:49 2026"), "at <date>");
+        assert_eq!(normal("Sunny 11 days"), "Sunny 11 days");
+    }
+
+    #[test]
+    fn secrets_folders_and_numbers() {
+        assert_eq!(
+            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\""),
+            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\""
+        );
+        assert_eq!(normal("[<<xavp:0x7f41c1103d30>>]"), "[<<xavp:<address>>>]");
+        assert_eq!(
+            normal("/tmp/x1/cfg 123456789 12345678"),
+            "{tmp}/cfg <number> 12345678"
+        );
+        assert_eq!(
+            normal("Via: SIP/2.0/TCP h;i=a1;rport"),
+            "Via: SIP/2.0/TCP h;i=<conn>;rport"
+        );
+        assert_eq!(
+            normal("Warning: 392 h \"Noisy feedback tells:  pid=1 req_src_ip=1.2.3.4 req_src_port=5 in\""),
+            "Warning: 392 h \"Noisy feedback tells:  <warning>"
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! One generation of the configuration, ready to run: modules started, names bound, listeners known.
+
+use std::sync::Arc;
+
+use kahea_diag::{Diagnostic, Span, codes};
+use kahea_lang::{
+    compile::{Compiled, CustomSetting, Starting},
+    program::Program,
+};
+use kahea_module::{
+    Bind, Budget, Config, Env, InitError, Listener, RouteKind, Str,
+    config::{Alias, Hooks, Identity, Shared},
+    globals::Globals,
+    registry::Services,
+    settings::Settings,
+};
+use kahea_net::{ListenerInfo, Net};
+use kahea_sip::{Limits, Transport};
+
+use crate::receive::Entries;
+
+/// Ready to run, once it knows its listeners.
+pub struct Prepared {
+    /// All but the listeners.
+    config: Config,
+    program: Arc<Program>,
+}
+
+/// Ready to run.
+pub struct Generation {
+    /// What messages see.
+    pub config: Arc<Config>,
+    /// The script.
+    pub program: Arc<Program>,
+    /// Where messages enter it.
+    pub entries: Entries,
+    /// Bounds of what is read.
+    pub limits: Limits,
+}
+
+/// Starts the modules of a compiled configuration.
+///
+/// # Errors
+/// A module refuses; the finding points at its `loadmodule` line.
+pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Result<Prepared, Diagnostic> {
+    let Compiled {
+        globals,
+        program,
+        binder,
+        modules,
+        loaded,
+        custom,
+        ..
+    } = compiled;
+    let registry = binder.registry().clone();
+    let bind: Arc<dyn Bind> = binder;
+    let settings = settings(&custom);
+    let (mut hooks, mut identity, mut services) =
+        (Hooks::default(), Identity::default(), Services::default());
+    identity.aliases = globals.alias.iter().map(alias).collect();
+    for Starting { pending, span } in modules {
+        let Some(decl) = registry.module(pending.name()) else {
+            continue;
+        };
+        let mut env = Env {
+            bind: bind.clone(),
+            globals: &globals,
+            shared: shared.clone(),
+            hooks: &mut hooks,
+            identity: &mut identity,
+            settings: &settings,
+            services: &mut services,
+            module: decl.name,
+            read_file: &|path| std::fs::read(path),
+        };
+        decl.init(pending, &mut env)
+            .map_err(|error| refused(decl.name, span, error))?;
+    }
+    let onsend = bind.route(RouteKind::OnSend, "");
+    let server_header = server_header(&globals);
+    let config = Config {
+        generation,
+        registry,
+        modules: loaded,
+        bind,
+        identity,
+        hooks,
+        settings,
+        limits: Budget {
+            steps: MESSAGE_STEPS,
+            bytes: MESSAGE_BYTES,
+        },
+        onsend,
+        server_header,
+        shared: shared.clone(),
+        globals,
+    };
+    Ok(Prepared {
+        config,
+        program: Arc::new(program),
+    })
+}
+
+/// Steps of the interpreter that one message may take.
+const MESSAGE_STEPS: u64 = 1_000_000;
+/// Bytes of values that one message may make.
+const MESSAGE_BYTES: u64 = 64 << 20;
+
+fn refused(name: &str, span: Span, error: InitError) -> Diagnostic {
+    let problem = Diagnostic::error(
+        codes::START_FAILED,
+        span,
+        format!("module {name}: {}", error.message),
+    );
+    match error.help {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}
+
+fn settings(custom: &[CustomSetting]) -> Settings {
+    let settings = Settings::default();
+    for own in custom {
+        settings.declare(
+            &own.group.text(),
+            &own.name.text(),
+            own.value.clone(),
+            &own.doc.text(),
+            false,
+        );
+    }
+    settings
+}
+
+fn alias(spec: &kahea_module::globals::AliasSpec) -> Alias {
+    Alias {
+        transport: spec.transport.unwrap_or(Transport::None),
+        host: spec.host.clone(),
+        port: spec.port.unwrap_or(0),
+    }
+}
+
+/// The whole Server header line, or nothing where the configuration wants none.
+fn server_header(globals: &Globals) -> Str {
+    globals
+        .server_header
+        .clone()
+        .unwrap_or_else(|| Str::from(format!("Server: {}", product())))
+}
+
+/// The product token of Server and User-Agent headers.
+pub fn product() -> String {
+    format!(
+        "kahea ({} ({}/linux))",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    )
+}
+
+impl Prepared {
+    /// The global parameters.
+    pub fn globals(&self) -> &Globals {
+        &self.config.globals
+    }
+
+    /// Completes it with the open listeners.
+    pub fn with_listeners(mut self, net: &Net) -> Generation {
+        self.config.identity.listeners = net.listeners().iter().map(|info| listener(info)).collect();
+        let entries = entries(&self.config);
+        let limits = Limits::default();
+        Generation {
+            config: Arc::new(self.config),
+            program: self.program,
+            entries,
+            limits,
+        }
+    }
+}
+
+fn listener(info: &ListenerInfo) -> Listener {
+    Listener {
+        id: info.id,
+        transport: info.transport,
+        address: info.socket_addr(),
+        text: Str::from(info.to_string()),
+        name: info.name.as_deref().map(Str::from),
+        group: info.agname.as_deref().map(Str::from),
+        advertised: info
+            .advertise
+            .as_ref()
+            .map(|(host, port)| (Str::from(host.as_str()), *port)),
+        is_virtual: info.r#virtual,
+        multicast: info.mcast,
+    }
+}
+
+fn entries(config: &Config) -> Entries {
+    let event = |name| config.event_route(name);
+    Entries {
+        request: config.bind.route(RouteKind::Request, ""),
+        reply: config.bind.route(RouteKind::CoreReply, ""),
+        received: event("core:msg-received").filter(|_| config.globals.received_route_mode != 0),
+        pre_routing: event("core:pre-routing"),
+        parse_error: event("core:receive-parse-error"),
+    }
+}

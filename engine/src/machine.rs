@@ -1,0 +1,378 @@
+//! The interpreter: runs the steps of route blocks, with a frame stack of its own, so that it can stop at any function
+//! that has to wait and go on later.
+
+use std::sync::Arc;
+
+use kahea_lang::program::{
+    CaseTest, Op, Program, Route,
+    eval::{binary, is_true, to_int, unary},
+};
+use kahea_module::{Blame, Cx, Fault, Outcome, Ret, RouteId, RouteKind, Value, log, ret::Later};
+
+/// A script under way.
+pub struct Machine {
+    program: Arc<Program>,
+    frames: Vec<Frame>,
+    stack: Vec<Value>,
+    /// The code of the last step: what a route without `return` returns.
+    acc: i64,
+}
+
+struct Frame {
+    route: usize,
+    at: usize,
+    /// Rounds of each loop that is under way.
+    rounds: Vec<i64>,
+    stack: usize,
+}
+
+/// How far a script came.
+pub enum Step {
+    /// To its end.
+    Done(Outcome),
+    /// To a function that waits.
+    Wait(Later),
+    /// It may not go on: its budget is used up.
+    Stopped(Fault),
+}
+
+impl Machine {
+    /// A machine at the start of a route.
+    pub fn new(program: Arc<Program>, route: RouteId) -> Machine {
+        let mut machine = Machine {
+            program,
+            frames: Vec::with_capacity(4),
+            stack: Vec::new(),
+            acc: 1,
+        };
+        machine.enter(route);
+        machine
+    }
+
+    fn enter(&mut self, route: RouteId) {
+        self.acc = 1;
+        let route = usize::try_from(route.0).unwrap_or(usize::MAX);
+        self.frames.push(Frame {
+            route,
+            at: 0,
+            rounds: Vec::new(),
+            stack: self.stack.len(),
+        });
+    }
+
+    /// Goes on with the answer of the function that had to wait.
+    pub fn resume(&mut self, cx: &mut Cx, ret: Ret) -> Step {
+        match self.answer(cx, ret, true) {
+            Some(step) => step,
+            None => self.run(cx),
+        }
+    }
+
+    /// Runs until the end or a wait.
+    pub fn run(&mut self, cx: &mut Cx) -> Step {
+        let program = self.program.clone();
+        loop {
+            match cx.budget.steps.checked_sub(1) {
+                Some(left) => cx.budget.steps = left,
+                None => return Step::Stopped(self.fault_here(Fault::limit(OUT_OF_STEPS))),
+            }
+            let Some(frame) = self.frames.last_mut() else {
+                return self.done(false, false);
+            };
+            let route = program.routes.get(frame.route);
+            let Some(op) = route.and_then(|route| route.code.get(frame.at)).copied() else {
+                return Step::Stopped(Fault::new(Blame::Ours, "a route block without an end"));
+            };
+            frame.at = frame.at.saturating_add(1);
+            if let Some(step) = self.step(&program, op, cx) {
+                return step;
+            }
+        }
+    }
+
+    fn step(&mut self, program: &Program, op: Op, cx: &mut Cx) -> Option<Step> {
+        match op {
+            Op::Call(id) => {
+                let ret = (program.calls.get(index(id))?.run)(cx);
+                return self.answer(cx, ret, true);
+            }
+            Op::Action(id) => {
+                let ret = (program.calls.get(index(id))?.run)(cx);
+                return self.answer(cx, ret, false);
+            }
+            Op::Route(id) => return self.call_route(cx, id),
+            Op::RouteNamed(id) => return self.call_named(program, cx, id),
+            Op::Test(id) => match program.exprs.get(index(id))?.truth(cx) {
+                Ok(truth) => self.acc = truth.into(),
+                Err(fault) => self.failed(&fault),
+            },
+            Op::Truth => self.acc = i64::from(self.acc > 0),
+            Op::Not => self.acc = i64::from(self.acc <= 0),
+            Op::Push(id) => self.push_expr(program, id, cx),
+            Op::PushAcc => self.stack.push(Value::Int(self.acc)),
+            Op::PopTest => {
+                let value = self.pop();
+                self.acc = is_true(&value).into();
+            }
+            Op::Binary(op) => {
+                let (right, left) = (self.pop(), self.pop());
+                match binary(op, &left, &right, cx) {
+                    Ok(value) => self.stack.push(value),
+                    Err(fault) => {
+                        self.failed(&fault);
+                        self.stack.push(Value::Null);
+                    }
+                }
+            }
+            Op::Unary(op) => {
+                let value = self.pop();
+                self.stack.push(unary(op, &value));
+            }
+            Op::Assign(target, id) => match program.exprs.get(index(id))?.value(cx) {
+                Ok(value) => self.assign(program, target, value, cx),
+                Err(fault) => self.failed(&fault),
+            },
+            Op::AssignPop(target) => {
+                let value = self.pop();
+                self.assign(program, target, value, cx);
+            }
+            Op::Jump(to) => self.jump(to),
+            Op::JumpFalse(to) if self.acc <= 0 => self.jump(to),
+            Op::JumpUnless(to) if self.acc <= 0 => {
+                self.acc = 1;
+                self.jump(to);
+            }
+            Op::JumpTrue(to) if self.acc > 0 => self.jump(to),
+            Op::JumpFalse(_) | Op::JumpUnless(_) | Op::JumpTrue(_) => {}
+            Op::Switch(id) => self.switch(program, id)?,
+            Op::LoopEnter => self.with_rounds(|rounds| rounds.push(0)),
+            Op::LoopLeave => {
+                self.with_rounds(|rounds| {
+                    rounds.pop();
+                });
+                self.acc = 1;
+            }
+            Op::LoopCount(to) => self.count_round(to, cx),
+            Op::Return(id) => {
+                let code = self.code(program, id, cx);
+                return self.leave(cx, code, true);
+            }
+            Op::ReturnPop => {
+                let code = to_int(&self.pop());
+                return self.leave(cx, code, true);
+            }
+            Op::Exit(id) => {
+                self.acc = self.code(program, id, cx);
+                return Some(self.done(true, false));
+            }
+            Op::Drop(id) => {
+                self.acc = self.code(program, id, cx);
+                return Some(self.done(true, true));
+            }
+            Op::Break => return self.leave(cx, 0, false),
+            Op::End => return self.leave(cx, self.acc, false),
+        }
+        None
+    }
+
+    /// Takes a function's answer; `None`: go on.
+    fn answer(&mut self, cx: &mut Cx, ret: Ret, sets_rc: bool) -> Option<Step> {
+        let code = match ret {
+            Ret::Code(code) => code,
+            Ret::Route(id) => return self.call_route(cx, id),
+            Ret::Wait(later) => return Some(Step::Wait(later)),
+            Ret::Fault(fault) => {
+                self.report(&fault);
+                fault.code
+            }
+        };
+        self.acc = code;
+        if sets_rc {
+            cx.rc = code;
+        }
+        (code == 0 && sets_rc).then(|| self.done(true, false))
+    }
+
+    fn call_route(&mut self, cx: &mut Cx, route: RouteId) -> Option<Step> {
+        let deepest = usize::try_from(cx.config().globals.max_recursive_level).unwrap_or(usize::MAX);
+        if self.frames.len() > deepest {
+            let text = format!("routes call each other more than {deepest} deep (max_recursive_level)");
+            return Some(Step::Stopped(self.fault_here(Fault::limit(text))));
+        }
+        self.enter(route);
+        None
+    }
+
+    fn call_named(&mut self, program: &Program, cx: &mut Cx, id: u32) -> Option<Step> {
+        let name = match program.exprs.get(index(id))?.value(cx) {
+            Ok(name) => name.str_or_empty(),
+            Err(fault) => {
+                self.failed(&fault);
+                return None;
+            }
+        };
+        match program.names.get(RouteKind::Request, &name) {
+            Some(route) => self.call_route(cx, route),
+            None => {
+                self.failed(&Fault::script(format!("there is no route[{name}]")));
+                None
+            }
+        }
+    }
+
+    /// Leaves the route in work.
+    fn leave(&mut self, cx: &mut Cx, code: i64, stated: bool) -> Option<Step> {
+        // `return 0` ends the script, unless return_mode says that only `exit` does.
+        let ends = code == 0 && stated && cx.config().globals.return_mode == 0;
+        self.acc = code;
+        if let Some(frame) = self.frames.pop() {
+            self.stack.truncate(frame.stack);
+        }
+        cx.rc = code;
+        (ends || self.frames.is_empty()).then(|| self.done(ends, false))
+    }
+
+    fn done(&mut self, exit: bool, drop: bool) -> Step {
+        self.frames.clear();
+        Step::Done(Outcome {
+            code: self.acc,
+            exit,
+            drop,
+        })
+    }
+
+    fn push_expr(&mut self, program: &Program, id: u32, cx: &mut Cx) {
+        let value = program
+            .exprs
+            .get(index(id))
+            .map_or(Ok(Value::Null), |expr| expr.value(cx));
+        match value {
+            Ok(value) => self.stack.push(value),
+            Err(fault) => {
+                self.failed(&fault);
+                self.stack.push(Value::Null);
+            }
+        }
+    }
+
+    fn assign(&mut self, program: &Program, target: u32, value: Value, cx: &mut Cx) {
+        let Some(var) = program.targets.get(index(target)) else {
+            return;
+        };
+        match var.set(cx, value) {
+            Ok(()) => self.acc = 1,
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    fn code(&mut self, program: &Program, id: u32, cx: &mut Cx) -> i64 {
+        match program.exprs.get(index(id)).map(|expr| expr.value(cx)) {
+            Some(Ok(value)) => to_int(&value),
+            Some(Err(fault)) => {
+                self.failed(&fault);
+                -1
+            }
+            None => 1,
+        }
+    }
+
+    fn switch(&mut self, program: &Program, id: u32) -> Option<()> {
+        let value = self.pop();
+        let table = program.switches.get(index(id))?;
+        let text = value.str_or_empty();
+        let hit = table.cases.iter().find(|(test, _)| match test {
+            CaseTest::Int(n) => to_int(&value) == *n && value.int().is_some(),
+            CaseTest::Str(wanted) => text == *wanted,
+            CaseTest::Regex(regex) => !value.is_null() && regex.is_match(&text),
+        });
+        self.jump(hit.map_or(table.otherwise, |(_, at)| *at));
+        self.acc = 1;
+        Some(())
+    }
+
+    fn count_round(&mut self, out: u32, cx: &mut Cx) {
+        let most = cx.config().globals.max_while_loops;
+        let mut over = false;
+        self.with_rounds(|rounds| {
+            if let Some(round) = rounds.last_mut() {
+                *round = round.saturating_add(1);
+                over = most > 0 && *round > most;
+            }
+        });
+        if over {
+            self.failed(&Fault::limit(format!(
+                "a while loop ends after {most} rounds (max_while_loops)"
+            )));
+            self.jump(out);
+        }
+    }
+
+    fn with_rounds(&mut self, change: impl FnOnce(&mut Vec<i64>)) {
+        if let Some(frame) = self.frames.last_mut() {
+            change(&mut frame.rounds);
+        }
+    }
+
+    fn jump(&mut self, to: u32) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.at = index(to);
+        }
+    }
+
+    fn pop(&mut self) -> Value {
+        self.stack.pop().unwrap_or_default()
+    }
+
+    fn failed(&mut self, fault: &Fault) {
+        self.report(fault);
+        self.acc = fault.code;
+    }
+
+    /// The step in work: its route and line.
+    fn place(&self) -> Option<(&Route, u32)> {
+        let frame = self.frames.last()?;
+        let route = self.program.routes.get(frame.route)?;
+        let line = route.lines.get(frame.at.checked_sub(1)?).copied()?;
+        Some((route, line))
+    }
+
+    fn fault_here(&self, fault: Fault) -> Fault {
+        match self.place() {
+            Some((route, line)) => Fault {
+                text: format!("{}:{line}: {}", route.file, fault.text).into(),
+                ..fault
+            },
+            None => fault,
+        }
+    }
+
+    /// Where the script is, for messages about a panic.
+    pub fn position(&self) -> String {
+        match self.place() {
+            Some((route, line)) => format!("{}:{line}", route.file),
+            None => "outside of a route".to_owned(),
+        }
+    }
+
+    fn report(&self, fault: &Fault) {
+        let level = match fault.blame {
+            Blame::Peer => log::Level::Info,
+            Blame::Limit => log::Level::Warning,
+            Blame::Script | Blame::Backend => log::Level::Error,
+            Blame::Ours => log::Level::Critical,
+        };
+        if log::shows(level) {
+            log::write(
+                level,
+                "<core>",
+                format_args!("{}", self.fault_here(fault.clone()).text),
+            );
+        }
+    }
+}
+
+const OUT_OF_STEPS: &str = "the message has used up its budget of steps: a loop that does not end?";
+
+fn index(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,178 @@
+//! The network as script functions see it, over the network crate.
+
+use std::net::SocketAddr;
+
+use kahea_module::{DnsRecord, DnsType, Fault, Hop, Net, Str, Targets, ret::LocalFuture};
+use kahea_net::{
+    CloseReason, SendError, Worker,
+    dns::{Query, RecordData, RecordKind, ResolveError},
+};
+use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
+
+/// One worker's view of the network.
+pub struct NetHost {
+    worker: Worker,
+}
+
+impl NetHost {
+    /// Over that worker's sockets.
+    pub fn new(worker: Worker) -> NetHost {
+        NetHost { worker }
+    }
+
+    /// The sockets.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+}
+
+impl Net for NetHost {
+    fn send(&self, to: &Destination, data: Str) -> Result<(), Fault> {
+        self.worker
+            .send(to, data)
+            .map(drop)
+            .map_err(|error| send_fault(&error))
+    }
+
+    fn listener_for(
+        &self,
+        to: SocketAddr,
+        transport: Transport,
+        preferred: Option<ListenerId>,
+    ) -> Option<ListenerId> {
+        let fits = |id: &ListenerId| {
+            self.worker.net().listener(*id).is_some_and(|listener| {
+                listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4()
+            })
+        };
+        preferred
+            .filter(fits)
+            .or_else(|| self.worker.net().choose_listener(transport, to))
+    }
+
+    fn resolve_now(&self, hop: &Hop) -> Option<Result<Targets, Fault>> {
+        let host = hop.host.text();
+        let answer = self.worker.net().resolver().try_resolve(query(hop, &host))?;
+        Some(
+            answer
+                .map(|targets| list(&targets))
+                .map_err(|error| resolve_fault(&error)),
+        )
+    }
+
+    fn resolve(&self, hop: Hop) -> LocalFuture<'static, Result<Targets, Fault>> {
+        let net = self.worker.net().clone();
+        Box::pin(async move {
+            let host = hop.host.text();
+            let answer = net.resolver().resolve(query(&hop, &host)).await;
+            answer
+                .map(|targets| list(&targets))
+                .map_err(|error| resolve_fault(&error))
+        })
+    }
+
+    fn lookup_now(&self, name: &[u8], kind: DnsType) -> Option<Result<Vec<DnsRecord>, Fault>> {
+        let name = String::from_utf8_lossy(name);
+        let answer = self
+            .worker
+            .net()
+            .resolver()
+            .try_lookup(&name, record_kind(kind))?;
+        Some(
+            answer
+                .map(|all| records(&all))
+                .map_err(|error| resolve_fault(&error)),
+        )
+    }
+
+    fn lookup(&self, name: Str, kind: DnsType) -> LocalFuture<'static, Result<Vec<DnsRecord>, Fault>> {
+        let net = self.worker.net().clone();
+        Box::pin(async move {
+            let answer = net.resolver().lookup(&name.text(), record_kind(kind)).await;
+            answer
+                .map(|all| records(&all))
+                .map_err(|error| resolve_fault(&error))
+        })
+    }
+
+    fn connection_to(&self, peer: SocketAddr, transport: Transport) -> Option<ConnectionId> {
+        self.worker.net().find_connection(transport, peer)
+    }
+
+    fn add_alias(&self, connection: ConnectionId, port: u16) -> bool {
+        self.worker.net().add_alias(connection, port)
+    }
+
+    fn close(&self, connection: ConnectionId) {
+        self.worker.net().close(connection, CloseReason::Local);
+    }
+}
+
+fn query<'a>(hop: &Hop, host: &'a str) -> Query<'a> {
+    Query {
+        host,
+        port: hop.port,
+        transport: hop.transport,
+        secure: hop.secure,
+    }
+}
+
+fn list(targets: &kahea_net::dns::Targets) -> Targets {
+    targets
+        .iter()
+        .map(|target| (target.address, target.transport))
+        .collect()
+}
+
+fn send_fault(error: &SendError) -> Fault {
+    match error {
+        SendError::QueueFull | SendError::TooManyConnections => Fault::limit(error.to_string()),
+        SendError::NoListener(..) | SendError::Unsupported(_) | SendError::TooLong(_) => {
+            Fault::script(error.to_string())
+        }
+        _ => Fault::backend(error.to_string()),
+    }
+}
+
+fn resolve_fault(error: &ResolveError) -> Fault {
+    Fault::backend(error.to_string()).code(-478)
+}
+
+fn record_kind(kind: DnsType) -> RecordKind {
+    match kind {
+        DnsType::A => RecordKind::A,
+        DnsType::Aaaa => RecordKind::Aaaa,
+        DnsType::Srv => RecordKind::Srv,
+        DnsType::Naptr => RecordKind::Naptr,
+        DnsType::Ptr => RecordKind::Ptr,
+        DnsType::Txt => RecordKind::Txt,
+    }
+}
+
+fn records(all: &[kahea_net::dns::Record]) -> Vec<DnsRecord> {
+    all.iter().filter_map(|record| one(&record.data)).collect()
+}
+
+fn one(data: &RecordData) -> Option<DnsRecord> {
+    Some(match data {
+        RecordData::A(ip) => DnsRecord::Address((*ip).into()),
+        RecordData::Aaaa(ip) => DnsRecord::Address((*ip).into()),
+        RecordData::Srv(srv) => DnsRecord::Srv {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            target: Str::from(&*srv.target),
+        },
+        RecordData::Naptr(naptr) => DnsRecord::Naptr {
+            order: naptr.order,
+            preference: naptr.preference,
+            flags: Str::from(&*naptr.flags),
+            services: Str::from(&*naptr.services),
+            regexp: Str::from(&*naptr.regexp),
+            replacement: Str::from(&*naptr.replacement),
+        },
+        RecordData::Ptr(name) => DnsRecord::Name(Str::from(&**name)),
+        RecordData::Txt(text) => DnsRecord::Text(Str::from(&**text)),
+        _ => return None,
+    })
+}

@@ -1,0 +1,351 @@
+//! The path of a message: from bytes through hooks and routes to its end.
+
+use std::{cell::RefCell, rc::Rc};
+
+use kahea_module::{
+    Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy, stats::Counter,
+};
+use kahea_net::{NetEvent, Sink};
+use kahea_sip::{HeaderId, Limits, Message, ParseError, Received};
+
+use crate::{
+    machine::{Machine, Step},
+    runner::{Runner, finish, guarded, wait},
+};
+
+/// What one worker runs messages with: swapped as a whole at a reload.
+pub struct Current {
+    /// Handed to each message.
+    pub worker: Rc<Worker>,
+    /// The interpreter.
+    pub runner: Rc<Runner>,
+    /// Where messages enter the script.
+    pub entries: Entries,
+    /// What is counted for each message.
+    pub counters: Counters,
+    /// Bounds of what is read.
+    pub limits: Limits,
+}
+
+/// The routes that messages enter by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entries {
+    /// `request_route`.
+    pub request: Option<RouteId>,
+    /// `reply_route`.
+    pub reply: Option<RouteId>,
+    /// `event_route[core:msg-received]`, where `received_route_mode` asks for it.
+    pub received: Option<RouteId>,
+    /// `event_route[core:pre-routing]`.
+    pub pre_routing: Option<RouteId>,
+    /// `event_route[core:receive-parse-error]`.
+    pub parse_error: Option<RouteId>,
+}
+
+/// The core's counters of messages.
+pub struct Counters {
+    /// Requests that came.
+    pub requests: Counter,
+    /// Replies that came.
+    pub replies: Counter,
+    /// Messages that could not be read.
+    pub bad: Counter,
+    /// Requests that the script dropped.
+    pub dropped_requests: Counter,
+    /// Replies that the script dropped.
+    pub dropped_replies: Counter,
+    /// Requests whose script failed.
+    pub failed_requests: Counter,
+    /// Replies sent on.
+    pub forwarded_replies: Counter,
+    /// Replies that could not be sent on.
+    pub failed_replies: Counter,
+}
+
+/// Takes what the sockets of one worker give.
+pub struct Receiver {
+    current: RefCell<Rc<Current>>,
+    count: std::cell::Cell<u64>,
+}
+
+impl Receiver {
+    /// On a configuration.
+    pub fn new(current: Rc<Current>) -> Receiver {
+        Receiver {
+            current: RefCell::new(current),
+            count: std::cell::Cell::new(0),
+        }
+    }
+
+    /// New messages use this from now on; those under way keep what they have.
+    pub fn replace(&self, current: Rc<Current>) {
+        self.current.replace(current);
+    }
+
+    /// The configuration in force.
+    pub fn current(&self) -> Rc<Current> {
+        self.current.borrow().clone()
+    }
+
+    fn number(&self) -> u64 {
+        let next = self.count.get().wrapping_add(1);
+        self.count.set(next);
+        next
+    }
+}
+
+impl Sink for Receiver {
+    fn message(&self, data: Str, received: Received) {
+        let current = self.current();
+        if is_keepalive(&data) {
+            return;
+        }
+        let mut data = data;
+        for hook in &current.worker.config.hooks.wire_in {
+            match hook(&current.worker, &received, data) {
+                Some(changed) => data = changed,
+                None => return,
+            }
+        }
+        match Message::parse(data.clone(), &current.limits) {
+            Ok(msg) => {
+                let mut cx = Cx::new(msg, received, current.worker.clone());
+                cx.number = self.number();
+                route(current, cx);
+            }
+            Err(error) => refuse(&current, data, received, &error, self.number()),
+        }
+    }
+
+    fn event(&self, event: NetEvent) {
+        match event {
+            NetEvent::BadFrame {
+                head,
+                received,
+                reason,
+                reply,
+            } => {
+                let current = self.current();
+                current.counters.bad.inc();
+                kahea_module::info!(
+                    "<core>",
+                    "Closed the connection from {}: {reason}.",
+                    received.source
+                );
+                if let Some(reply) = reply {
+                    answer_salvaged(&current, head, received, reply, self.number());
+                }
+            }
+            NetEvent::SendFailed {
+                destination, error, ..
+            } => {
+                kahea_module::info!("<core>", "Could not send to {}: {error}.", destination.to);
+            }
+            // STUN over streams is the stun module's; without it there is nobody to answer.
+            NetEvent::Connected { .. }
+            | NetEvent::Closed { .. }
+            | NetEvent::Keepalive { .. }
+            | NetEvent::Stun { .. } => {}
+        }
+    }
+}
+
+/// Line ends, NULs or nothing: phones send these to keep NAT bindings.
+fn is_keepalive(data: &[u8]) -> bool {
+    data.len() <= 4 && data.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0 | b' '))
+}
+
+/// A message that cannot be read: logged, told to the script, answered where an answer is due.
+fn refuse(current: &Rc<Current>, data: Str, received: Received, error: &ParseError, number: u64) {
+    current.counters.bad.inc();
+    kahea_module::info!(
+        "<core>",
+        "Bad message from {} ({}): {error}.",
+        received.source,
+        received.transport
+    );
+    if let Some(route) = current.entries.parse_error
+        && let Some(mut cx) = salvaged(current, data.clone(), received, number)
+    {
+        cx.route = RouteKind::Event;
+        kahea_module::Engine::run_now(&*current.runner, &mut cx, route);
+        cx.finish();
+    }
+    if let Some((status, reason)) = error.reply() {
+        answer_salvaged(current, data, received, (status, reason), number);
+    }
+}
+
+fn salvaged(current: &Rc<Current>, data: Str, received: Received, number: u64) -> Option<Cx> {
+    let msg = Message::salvage(data, &current.limits)?;
+    let mut cx = Cx::new(msg, received, current.worker.clone());
+    cx.number = number;
+    Some(cx)
+}
+
+fn answer_salvaged(current: &Rc<Current>, data: Str, received: Received, reply: (u16, &str), number: u64) {
+    let Some(mut cx) = salvaged(current, data, received, number) else {
+        return;
+    };
+    if cx.msg.is_request()
+        && let Err(fault) = proxy::reply_to(&mut cx, reply.0, reply.1.as_bytes())
+    {
+        kahea_module::debug!("<core>", "No reply to the bad message: {fault}.");
+    }
+    cx.finish();
+}
+
+/// Takes a message that was read through hooks and routes.
+fn route(current: Rc<Current>, mut cx: Cx) {
+    cx.force_rport = current.worker.config.globals.force_rport;
+    accept_alias(&cx);
+    for entry in [current.entries.received, current.entries.pre_routing]
+        .into_iter()
+        .flatten()
+    {
+        cx.route = RouteKind::Event;
+        if kahea_module::Engine::run_now(&*current.runner, &mut cx, entry).drop {
+            return cx.finish();
+        }
+    }
+    if cx.msg.is_request() {
+        current.counters.requests.inc();
+        if let Some(fault) = missing_via(&cx) {
+            kahea_module::info!("<core>", "Bad request from {}: {fault}.", cx.received.source);
+            return cx.finish();
+        }
+        request(current, cx);
+    } else {
+        current.counters.replies.inc();
+        reply(current, cx);
+    }
+}
+
+fn missing_via(cx: &Cx) -> Option<Fault> {
+    let http = cx.msg.is_http();
+    (!http && !cx.msg.has(HeaderId::Via))
+        .then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
+}
+
+/// `;alias` in the Via of a stream's request (RFC 5923), where `tcp_accept_aliases` allows it.
+fn accept_alias(cx: &Cx) {
+    let (Some(connection), true) = (cx.received.connection, cx.config().globals.tcp_accept_aliases) else {
+        return;
+    };
+    if !cx.msg.is_request() {
+        return;
+    }
+    let Some(hop) = cx.msg.vias().next() else { return };
+    if let Ok(via) = kahea_sip::view::Via::parse(cx.msg.bytes(hop.span))
+        && via.alias()
+    {
+        cx.worker.net.add_alias(connection, via.port.unwrap_or(5060));
+    }
+}
+
+fn request(current: Rc<Current>, mut cx: Cx) {
+    let config = cx.worker.config.clone();
+    for hook in &config.hooks.request {
+        if hook(&mut cx) == Flow::Stop {
+            return cx.finish();
+        }
+    }
+    let Some(entry) = current.entries.request else {
+        return cx.finish();
+    };
+    cx.route = RouteKind::Request;
+    run(current, cx, entry, after_request);
+}
+
+fn reply(current: Rc<Current>, mut cx: Cx) {
+    let config = cx.worker.config.clone();
+    for hook in &config.hooks.reply {
+        if hook(&mut cx) == Flow::Stop {
+            return cx.finish();
+        }
+    }
+    cx.route = RouteKind::CoreReply;
+    match current.entries.reply {
+        Some(entry) => run(current, cx, entry, after_reply),
+        None => after_reply(
+            current,
+            cx,
+            Ok(Outcome {
+                code: 1,
+                exit: false,
+                drop: false,
+            }),
+        ),
+    }
+}
+
+type After = fn(Rc<Current>, Cx, Result<Outcome, Fault>);
+
+/// Runs a route, as a task from the first wait on.
+fn run(current: Rc<Current>, mut cx: Cx, entry: RouteId, after: After) {
+    let mut machine = current.runner.machine(entry);
+    match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
+        Ok(Step::Done(outcome)) => after(current, cx, Ok(outcome)),
+        Ok(Step::Stopped(fault)) | Err(fault) => after(current, cx, Err(fault)),
+        Ok(step @ Step::Wait(_)) => suspend(current, cx, machine, step, after),
+    }
+}
+
+fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, after: After) {
+    // While this message waits, others on this worker start with variables of their own.
+    tokio::task::spawn_local(async move {
+        let result = finish(&mut cx, &mut machine, step).await;
+        after(current, cx, result);
+    });
+}
+
+fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
+    match result {
+        Ok(outcome) if outcome.drop => current.counters.dropped_requests.inc(),
+        Ok(_) => {}
+        Err(fault) => {
+            current.counters.failed_requests.inc();
+            kahea_module::log_at!(Level::Error, "<core>", "The script failed: {fault}.");
+            let (status, reason) = fault.reply();
+            if let Err(fault) = proxy::reply_to(&mut cx, status, reason.as_bytes()) {
+                kahea_module::debug!("<core>", "No reply to the request: {fault}.");
+            }
+        }
+    }
+    cx.finish();
+}
+
+fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
+    match result {
+        Ok(outcome) if outcome.drop => {
+            current.counters.dropped_replies.inc();
+            return cx.finish();
+        }
+        Ok(_) => {}
+        Err(fault) => kahea_module::log_at!(
+            Level::Error,
+            "<core>",
+            "The script failed: {fault}; the reply goes on."
+        ),
+    }
+    match proxy::forward_reply(&mut cx) {
+        Ret::Wait(later) => {
+            tokio::task::spawn_local(async move {
+                let ret = wait(&mut cx, later).await;
+                forwarded(&current, cx, &ret);
+            });
+        }
+        ret => forwarded(&current, cx, &ret),
+    }
+}
+
+fn forwarded(current: &Current, cx: Cx, ret: &Ret) {
+    match ret {
+        Ret::Fault(fault) => {
+            current.counters.failed_replies.inc();
+            kahea_module::info!("<core>", "Dropped a reply from {}: {fault}.", cx.received.source);
+        }
+        _ => current.counters.forwarded_replies.inc(),
+    }
+    cx.finish();
+}

@@ -1,0 +1,200 @@
+//! Runs routes on a worker: at once where nothing waits, as a task where something does.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::{Rc, Weak},
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant, SystemTime},
+};
+
+use kahea_lang::program::Program;
+use kahea_module::{
+    Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
+    ret::{Later, LocalFuture},
+};
+
+use crate::machine::{Machine, Step};
+
+/// The interpreter of one worker and one configuration.
+pub struct Runner {
+    program: Arc<Program>,
+    /// For tasks that need the worker they run on.
+    worker: RefCell<Weak<Worker>>,
+}
+
+impl Runner {
+    /// Over a program.
+    pub fn new(program: Arc<Program>) -> Runner {
+        Runner {
+            program,
+            worker: RefCell::default(),
+        }
+    }
+
+    /// A machine at the start of a route.
+    pub fn machine(&self, route: RouteId) -> Machine {
+        Machine::new(self.program.clone(), route)
+    }
+}
+
+/// A script that failed as a whole.
+const FAILED: Outcome = Outcome {
+    code: -1,
+    exit: true,
+    drop: true,
+};
+
+/// Does one stretch of work on a message; a panic in it is caught, counted and logged.
+pub fn guarded<T>(
+    cx: &mut Cx,
+    machine: &mut Machine,
+    work: impl FnOnce(&mut Cx, &mut Machine) -> T,
+) -> Result<T, Fault> {
+    let before = machine.position();
+    catch_unwind(AssertUnwindSafe(|| work(cx, machine))).map_err(|panic| panicked(cx, &before, &*panic))
+}
+
+fn panicked(cx: &Cx, place: &str, panic: &(dyn std::any::Any + Send)) -> Fault {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    cx.config()
+        .shared
+        .stats
+        .counter("core", "panics", "Panics caught while a message was handled.")
+        .inc();
+    let fault = Fault::new(
+        Blame::Ours,
+        format!("a defect of this server near {place}: {text}; please report it"),
+    );
+    kahea_module::log::write(
+        kahea_module::log::Level::Critical,
+        "<core>",
+        format_args!("{}", fault.text),
+    );
+    fault
+}
+
+/// A future whose panics become faults.
+pub struct Guard<'a>(pub LocalFuture<'a, Ret>);
+
+impl Future for Guard<'_> {
+    type Output = Ret;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ret> {
+        let inner = &mut self.0;
+        match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(_) => {
+                let text = "a defect of this server in a function that waits; please report it";
+                Poll::Ready(Ret::Fault(Fault::new(Blame::Ours, text)))
+            }
+        }
+    }
+}
+
+/// Runs a machine to its end.
+pub async fn finish(cx: &mut Cx, machine: &mut Machine, first: Step) -> Result<Outcome, Fault> {
+    let mut step = first;
+    loop {
+        match step {
+            Step::Done(outcome) => return Ok(outcome),
+            Step::Stopped(fault) => return Err(fault),
+            Step::Wait(later) => {
+                let ret = wait(cx, later).await;
+                step = guarded(cx, machine, |cx, machine| machine.resume(cx, ret))?;
+            }
+        }
+    }
+}
+
+/// Waits for the rest of a function; its own further waits included.
+pub async fn wait(cx: &mut Cx, later: Later) -> Ret {
+    let mut later = later;
+    loop {
+        match Guard(later(cx)).await {
+            Ret::Wait(next) => later = next,
+            ret => return ret,
+        }
+    }
+}
+
+impl Engine for Runner {
+    fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {
+        let mut machine = self.machine(route);
+        let mut step = guarded(cx, &mut machine, |cx, machine| machine.run(cx));
+        loop {
+            match step {
+                Ok(Step::Done(outcome)) => return outcome,
+                Ok(Step::Wait(_)) => {
+                    let fault =
+                        Fault::script("this function would have to wait, which this kind of route cannot");
+                    step = guarded(cx, &mut machine, |cx, machine| {
+                        machine.resume(cx, Ret::Fault(fault))
+                    });
+                }
+                Ok(Step::Stopped(fault)) => {
+                    error!("<core>", "{fault}");
+                    return FAILED;
+                }
+                Err(_) => return FAILED,
+            }
+        }
+    }
+
+    fn run<'a>(&'a self, cx: &'a mut Cx, route: RouteId) -> LocalFuture<'a, Outcome> {
+        Box::pin(async move {
+            let mut machine = self.machine(route);
+            let result = match guarded(cx, &mut machine, |cx, machine| machine.run(cx)) {
+                Ok(step) => finish(cx, &mut machine, step).await,
+                Err(fault) => Err(fault),
+            };
+            result.unwrap_or_else(|fault| {
+                error!("<core>", "{fault}");
+                FAILED
+            })
+        })
+    }
+
+    fn spawn(&self, task: LocalFuture<'static, ()>) {
+        drop(tokio::task::spawn_local(task));
+    }
+
+    fn sleep(&self, time: Duration) -> LocalFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everyone else is handed"
+    )]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everyone else is handed"
+    )]
+    fn time(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+impl Runner {
+    /// Tells it the worker whose messages it runs.
+    pub fn bind(&self, worker: &Rc<Worker>) {
+        self.worker.replace(Rc::downgrade(worker));
+    }
+
+    /// That worker; gone once its configuration was replaced and its messages have ended.
+    pub fn worker(&self) -> Option<Rc<Worker>> {
+        self.worker.borrow().upgrade()
+    }
+}

@@ -1,0 +1,11 @@
+//! Every module of this build, family by family.
+
+use kahea_module::registry::Registry;
+
+/// All of them.
+pub fn registry() -> Registry {
+    let mut modules = kahea_mods_base::modules();
+    modules.extend(kahea_mods_text::modules());
+    modules.extend(kahea_mods_regex::modules());
+    Registry::new(modules)
+}
