@@ -1,8 +1,10 @@
 //! Modules of the text family: functions on headers, bodies and addresses.
 
 mod diversion;
+mod ipops;
 mod mangler;
 mod pv_headers;
+mod sanity;
 pub mod sdpops;
 pub mod siputils;
 pub mod textops;
@@ -11,11 +13,11 @@ mod textopsx;
 use kahea_module::{modules, registry::ModuleDecl};
 
 pub use self::{
-    diversion::Diversion, mangler::Mangler, pv_headers::PvHeaders, sdpops::SdpOps, siputils::SipUtils,
-    textops::Textops, textopsx::Textopsx,
+    diversion::Diversion, ipops::IpOps, mangler::Mangler, pv_headers::PvHeaders, sanity::Sanity,
+    sdpops::SdpOps, siputils::SipUtils, textops::Textops, textopsx::Textopsx,
 };
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Diversion, Mangler, PvHeaders, SdpOps, SipUtils, Textops, Textopsx]
+    modules![Diversion, IpOps, Mangler, PvHeaders, Sanity, SdpOps, SipUtils, Textops, Textopsx]
 }

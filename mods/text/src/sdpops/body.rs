@@ -16,6 +16,10 @@ use kahea_sip::{
 use super::SdpOps;
 
 /// What became of the search for a session description.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one match; a box would cost an allocation"
+)]
 pub(super) enum Found<'a> {
     /// The message has none.
     None,
