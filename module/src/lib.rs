@@ -6,6 +6,7 @@ pub mod arg;
 pub mod avp;
 pub mod bind;
 pub mod config;
+pub mod core_stats;
 mod cx;
 mod decl;
 pub mod func;
@@ -19,6 +20,7 @@ pub mod ret;
 pub mod route;
 pub mod rpc;
 pub mod settings;
+pub mod static_dns;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

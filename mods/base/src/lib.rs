@@ -1,6 +1,8 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+pub mod corex;
 mod maxfwd;
+mod memory;
 pub mod pv;
 pub mod sl;
 mod xlog;
@@ -17,5 +19,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         Sl,
         Xlog,
         Maxfwd,
+        corex::Corex,
     ]
 }
