@@ -114,7 +114,7 @@ codes! {
     UNKNOWN_EVENT = "W0312", "event route never runs", "Nothing raises this event.";
     UNUSED_ROUTE = "W0313", "route block never runs", "Nothing refers to the block.";
     UNREACHABLE = "W0314", "statement never runs", "The statement before it leaves the block in every case.";
-    BREAK_OUTSIDE = "E0315", "break outside of while or switch", "There is no loop or switch to leave.";
+    BREAK_OUTSIDE = "W0315", "break outside of while or switch", "It leaves the route block, as in old scripts; return says so.";
     RECURSIVE_ROUTE = "W0316", "route block calls itself", "Calls nest at most max_recursive_level deep.";
     BAD_REGEX = "E0401", "malformed regular expression", "The expression is not a POSIX extended regular expression.";
     TYPE_MISMATCH = "E0402", "value of another type", "The operator or function needs a value of another type.";

@@ -1,7 +1,9 @@
 //! Runs programs: workers, the path of a message, reload.
 
 pub mod boot;
+pub mod core_module;
 pub mod generation;
+pub mod listing;
 pub mod logging;
 mod machine;
 mod net_config;

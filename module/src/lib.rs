@@ -20,6 +20,7 @@ pub mod ret;
 pub mod route;
 pub mod rpc;
 pub mod settings;
+pub mod state;
 pub mod static_dns;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]

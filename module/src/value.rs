@@ -68,8 +68,18 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
         all => all,
     };
     if let [b'0', b'x' | b'X', hex @ ..] = digits {
-        let n = i64::from_str_radix(std::str::from_utf8(hex).ok().filter(|hex| !hex.starts_with(['+', '-']))?, 16).ok()?;
-        return Some(if text.first() == Some(&b'-') { n.wrapping_neg() } else { n });
+        let n = i64::from_str_radix(
+            std::str::from_utf8(hex)
+                .ok()
+                .filter(|hex| !hex.starts_with(['+', '-']))?,
+            16,
+        )
+        .ok()?;
+        return Some(if text.first() == Some(&b'-') {
+            n.wrapping_neg()
+        } else {
+            n
+        });
     }
     if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -1,10 +1,12 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
 pub mod corex;
+pub mod kex;
 mod maxfwd;
 mod memory;
 pub mod pv;
 pub mod sl;
+pub mod transforms;
 mod xlog;
 
 use kahea_module::{modules, registry::ModuleDecl};
@@ -20,5 +22,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         Xlog,
         Maxfwd,
         corex::Corex,
+        kex::Kex,
     ]
 }

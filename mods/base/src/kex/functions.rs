@@ -1,6 +1,6 @@
 //! Destination, "myself", texts into variables, the log level of a worker.
 
-use kahea_module::{ArgKind, Cx, Decl, Fault, Str, Value, VarRef, log};
+use kahea_module::{Cx, Decl, Fault, Format, Str, Value, VarRef, log};
 use kahea_sip::{Transport, view::Uri};
 
 use super::Kex;
@@ -65,8 +65,8 @@ fn isdsturiset(_: &Kex, cx: &mut Cx) -> bool {
     cx.target.dst_uri.is_some()
 }
 
-fn pv_printf(_: &Kex, cx: &mut Cx, variable: VarRef, text: PrintText) -> Result<bool, Fault> {
-    let text = text.0.text(cx);
+fn pv_printf(_: &Kex, cx: &mut Cx, variable: VarRef, text: Format) -> Result<bool, Fault> {
+    let text = text.text(cx);
     cx.spend_bytes(text.len())?;
     variable.set(cx, Value::Str(text))?;
     Ok(true)
@@ -103,4 +103,77 @@ fn setdebug(_: &Kex, _: &mut Cx, level: i64) -> bool {
 fn resetdebug(_: &Kex, _: &mut Cx) -> bool {
     log::set_local_level(None);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kex::tests::kex;
+    use kahea_module::{config::Alias, testing::Server};
+
+    #[test]
+    fn the_destination_can_be_set_and_taken_away() {
+        let (kex, mut cx) = (kex(), Server::default().invite());
+        assert!(!isdsturiset(&kex, &mut cx));
+        assert!(setdsturi(&kex, &mut cx, Str::from("sip:10.0.0.10")) && isdsturiset(&kex, &mut cx));
+        assert!(resetdsturi(&kex, &mut cx) && !isdsturiset(&kex, &mut cx));
+    }
+
+    #[test]
+    fn texts_are_evaluated_into_variables() {
+        let (kex, mut cx) = (kex(), Server::default().invite());
+        let bind = cx.bind();
+        let (from, to) = (bind.var("$var(a)").unwrap(), bind.var("$var(b)").unwrap());
+        from.set(&mut cx, Value::from("bob")).unwrap();
+        let text = bind.format("user $var(a)").unwrap();
+        assert_eq!(pv_printf(&kex, &mut cx, to.clone(), text), Ok(true));
+        assert_eq!(to.get(&mut cx), Value::from("user bob"));
+    }
+
+    #[test]
+    fn myself_compares_what_the_uri_states() {
+        let server = Server::new(|config| {
+            config.identity.aliases.push(Alias {
+                transport: Transport::None,
+                host: Str::from("alias.example.com"),
+                port: 0,
+            });
+        });
+        let (kex, mut cx) = (kex(), server.invite());
+        let mut is = |uri: &str| is_myself(&kex, &mut cx, Str::from(uri));
+        for uri in [
+            "127.0.0.1",
+            "sip:127.0.0.1",
+            "sip:127.0.0.1:5060",
+            "sip:x@alias.example.com",
+            "alias.example.com",
+            "sips:127.0.0.1",
+            "sip:127.0.0.1:5060;transport=udp",
+        ] {
+            assert!(is(uri), "{uri}");
+        }
+        for uri in [
+            "127.0.0.2",
+            "sip:127.0.0.1:5061",
+            "sip:127.0.0.1;transport=tcp",
+            "tel:123",
+            "",
+            "<sip:127.0.0.1>",
+            "127.0.0.1:5060",
+            "sip:",
+        ] {
+            assert!(!is(uri), "{uri}");
+        }
+        assert!(is_myhost(&kex, &mut cx, Str::from("sip:127.0.0.1:5061;transport=tcp")));
+    }
+
+    #[test]
+    fn the_level_of_this_worker_can_differ() {
+        let (kex, mut cx) = (kex(), Server::default().invite());
+        let before = log::level();
+        assert!(setdebug(&kex, &mut cx, 3));
+        assert_eq!(log::level(), 3);
+        assert!(resetdebug(&kex, &mut cx));
+        assert_eq!(log::level(), before);
+    }
 }

@@ -12,7 +12,7 @@ use super::{
     Pv,
     headers::{addr_param, addr_uri},
     parties::Party,
-    text::{self, filled, first_header, piece},
+    text::{filled, first_header, piece},
 };
 
 /// Declares the variables.
@@ -31,8 +31,7 @@ pub fn declare(d: &mut Decl<Pv>) {
         "pU",
         |_, cx, index| {
             preferred(cx, index, |cx, addr| {
-                addr.parse_uri()
-                    .map_or(Value::Null, |uri| filled(cx, text::user(&uri)))
+                addr.parse_uri().map_or(Value::Null, |uri| filled(cx, uri.user))
             })
         },
         "The user in P-Preferred-Identity.",
@@ -41,8 +40,7 @@ pub fn declare(d: &mut Decl<Pv>) {
         "pd",
         |_, cx, index| {
             preferred(cx, index, |cx, addr| {
-                addr.parse_uri()
-                    .map_or(Value::Null, |uri| filled(cx, text::host(&uri)))
+                addr.parse_uri().map_or(Value::Null, |uri| filled(cx, uri.host))
             })
         },
         "The host in P-Preferred-Identity.",
@@ -250,7 +248,7 @@ fn account(cx: &Cx) -> Value {
 
 fn from_parts(cx: &Cx) -> Option<(&[u8], &[u8])> {
     let uri = Party::From.read(cx)?.parse_uri().ok()?;
-    Some((text::user(&uri), text::host(&uri)))
+    Some((uri.user, uri.host))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Constants, versions, counts, statistics and settings.
 
-use kahea_module::{Bind, BindError, Cx, Decl, Fault, Format, Index, Named, Naming, Str, Value};
+use kahea_module::{Bind, BindError, Cx, Decl, Fault, Format, Index, Named, Naming, Str, Value, Var};
 
 use super::{
     Pv,
@@ -14,6 +14,17 @@ pub fn declare(d: &mut Decl<Pv>) {
     characters(d);
     versions(d);
     settings(d);
+    d.var_named(
+        "sel",
+        Naming::Required,
+        Named {
+            parse: super::select::parse,
+            get: |_, cx, select: &Var, _| select.get(cx),
+            set: None,
+            raw: true,
+        },
+        "A select: `$sel(via[1].host)` is `@via[1].host`.",
+    );
     d.var_named(
         "_s",
         Naming::Required,

@@ -14,6 +14,7 @@ mod message;
 mod misc;
 mod parties;
 mod script_vars;
+pub mod select;
 mod text;
 mod time;
 mod uri;
@@ -61,6 +62,7 @@ impl Module for Pv {
         identity::declare(d);
         misc::declare(d);
         functions::declare(d);
+        crate::transforms::declare(d);
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {

@@ -69,6 +69,6 @@ mod tests {
         let lines = lines(&list, "XAVP", 0);
         assert!(lines.contains(&"     *** (l:1) XAVP name: b".to_owned()));
         assert!(lines.contains(&"     XAVP value (int): 2".to_owned()));
-        assert_eq!(lines.len(), 8);
+        assert_eq!(lines.len(), 9);
     }
 }
