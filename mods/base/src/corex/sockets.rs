@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use kahea_module::{Cx, Decl, Fault, Index, Listener, Named, Naming, Str, TransformKind, Value};
+use kahea_module::{Cx, Decl, Fault, Index, Listener, Named, Naming, Str, Value};
 use kahea_sip::{ListenerId, Transport};
 
 use super::Corex;
@@ -73,10 +73,7 @@ pub fn declare(d: &mut Decl<Corex>) {
         },
         "Of a listener: `n/name/field` finds it by name, `l/proto:host:port/field` by address; the field is listen, name, advertise, agname, index, proto or port.",
     );
-    d.transform("sock", "host", &[], TransformKind::Args(0, 0, sock_host), "The host of a socket address `[proto:]host[:port]`.");
-    d.transform("sock", "port", &[], TransformKind::Args(0, 0, sock_port), "The port of a socket address; empty where it has none.");
-    d.transform("sock", "proto", &[], TransformKind::Args(0, 0, sock_proto), "The transport of a socket address; empty where it has none.");
-    d.transform("sock", "touri", &[], TransformKind::Args(0, 0, sock_touri), "A socket address as SIP URI, `sip:host:port;transport=proto`.");
+    crate::transforms::declare_sock(d);
 }
 
 fn declare_functions(d: &mut Decl<Corex>) {
@@ -269,45 +266,6 @@ fn advertised(listener: &Listener) -> Value {
     }
 }
 
-/// Applies `read` to the address that the value is; empty where it is none.
-fn of_address(value: &Value, read: impl FnOnce(&Address<'_>) -> Value) -> Value {
-    match Address::parse(&value.str_or_empty()) {
-        Some(address) => read(&address),
-        None => Value::EMPTY,
-    }
-}
-
-fn sock_host(_: &mut Cx, value: Value, _: &[Value]) -> Value {
-    of_address(&value, |address| Str::copy(address.host).into())
-}
-
-fn sock_port(_: &mut Cx, value: Value, _: &[Value]) -> Value {
-    of_address(&value, |address| match address.port {
-        Some(port) => port.to_string().into(),
-        None => Value::EMPTY,
-    })
-}
-
-fn sock_proto(_: &mut Cx, value: Value, _: &[Value]) -> Value {
-    of_address(&value, |address| address.transport.name().into())
-}
-
-fn sock_touri(_: &mut Cx, value: Value, _: &[Value]) -> Value {
-    of_address(&value, |address| {
-        let mut uri = b"sip:".to_vec();
-        uri.extend_from_slice(address.host);
-        if let Some(port) = address.port {
-            uri.push(b':');
-            kahea_module::value::push_int(port.into(), &mut uri);
-        }
-        if address.transport != Transport::None {
-            uri.extend_from_slice(b";transport=");
-            uri.extend_from_slice(address.transport.name().as_bytes());
-        }
-        uri.into()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,16 +329,5 @@ mod tests {
         assert_eq!(read("n/second/advertise"), Value::from("udp:192.0.2.7:5070"));
         assert_eq!(read("n/second/index"), Value::Int(1));
         assert_eq!(read("nonsense"), Value::EMPTY);
-    }
-
-    #[test]
-    fn transformations_take_addresses_apart() {
-        let mut cx = server().invite();
-        let uri = sock_touri(&mut cx, Value::from("udp:127.0.0.1:5060"), &[]);
-        assert_eq!(uri, Value::from("sip:127.0.0.1:5060;transport=udp"));
-        assert_eq!(sock_touri(&mut cx, Value::from("127.0.0.1"), &[]), Value::from("sip:127.0.0.1"));
-        assert_eq!(sock_proto(&mut cx, Value::from("nonsense:x"), &[]), Value::EMPTY);
-        assert_eq!(sock_host(&mut cx, Value::from("tls:[::1]:5061"), &[]), Value::from("[::1]"));
-        assert_eq!(sock_port(&mut cx, Value::from("tls:[::1]:5061"), &[]), Value::from("5061"));
     }
 }
