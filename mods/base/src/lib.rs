@@ -1,5 +1,6 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+pub mod avpops;
 pub mod corex;
 pub mod kex;
 mod maxfwd;
@@ -7,6 +8,7 @@ mod memory;
 pub mod pv;
 pub mod sl;
 pub mod transforms;
+mod uri_edit;
 mod xlog;
 
 use kahea_module::{modules, registry::ModuleDecl};
@@ -23,5 +25,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         Maxfwd,
         corex::Corex,
         kex::Kex,
+        avpops::Avpops,
     ]
 }
