@@ -204,10 +204,11 @@ impl Body<'_> {
         for (at, part) in select.parts.iter().enumerate() {
             match part {
                 SelectPart::Name(name) if at == 0 => text.push_str(&name.text),
-                SelectPart::Name(name) => {
+                SelectPart::Name(name) if is_word(&name.text) => {
                     text.push('.');
                     text.push_str(&name.text);
                 }
+                SelectPart::Name(name) => text.push_str(&format!("[\"{}\"]", name.text)),
                 SelectPart::Index(n, _) => text.push_str(&format!("[{n}]")),
                 SelectPart::Any(_) => text.push_str("[%]"),
             }
@@ -464,4 +465,9 @@ pub(super) fn constant_text(expr: &Expr) -> Option<Str> {
         ExprKind::Ip(ip) => Some(Str::from(ip.to_string())),
         _ => None,
     }
+}
+
+/// Can stand in a select without brackets and quotes.
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

@@ -1,6 +1,9 @@
 //! `dst_blocklist.*`: destinations that are avoided for a while.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use kahea_module::{
     Decl,
@@ -9,8 +12,8 @@ use kahea_module::{
 use kahea_net::dns::BlockEntry;
 use kahea_sip::Transport;
 
-use super::int;
-use crate::core_module::Core;
+use super::{int, is_on};
+use crate::core_module::{Core, NetControl};
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Core>) {
@@ -43,14 +46,22 @@ pub fn declare(d: &mut Decl<Core>) {
     d.rpc("dst_blocklist.add", add, doc);
 }
 
+fn list(core: &Core, call: &RpcCall) -> Result<Arc<dyn NetControl>, RpcFault> {
+    let configured = call.worker.config.globals.use_dst_blocklist;
+    if !is_on(call, "use_dst_blocklist", configured) {
+        return Err(RpcFault::new(500, "dst blocklist support disabled"));
+    }
+    core.net.get()
+}
+
 fn mem_info(core: &Core, call: &mut RpcCall) -> RpcResult {
-    let entries = core.net.get()?.blocklist().len();
+    let entries = list(core, call)?.blocklist().len();
     let used = entries.saturating_mul(size_of::<BlockEntry>());
     let most = call.worker.config.globals.dst_blocklist_mem.saturating_mul(1024);
     Ok(vec![int(used), int(most)])
 }
 
-fn view(core: &Core, _: &mut RpcCall) -> RpcResult {
+fn view(core: &Core, call: &mut RpcCall) -> RpcResult {
     let lines = |entry: BlockEntry| {
         [
             "{".to_owned(),
@@ -62,11 +73,11 @@ fn view(core: &Core, _: &mut RpcCall) -> RpcResult {
             "}".to_owned(),
         ]
     };
-    let entries = core.net.get()?.blocklist().into_iter();
+    let entries = list(core, call)?.blocklist().into_iter();
     Ok(entries.flat_map(lines).map(RpcValue::from).collect())
 }
 
-fn debug(core: &Core, _: &mut RpcCall) -> RpcResult {
+fn debug(core: &Core, call: &mut RpcCall) -> RpcResult {
     let row = |entry: BlockEntry| {
         [
             RpcValue::from(entry.transport.name()),
@@ -76,20 +87,22 @@ fn debug(core: &Core, _: &mut RpcCall) -> RpcResult {
             int(entry.reason as i64),
         ]
     };
-    Ok(core.net.get()?.blocklist().into_iter().flat_map(row).collect())
+    Ok(list(core, call)?.blocklist().into_iter().flat_map(row).collect())
 }
 
-fn stats_get(_: &Core, call: &mut RpcCall) -> RpcResult {
+fn stats_get(core: &Core, call: &mut RpcCall) -> RpcResult {
+    list(core, call)?;
     super::figures(call, b"dst_blocklist")
 }
 
-fn delete_all(core: &Core, _: &mut RpcCall) -> RpcResult {
-    core.net.get()?.clear_blocklist();
+fn delete_all(core: &Core, call: &mut RpcCall) -> RpcResult {
+    list(core, call)?.clear_blocklist();
     Ok(Vec::new())
 }
 
 /// The flags are Kamailio's reasons; here the reason is always that an operator said so.
 fn add(core: &Core, call: &mut RpcCall) -> RpcResult {
+    let net = list(core, call)?;
     let (ip, port, transport, _flags) = (call.text()?, call.int()?, call.int()?, call.int()?);
     let wrong = |what: &str| RpcFault::new(400, format!("Not {what}"));
     let bare = ip.text();
@@ -100,7 +113,7 @@ fn add(core: &Core, call: &mut RpcCall) -> RpcResult {
         .into_iter()
         .find(|known| known.number() == transport)
         .ok_or_else(|| wrong("a transport: UDP 1, TCP 2, TLS 3, SCTP 4"))?;
-    match core.net.get()?.block(SocketAddr::new(ip, port), transport) {
+    match net.block(SocketAddr::new(ip, port), transport) {
         true => Ok(Vec::new()),
         false => Err(RpcFault::new(400, "The list is full")),
     }
@@ -124,6 +137,16 @@ mod tests {
         assert_eq!(memory.get(1), Some(&RpcValue::Int(256_000)));
         assert_eq!(client.run("dst_blocklist.delete_all"), Ok(vec![]));
         assert_eq!(client.run("dst_blocklist.view"), Ok(vec![]));
+    }
+
+    #[test]
+    fn without_the_list_there_is_nothing_to_tell() {
+        let worker = kahea_module::testing::Server::default().worker;
+        let client = Client::with(Core::for_tests(), worker, Default::default());
+        for line in ["dst_blocklist.view", "dst_blocklist.add 10.0.0.1 5060 1 64"] {
+            let text = client.run(line).map_err(|fault| fault.text);
+            assert_eq!(text, Err("dst blocklist support disabled".into()));
+        }
     }
 
     #[test]

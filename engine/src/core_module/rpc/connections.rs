@@ -2,7 +2,7 @@
 
 use kahea_module::{
     Decl, Value,
-    rpc::{RpcCall, RpcResult, RpcValue},
+    rpc::{RpcCall, RpcFault, RpcResult, RpcValue},
 };
 use kahea_net::ConnectionInfo;
 use kahea_sip::Transport;
@@ -21,7 +21,15 @@ pub fn declare(d: &mut Decl<Core>) {
     );
 }
 
+fn refuse_without_tcp(call: &RpcCall) -> Result<(), RpcFault> {
+    match call.worker.config.globals.disable_tcp {
+        true => Err(RpcFault::new(500, "tcp support disabled")),
+        false => Ok(()),
+    }
+}
+
 fn list(core: &Core, call: &mut RpcCall) -> RpcResult {
+    refuse_without_tcp(call)?;
     let lifetime = call.worker.config.globals.tcp_connection_lifetime;
     let connections = core.net.get()?.connections();
     Ok(connections.iter().map(|one| row(one, lifetime)).collect())
@@ -44,6 +52,7 @@ fn row(one: &ConnectionInfo, lifetime: i64) -> RpcValue {
 }
 
 fn info(core: &Core, call: &mut RpcCall) -> RpcResult {
+    refuse_without_tcp(call)?;
     let globals = &call.worker.config.globals;
     let net = core.net.get()?;
     let connections = net.connections();
@@ -90,6 +99,7 @@ const OPTIONS: [(&str, &str); 23] = [
 ];
 
 fn options(_: &Core, call: &mut RpcCall) -> RpcResult {
+    refuse_without_tcp(call)?;
     let settings = &call.worker.config.settings;
     let now = |name: &str| {
         let value = settings.get(b"tcp", name.as_bytes()).unwrap_or(Value::Null);

@@ -94,6 +94,14 @@ fn members(members: Vec<(&str, RpcValue)>) -> RpcValue {
     RpcValue::Struct(named.collect())
 }
 
+/// A switch of the group `core` as it is now.
+fn is_on(call: &RpcCall, name: &str, configured: bool) -> bool {
+    match call.worker.config.settings.get(b"core", name.as_bytes()) {
+        Some(value) => value != Value::Int(0),
+        None => configured,
+    }
+}
+
 /// The figures of a group of statistics.
 fn figures(call: &RpcCall, group: &[u8]) -> RpcResult {
     let stats = call.worker.config.shared.stats.group(group).unwrap_or_default();
@@ -146,7 +154,8 @@ mod testing {
             let control = Arc::new(control);
             let core = Core::for_tests();
             core.net.attach(control.clone());
-            Client::with(core, Server::default().worker, control)
+            let server = Server::new(|config| config.globals.use_dst_blocklist = true);
+            Client::with(core, server.worker, control)
         }
 
         pub fn with(core: Core, worker: Rc<Worker>, control: Arc<FakeControl>) -> Client {

@@ -30,6 +30,7 @@ fn sockets_list(_: &Core, call: &mut RpcCall) -> RpcResult {
         let socket = members(vec![
             ("proto", listener.transport.name().into()),
             ("address", listener.address.ip().to_string().into()),
+            ("ipaddress", listener.address.ip().to_string().into()),
             ("port", int(listener.address.port())),
             ("mcast", yes_no(listener.multicast)),
             ("mhomed", yes_no(false)),
@@ -60,7 +61,10 @@ fn aliases_list(_: &Core, call: &mut RpcCall) -> RpcResult {
     };
     Ok(vec![members(vec![
         ("myself_callbacks", yes_no(!identity.tests.is_empty())),
-        ("aliases", members(identity.aliases.iter().map(row).collect())),
+        (
+            "aliases",
+            members(identity.aliases.iter().rev().map(row).collect()),
+        ),
     ])])
 }
 

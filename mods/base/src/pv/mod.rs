@@ -10,6 +10,8 @@ pub mod core;
 mod functions;
 mod headers;
 mod identity;
+#[cfg(test)]
+mod inventory;
 mod message;
 mod misc;
 mod parties;

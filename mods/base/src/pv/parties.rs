@@ -129,10 +129,11 @@ fn to(d: &mut Decl<Pv>) {
         |_, cx, _| Value::Int(Party::To.read(cx).is_some_and(|to| to.tag().is_some()).into()),
         "1 where To has a tag, else 0.",
     );
-    d.var(
+    d.var_rw(
         "tUl",
         |_, cx, _| user_length(cx, Party::To),
-        "The length of the user in To.",
+        |_, cx, _, v| set_user(cx, Party::To, v),
+        "The length of the user in To; an assignment sets the user, as Kamailio's does.",
     );
     d.var(
         "tul",

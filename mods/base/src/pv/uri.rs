@@ -200,7 +200,11 @@ fn user_length(_: &Str, uri: &Uri<'_>) -> Value {
 }
 
 fn scheme(_: &Str, uri: &Uri<'_>) -> Value {
+    // As in Kamailio a SIP URI with user=phone counts as a telephone number.
+    let is_phone = uri.has_user_param_phone();
     Value::from(match uri.scheme {
+        Scheme::Sip if is_phone => "tel",
+        Scheme::Sips if is_phone => "tels",
         Scheme::Sip => "sip",
         Scheme::Sips => "sips",
         Scheme::Tel => "tel",

@@ -7,6 +7,15 @@ use kahea_sip::view::{Addrs, NameAddr};
 
 use super::{Read, Word, name, uri};
 
+/// The last address of the list that `source` yields, alone: Kamailio's selects read this one of a Contact header.
+pub fn last(source: Read) -> Read {
+    Arc::new(move |cx| {
+        let text = source(cx)?;
+        let addr = Addrs::new(&text).flatten().last()?;
+        Some(text.share(addr.raw))
+    })
+}
+
 /// The select of a part of the first address that `source` yields.
 ///
 /// A display name that is not there is null where `strict` (From, To and their kind), an empty text elsewhere.

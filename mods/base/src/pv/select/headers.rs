@@ -83,6 +83,10 @@ fn cseq(part: &str) -> Option<Read> {
 
 fn contact(rest: &[Word]) -> Option<Read> {
     let source = header(HeaderId::Contact);
+    if rest.is_empty() {
+        return Some(source);
+    }
+    let contact = addr::last(source);
     let param = match rest {
         [word] => match name(word)? {
             "q" => "q",
@@ -90,11 +94,11 @@ fn contact(rest: &[Word]) -> Option<Read> {
             "methods" => "methods",
             "received" => "received",
             "instance" => "+sip.instance",
-            _ => return addr::of(source, rest, false),
+            _ => return addr::of(contact, rest, false),
         },
-        _ => return addr::of(source, rest, false),
+        _ => return addr::of(contact, rest, false),
     };
-    Some(addr::read(source, move |text, contact| {
+    Some(addr::read(contact, move |text, contact| {
         addr::value(text, contact, param)
     }))
 }

@@ -5,6 +5,7 @@
 mod addr;
 mod auth;
 mod headers;
+mod hf_value;
 mod message;
 mod system;
 mod uri;
@@ -21,7 +22,7 @@ pub type Read = Arc<dyn Fn(&mut Cx) -> Option<Str> + Send + Sync>;
 pub enum Word {
     /// `.host`, `["X-Name"]`.
     Name(String),
-    /// `[2]`.
+    /// `[2]`, `.2`.
     Index(i64),
 }
 
@@ -69,7 +70,10 @@ fn words(path: &str) -> Result<Vec<Word>, BindError> {
         {
             return Err(wrong("a name is missing"));
         }
-        words.push(Word::Name(word.to_owned()));
+        words.push(match word.parse() {
+            Ok(n) if !words.is_empty() => Word::Index(n),
+            _ => Word::Name(word.to_owned()),
+        });
         rest = after;
     }
     match words.first() {
@@ -127,6 +131,7 @@ fn root(words: &[Word], bind: &dyn Bind) -> Option<Read> {
         .or_else(|| message::root(first, rest))
         .or_else(|| system::root(first, rest, bind))
         .or_else(|| auth::root(first, rest))
+        .or_else(|| hf_value::root(first, rest))
 }
 
 #[cfg(test)]
@@ -195,6 +200,13 @@ o=- 1 1 IN IP4 1.1.1.1\r
             ("@received.proto_ip_port", "udp:127.0.0.1:5060"),
             ("@src.ip_port", "127.0.0.1:5061"),
             ("@branch.count", "0"),
+            ("@hf_value.x_dup", "d1,d2"),
+            ("@hf_value.x_dup[-1]", "d2"),
+            ("@hf_value.p_asserted_identity.uri.user", "pai"),
+            ("@hf_value[\"Contact\"][1].p.q", "0.7"),
+            ("@hf_value_exists.x_dup.d2", "1"),
+            ("@ruri.type", "sip"),
+            ("@via.1", "SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bK776;rport"),
         ];
         for (select, value) in expected {
             assert_eq!(get(select).as_deref(), Some(value), "{select}");

@@ -64,6 +64,14 @@ impl Part {
             Part::User => filled(uri.user),
             Part::Number => filled(uri.user_without_params()),
             Part::Transport => Some(transport(text, &uri)),
+            // As in Kamailio a SIP URI with user=phone counts as a telephone number.
+            Part::Scheme if uri.has_user_param_phone() => {
+                Some(Str::from_static(if uri.scheme == Scheme::Sips {
+                    "tels"
+                } else {
+                    "tel"
+                }))
+            }
             Part::Scheme => filled(uri.scheme_text),
             Part::Params => filled(uri.params.raw),
             Part::Param(name) => uri.param(name).map(|value| text.share(value)),
