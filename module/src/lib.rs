@@ -6,6 +6,7 @@ pub mod arg;
 pub mod avp;
 pub mod bind;
 pub mod config;
+pub mod core_stats;
 mod cx;
 mod decl;
 pub mod func;
@@ -20,6 +21,7 @@ pub mod route;
 pub mod rpc;
 pub mod settings;
 pub mod state;
+pub mod static_dns;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -3,7 +3,7 @@
 //! One file per group of variables; [`core`] holds those that need no module. Transformations have a folder of their own.
 
 mod address;
-mod avps;
+pub(crate) mod avps;
 mod branches;
 pub mod clock;
 pub mod core;
@@ -42,6 +42,13 @@ pub struct Params {
     shvset: Vec<(Str, Value)>,
     varset: Vec<(Str, Value)>,
     aliases: avps::Aliases,
+}
+
+impl Pv {
+    /// Other names for AVPs (`avp_aliases`).
+    pub(crate) fn aliases(&self) -> &avps::Aliases {
+        &self.aliases
+    }
 }
 
 impl Module for Pv {
