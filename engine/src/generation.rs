@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use kahea_diag::{Diagnostic, Span, codes};
-use kahea_lang::{compile::{Compiled, CustomSetting, Starting}, program::Program};
+use kahea_lang::{
+    compile::{Compiled, CustomSetting, Starting},
+    program::Program,
+};
 use kahea_module::{
     Bind, Budget, Config, Env, InitError, Listener, RouteKind, Str,
     config::{Alias, Hooks, Identity, Shared},
@@ -40,14 +43,25 @@ pub struct Generation {
 /// # Errors
 /// A module refuses; the finding points at its `loadmodule` line.
 pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Result<Prepared, Diagnostic> {
-    let Compiled { globals, program, binder, modules, loaded, custom, .. } = compiled;
+    let Compiled {
+        globals,
+        program,
+        binder,
+        modules,
+        loaded,
+        custom,
+        ..
+    } = compiled;
     let registry = binder.registry().clone();
     let bind: Arc<dyn Bind> = binder;
     let settings = settings(&custom);
-    let (mut hooks, mut identity, mut services) = (Hooks::default(), Identity::default(), Services::default());
+    let (mut hooks, mut identity, mut services) =
+        (Hooks::default(), Identity::default(), Services::default());
     identity.aliases = globals.alias.iter().map(alias).collect();
     for Starting { pending, span } in modules {
-        let Some(decl) = registry.module(pending.name()) else { continue };
+        let Some(decl) = registry.module(pending.name()) else {
+            continue;
+        };
         let mut env = Env {
             bind: bind.clone(),
             globals: &globals,
@@ -59,7 +73,8 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
             module: decl.name,
             read_file: &|path| std::fs::read(path),
         };
-        decl.init(pending, &mut env).map_err(|error| refused(decl.name, span, error))?;
+        decl.init(pending, &mut env)
+            .map_err(|error| refused(decl.name, span, error))?;
     }
     let onsend = bind.route(RouteKind::OnSend, "");
     let server_header = server_header(&globals);
@@ -71,13 +86,19 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
         identity,
         hooks,
         settings,
-        limits: Budget { steps: MESSAGE_STEPS, bytes: MESSAGE_BYTES },
+        limits: Budget {
+            steps: MESSAGE_STEPS,
+            bytes: MESSAGE_BYTES,
+        },
         onsend,
         server_header,
         shared: shared.clone(),
         globals,
     };
-    Ok(Prepared { config, program: Arc::new(program) })
+    Ok(Prepared {
+        config,
+        program: Arc::new(program),
+    })
 }
 
 /// Steps of the interpreter that one message may take.
@@ -86,7 +107,11 @@ const MESSAGE_STEPS: u64 = 1_000_000;
 const MESSAGE_BYTES: u64 = 64 << 20;
 
 fn refused(name: &str, span: Span, error: InitError) -> Diagnostic {
-    let problem = Diagnostic::error(codes::START_FAILED, span, format!("module {name}: {}", error.message));
+    let problem = Diagnostic::error(
+        codes::START_FAILED,
+        span,
+        format!("module {name}: {}", error.message),
+    );
     match error.help {
         Some(help) => problem.help(help),
         None => problem,
@@ -96,7 +121,13 @@ fn refused(name: &str, span: Span, error: InitError) -> Diagnostic {
 fn settings(custom: &[CustomSetting]) -> Settings {
     let settings = Settings::default();
     for own in custom {
-        settings.declare(&own.group.text(), &own.name.text(), own.value.clone(), &own.doc.text(), false);
+        settings.declare(
+            &own.group.text(),
+            &own.name.text(),
+            own.value.clone(),
+            &own.doc.text(),
+            false,
+        );
     }
     settings
 }
@@ -111,12 +142,19 @@ fn alias(spec: &kahea_module::globals::AliasSpec) -> Alias {
 
 /// The whole Server header line, or nothing where the configuration wants none.
 fn server_header(globals: &Globals) -> Str {
-    globals.server_header.clone().unwrap_or_else(|| Str::from(format!("Server: {}", product())))
+    globals
+        .server_header
+        .clone()
+        .unwrap_or_else(|| Str::from(format!("Server: {}", product())))
 }
 
 /// The product token of Server and User-Agent headers.
 pub fn product() -> String {
-    format!("kahea ({} ({}/linux))", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)
+    format!(
+        "kahea ({} ({}/linux))",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    )
 }
 
 impl Prepared {
@@ -130,7 +168,12 @@ impl Prepared {
         self.config.identity.listeners = net.listeners().iter().map(|info| listener(info)).collect();
         let entries = entries(&self.config);
         let limits = Limits::default();
-        Generation { config: Arc::new(self.config), program: self.program, entries, limits }
+        Generation {
+            config: Arc::new(self.config),
+            program: self.program,
+            entries,
+            limits,
+        }
     }
 }
 
@@ -142,7 +185,10 @@ fn listener(info: &ListenerInfo) -> Listener {
         text: Str::from(info.to_string()),
         name: info.name.as_deref().map(Str::from),
         group: info.agname.as_deref().map(Str::from),
-        advertised: info.advertise.as_ref().map(|(host, port)| (Str::from(host.as_str()), *port)),
+        advertised: info
+            .advertise
+            .as_ref()
+            .map(|(host, port)| (Str::from(host.as_str()), *port)),
         is_virtual: info.r#virtual,
         multicast: info.mcast,
     }

@@ -1,6 +1,7 @@
 //! Runs programs: workers, the path of a message, reload.
 
 pub mod boot;
+pub mod core_module;
 pub mod generation;
 pub mod listing;
 pub mod logging;

@@ -20,7 +20,13 @@ impl Sink for Stderr {
 /// Adds the line with its head; a line end too, unless the script's text goes out as it is.
 pub fn format(line: &Line<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "{:2}({}) {}: ", line.worker, std::process::id(), line.level.name());
+    let _ = write!(
+        out,
+        "{:2}({}) {}: ",
+        line.worker,
+        std::process::id(),
+        line.level.name()
+    );
     out.extend_from_slice(line.prefix);
     if line.script {
         out.extend_from_slice(line.text);
@@ -48,7 +54,15 @@ mod tests {
     use super::*;
 
     fn line<'a>(text: &'a [u8], script: bool) -> Line<'a> {
-        Line { level: Level::Info, facility: None, module: "core", prefix: b"", text, script, worker: 4 }
+        Line {
+            level: Level::Info,
+            facility: None,
+            module: "core",
+            prefix: b"",
+            text,
+            script,
+            worker: 4,
+        }
     }
 
     #[test]
@@ -56,7 +70,10 @@ mod tests {
         let mut out = Vec::new();
         format(&line(b"a\nb\x1b[2J", false), &mut out);
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, format!(" 4({}) INFO: core: a\\x0ab\\x1b[2J\n", std::process::id()));
+        assert_eq!(
+            text,
+            format!(" 4({}) INFO: core: a\\x0ab\\x1b[2J\n", std::process::id())
+        );
     }
 
     #[test]

@@ -21,7 +21,10 @@ fn listen(spec: &ListenSpec) -> kahea_net::ListenSpec {
         ListenHost::Any => ListenAddress::Any,
     };
     kahea_net::ListenSpec {
-        advertise: spec.advertise.as_ref().map(|own| (own.host.text().into_owned(), own.port)),
+        advertise: spec
+            .advertise
+            .as_ref()
+            .map(|own| (own.host.text().into_owned(), own.port)),
         name: spec.name.as_ref().map(|name| name.text().into_owned()),
         r#virtual: spec.is_virtual,
         agname: spec.agname.as_ref().map(|name| name.text().into_owned()),

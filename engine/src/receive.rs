@@ -3,9 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use kahea_module::{
-    Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker,
-    log::Level,
-    proxy, stats::Counter,
+    Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy, stats::Counter,
 };
 use kahea_net::{NetEvent, Sink};
 use kahea_sip::{HeaderId, Limits, Message, ParseError, Received};
@@ -73,7 +71,10 @@ pub struct Receiver {
 impl Receiver {
     /// On a configuration.
     pub fn new(current: Rc<Current>) -> Receiver {
-        Receiver { current: RefCell::new(current), count: std::cell::Cell::new(0) }
+        Receiver {
+            current: RefCell::new(current),
+            count: std::cell::Cell::new(0),
+        }
     }
 
     /// New messages use this from now on; those under way keep what they have.
@@ -118,19 +119,33 @@ impl Sink for Receiver {
 
     fn event(&self, event: NetEvent) {
         match event {
-            NetEvent::BadFrame { head, received, reason, reply } => {
+            NetEvent::BadFrame {
+                head,
+                received,
+                reason,
+                reply,
+            } => {
                 let current = self.current();
                 current.counters.bad.inc();
-                kahea_module::info!("<core>", "Closed the connection from {}: {reason}.", received.source);
+                kahea_module::info!(
+                    "<core>",
+                    "Closed the connection from {}: {reason}.",
+                    received.source
+                );
                 if let Some(reply) = reply {
                     answer_salvaged(&current, head, received, reply, self.number());
                 }
             }
-            NetEvent::SendFailed { destination, error, .. } => {
+            NetEvent::SendFailed {
+                destination, error, ..
+            } => {
                 kahea_module::info!("<core>", "Could not send to {}: {error}.", destination.to);
             }
             // STUN over streams is the stun module's; without it there is nobody to answer.
-            NetEvent::Connected { .. } | NetEvent::Closed { .. } | NetEvent::Keepalive { .. } | NetEvent::Stun { .. } => {}
+            NetEvent::Connected { .. }
+            | NetEvent::Closed { .. }
+            | NetEvent::Keepalive { .. }
+            | NetEvent::Stun { .. } => {}
         }
     }
 }
@@ -143,7 +158,12 @@ fn is_keepalive(data: &[u8]) -> bool {
 /// A message that cannot be read: logged, told to the script, answered where an answer is due.
 fn refuse(current: &Rc<Current>, data: Str, received: Received, error: &ParseError, number: u64) {
     current.counters.bad.inc();
-    kahea_module::info!("<core>", "Bad message from {} ({}): {error}.", received.source, received.transport);
+    kahea_module::info!(
+        "<core>",
+        "Bad message from {} ({}): {error}.",
+        received.source,
+        received.transport
+    );
     if let Some(route) = current.entries.parse_error
         && let Some(mut cx) = salvaged(current, data.clone(), received, number)
     {
@@ -164,7 +184,9 @@ fn salvaged(current: &Rc<Current>, data: Str, received: Received, number: u64) -
 }
 
 fn answer_salvaged(current: &Rc<Current>, data: Str, received: Received, reply: (u16, &str), number: u64) {
-    let Some(mut cx) = salvaged(current, data, received, number) else { return };
+    let Some(mut cx) = salvaged(current, data, received, number) else {
+        return;
+    };
     if cx.msg.is_request()
         && let Err(fault) = proxy::reply_to(&mut cx, reply.0, reply.1.as_bytes())
     {
@@ -177,7 +199,10 @@ fn answer_salvaged(current: &Rc<Current>, data: Str, received: Received, reply: 
 fn route(current: Rc<Current>, mut cx: Cx) {
     cx.force_rport = current.worker.config.globals.force_rport;
     accept_alias(&cx);
-    for entry in [current.entries.received, current.entries.pre_routing].into_iter().flatten() {
+    for entry in [current.entries.received, current.entries.pre_routing]
+        .into_iter()
+        .flatten()
+    {
         cx.route = RouteKind::Event;
         if kahea_module::Engine::run_now(&*current.runner, &mut cx, entry).drop {
             return cx.finish();
@@ -198,12 +223,15 @@ fn route(current: Rc<Current>, mut cx: Cx) {
 
 fn missing_via(cx: &Cx) -> Option<Fault> {
     let http = cx.msg.is_http();
-    (!http && !cx.msg.has(HeaderId::Via)).then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
+    (!http && !cx.msg.has(HeaderId::Via))
+        .then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
 }
 
 /// `;alias` in the Via of a stream's request (RFC 5923), where `tcp_accept_aliases` allows it.
 fn accept_alias(cx: &Cx) {
-    let (Some(connection), true) = (cx.received.connection, cx.config().globals.tcp_accept_aliases) else { return };
+    let (Some(connection), true) = (cx.received.connection, cx.config().globals.tcp_accept_aliases) else {
+        return;
+    };
     if !cx.msg.is_request() {
         return;
     }
@@ -222,7 +250,9 @@ fn request(current: Rc<Current>, mut cx: Cx) {
             return cx.finish();
         }
     }
-    let Some(entry) = current.entries.request else { return cx.finish() };
+    let Some(entry) = current.entries.request else {
+        return cx.finish();
+    };
     cx.route = RouteKind::Request;
     run(current, cx, entry, after_request);
 }
@@ -237,7 +267,15 @@ fn reply(current: Rc<Current>, mut cx: Cx) {
     cx.route = RouteKind::CoreReply;
     match current.entries.reply {
         Some(entry) => run(current, cx, entry, after_reply),
-        None => after_reply(current, cx, Ok(Outcome { code: 1, exit: false, drop: false })),
+        None => after_reply(
+            current,
+            cx,
+            Ok(Outcome {
+                code: 1,
+                exit: false,
+                drop: false,
+            }),
+        ),
     }
 }
 
@@ -284,7 +322,11 @@ fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>)
             return cx.finish();
         }
         Ok(_) => {}
-        Err(fault) => kahea_module::log_at!(Level::Error, "<core>", "The script failed: {fault}; the reply goes on."),
+        Err(fault) => kahea_module::log_at!(
+            Level::Error,
+            "<core>",
+            "The script failed: {fault}; the reply goes on."
+        ),
     }
     match proxy::forward_reply(&mut cx) {
         Ret::Wait(later) => {

@@ -1,11 +1,6 @@
 //! The running server: worker threads, and the swap of configurations under them.
 
-use std::{
-    rc::Rc,
-    sync::Arc,
-    thread::JoinHandle,
-    time::Instant,
-};
+use std::{rc::Rc, sync::Arc, thread::JoinHandle, time::Instant};
 
 use kahea_diag::{Diagnostic, Diagnostics, SourceMap};
 use kahea_module::{config::Shared, log, registry::Registry, stats::Stats};
@@ -62,9 +57,16 @@ impl Server {
     ) -> Result<Server, StartError> {
         let (prepared, sources) = ready(loaded, 1, &shared)?;
         drop(sources);
-        let net = Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
+        let net =
+            Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
         let generation = Arc::new(prepared.with_listeners(&net));
-        let mut server = Server { net, shared, registry, workers: Vec::new(), generation: Mutex::new(1) };
+        let mut server = Server {
+            net,
+            shared,
+            registry,
+            workers: Vec::new(),
+            generation: Mutex::new(1),
+        };
         for index in 0..workers {
             let handle = spawn(index, server.net.clone(), generation.clone()).map_err(StartError::Thread)?;
             server.workers.push(handle);
@@ -82,7 +84,9 @@ impl Server {
         let mut current = self.generation.lock();
         let next = current.saturating_add(1);
         let (prepared, _) = ready(loaded, next, &self.shared)?;
-        self.net.replace(net_config(prepared.globals())).map_err(StartError::Listeners)?;
+        self.net
+            .replace(net_config(prepared.globals()))
+            .map_err(StartError::Listeners)?;
         log::set_level(prepared.globals().debug);
         let generation = Arc::new(prepared.with_listeners(&self.net));
         for worker in &self.workers {
@@ -120,7 +124,11 @@ impl Server {
     }
 }
 
-fn ready(loaded: Loaded, number: u64, shared: &Arc<Shared>) -> Result<(crate::generation::Prepared, SourceMap), StartError> {
+fn ready(
+    loaded: Loaded,
+    number: u64,
+    shared: &Arc<Shared>,
+) -> Result<(crate::generation::Prepared, SourceMap), StartError> {
     if loaded.diagnostics.has_errors() {
         return Err(StartError::Config(Box::new((loaded.diagnostics, loaded.sources))));
     }
@@ -134,13 +142,18 @@ fn ready(loaded: Loaded, number: u64, shared: &Arc<Shared>) -> Result<(crate::ge
 
 fn spawn(index: usize, net: Arc<Net>, generation: Arc<Generation>) -> std::io::Result<Handle> {
     let (swap, swaps) = mpsc::unbounded_channel();
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        log::set_worker(index.saturating_add(1));
-        if let Err(error) = work(index, &net, generation, swaps) {
-            kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
-        }
-    })?;
-    Ok(Handle { thread: Some(thread), swap })
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            log::set_worker(index.saturating_add(1));
+            if let Err(error) = work(index, &net, generation, swaps) {
+                kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
+            }
+        })?;
+    Ok(Handle {
+        thread: Some(thread),
+        swap,
+    })
 }
 
 fn work(
@@ -149,7 +162,9 @@ fn work(
     generation: Arc<Generation>,
     mut swaps: mpsc::UnboundedReceiver<Arc<Generation>>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let host = Rc::new(NetHost::new(net.worker(index)));
@@ -171,7 +186,13 @@ fn work(
 fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
     let runner = Rc::new(Runner::new(generation.program.clone()));
     let seed = seed(index, generation.config.shared.started_at);
-    let worker = kahea_module::Worker::new(index, generation.config.clone(), host.clone(), runner.clone(), seed);
+    let worker = kahea_module::Worker::new(
+        index,
+        generation.config.clone(),
+        host.clone(),
+        runner.clone(),
+        seed,
+    );
     let worker = Rc::new(worker);
     runner.bind(&worker);
     for hook in &generation.config.hooks.worker_start {

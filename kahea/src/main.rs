@@ -11,8 +11,13 @@ use kahea_module::{config::Shared, log};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
-    let at = args.iter().position(|arg| arg == "-f").and_then(|at| args.get(at.saturating_add(1)));
-    let path = at.cloned().unwrap_or_else(|| "/etc/kamailio/kamailio.cfg".to_owned());
+    let at = args
+        .iter()
+        .position(|arg| arg == "-f")
+        .and_then(|at| args.get(at.saturating_add(1)));
+    let path = at
+        .cloned()
+        .unwrap_or_else(|| "/etc/kamailio/kamailio.cfg".to_owned());
     let registry = Arc::new(modules::registry());
     if args.get(1).is_some_and(|arg| arg == "list") {
         let _ = writeln!(std::io::stdout(), "{}", listing::json(&registry));
@@ -30,12 +35,20 @@ fn main() -> ExitCode {
     }
     log::set_sink(Box::new(logging::Stderr));
     log::set_level(loaded.globals.debug);
-    let shared = Arc::new(Shared::new(std::time::SystemTime::now(), std::time::Instant::now(), args));
+    let shared = Arc::new(Shared::new(
+        std::time::SystemTime::now(),
+        std::time::Instant::now(),
+        args,
+    ));
     match Server::start(loaded, registry, shared, 2, Default::default()) {
         Ok(server) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("runtime");
             runtime.block_on(async {
-                let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("signal");
+                let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                    .expect("signal");
                 term.recv().await;
             });
             server.stop();

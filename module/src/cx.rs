@@ -177,7 +177,7 @@ impl Cx {
             xavus: Xavps::new(),
             xavis: Xavps::ignoring_case(),
             vars,
-            rc: 1,
+            rc: 0,
             route: RouteKind::Request,
             route_name: Str::EMPTY,
             sending: None,

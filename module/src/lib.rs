@@ -19,6 +19,7 @@ pub mod ret;
 pub mod route;
 pub mod rpc;
 pub mod settings;
+pub mod state;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -39,7 +40,7 @@ pub use self::{
     func::{FuncDecl, Handler, Parameter},
     regex::Regex,
     registry::{Env, InitError},
-    ret::{Blame, Fault, Ret},
+    ret::{Blame, Fault, Given, Ret},
     route::{ANY, BRANCH, EVENT, FAILURE, ONSEND, REPLY, REQUEST, RouteId, RouteKind, RouteKinds},
     transform::{TransformArg, TransformDecl, TransformKind},
     value::Value,

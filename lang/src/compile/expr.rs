@@ -191,7 +191,7 @@ impl Body<'_> {
             );
         } else if matches!(op, BinaryOp::Div | BinaryOp::Mod) && matches!(right.kind, ExprKind::Int(0)) {
             self.report(
-                Diagnostic::error(codes::DIVISION_BY_ZERO, span, "division by zero").label("always fails"),
+                Diagnostic::warning(codes::DIVISION_BY_ZERO, span, "division by zero").label("always fails"),
             );
         } else if is_constant(left) && is_constant(right) && operator(op).compares() && b != Type::Unknown {
             let problem = Diagnostic::warning(codes::CONSTANT_CONDITION, span, "both sides are constant");

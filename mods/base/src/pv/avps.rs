@@ -128,6 +128,11 @@ pub fn read(cx: &Cx, name: &AvpName, index: Index) -> Value {
     out.into()
 }
 
+/// How many values an AVP has.
+pub fn count(cx: &Cx, name: &AvpName) -> usize {
+    cx.avps.all(AvpClass::FromUser, name).count()
+}
+
 /// Assigns an AVP.
 ///
 /// # Errors

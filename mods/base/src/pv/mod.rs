@@ -4,22 +4,28 @@
 
 mod address;
 mod avps;
+mod branches;
 pub mod clock;
 pub mod core;
+mod functions;
 mod headers;
+mod identity;
 mod message;
+mod misc;
 mod parties;
 mod script_vars;
+pub mod select;
 mod text;
 mod time;
 mod uri;
 mod via;
+mod xavp;
 
 use std::sync::Arc;
 
 use kahea_module::{Decl, Env, InitError, Module, Str, Value};
 
-pub use self::core::CoreVars;
+pub use self::{core::CoreVars, identity::AuthorizedUser, message::ScriptFlags};
 
 /// The module.
 #[derive(Default)]
@@ -51,6 +57,12 @@ impl Module for Pv {
         time::declare(d);
         script_vars::declare(d);
         avps::declare(d);
+        xavp::declare(d);
+        branches::declare(d);
+        identity::declare(d);
+        misc::declare(d);
+        functions::declare(d);
+        crate::transforms::declare(d);
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {

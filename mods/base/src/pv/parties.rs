@@ -153,15 +153,15 @@ fn with_uri(cx: &Cx, party: Party, read: impl FnOnce(&Uri<'_>) -> Value) -> Valu
 }
 
 fn user(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| filled(cx, text::user(uri)))
+    with_uri(cx, party, |uri| filled(cx, uri.user))
 }
 
 fn host(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| filled(cx, text::host(uri)))
+    with_uri(cx, party, |uri| filled(cx, uri.host))
 }
 
 fn user_length(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| Value::Int(text::length(text::user(uri))))
+    with_uri(cx, party, |uri| Value::Int(text::length(uri.user)))
 }
 
 fn uri_length(cx: &Cx, party: Party) -> Value {
