@@ -1,23 +1,31 @@
 //! One generation of the configuration, ready to run: modules started, names bound, listeners known.
 
-use std::sync::Arc;
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use kahea_diag::{Diagnostic, Span, codes};
 use kahea_lang::{
-    compile::{Compiled, CustomSetting, Starting},
+    compile::{Binder, Compiled, CustomSetting, Starting},
     program::Program,
 };
 use kahea_module::{
-    Bind, Budget, Config, Env, InitError, Listener, RouteKind, Str,
+    Bind, Budget, Config, DnsRecord, Env, InitError, Listener, RouteKind, Str, Value,
     config::{Alias, Hooks, Identity, Shared},
+    core_stats::CoreStats,
     globals::Globals,
     registry::Services,
     settings::Settings,
+    static_dns::StaticDns,
 };
-use kahea_net::{ListenerInfo, Net};
+use kahea_net::{
+    ListenerInfo, Net,
+    dns::{Record, RecordData, RecordKind, Srv},
+};
 use kahea_sip::{Limits, Transport};
 
-use crate::receive::Entries;
+use crate::{
+    core_module::{Defines, ModParams, NetSlot},
+    receive::Entries,
+};
 
 /// Ready to run, once it knows its listeners.
 pub struct Prepared {
@@ -49,9 +57,11 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
         binder,
         modules,
         loaded,
+        params,
         custom,
         ..
     } = compiled;
+    tell_core(&binder, params, shared);
     let registry = binder.registry().clone();
     let bind: Arc<dyn Bind> = binder;
     let settings = settings(&custom);
@@ -92,6 +102,7 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
         },
         onsend,
         server_header,
+        counts: CoreStats::new(&shared.stats),
         shared: shared.clone(),
         globals,
     };
@@ -99,6 +110,17 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
         config,
         program: Arc::new(program),
     })
+}
+
+/// What `core.ppdefines` and `modparam.list` show.
+fn tell_core(binder: &Binder, params: Vec<(Str, Str, Value)>, shared: &Shared) {
+    let value = |text: &Str| (!text.is_empty()).then(|| text.clone());
+    let defines = binder
+        .defines()
+        .map(|(name, text)| (Str::from(name), value(text)))
+        .collect();
+    shared.keep(Defines::default).set(defines);
+    shared.keep(ModParams::default).set(params);
 }
 
 /// Steps of the interpreter that one message may take.
@@ -164,7 +186,10 @@ impl Prepared {
     }
 
     /// Completes it with the open listeners.
-    pub fn with_listeners(mut self, net: &Net) -> Generation {
+    pub fn with_listeners(mut self, net: &Arc<Net>) -> Generation {
+        self.config.shared.keep(NetSlot::default).attach(net.clone());
+        static_dns(net, &self.config.shared);
+        net_stats(net, &self.config.shared);
         self.config.identity.listeners = net.listeners().iter().map(|info| listener(info)).collect();
         let entries = entries(&self.config);
         let limits = Limits::default();
@@ -174,6 +199,68 @@ impl Prepared {
             entries,
             limits,
         }
+    }
+}
+
+/// Gives the resolver the records that the configuration states (`dns_cache`, `dns_file` of corex).
+fn static_dns(net: &Net, shared: &Shared) {
+    let mut answers: HashMap<(Str, RecordKind), (Vec<Record>, Option<u32>)> = HashMap::new();
+    for fixed in shared.keep(StaticDns::default).records() {
+        let ttl = (!fixed.permanent).then_some(fixed.ttl);
+        let Some((kind, data)) = record_data(&fixed.record) else {
+            continue;
+        };
+        let answer = answers
+            .entry((fixed.name.clone(), kind))
+            .or_insert((Vec::new(), ttl));
+        if !fixed.unresolvable {
+            answer.0.push(Record { ttl: fixed.ttl, data });
+        }
+    }
+    for ((name, kind), (records, ttl)) in answers {
+        net.resolver().add(&name.text(), kind, records, ttl);
+    }
+}
+
+fn record_data(record: &DnsRecord) -> Option<(RecordKind, RecordData)> {
+    Some(match record {
+        DnsRecord::Address(IpAddr::V4(ip)) => (RecordKind::A, RecordData::A(*ip)),
+        DnsRecord::Address(IpAddr::V6(ip)) => (RecordKind::Aaaa, RecordData::Aaaa(*ip)),
+        DnsRecord::Srv {
+            priority,
+            weight,
+            port,
+            target,
+        } => {
+            let (priority, weight, port) = (*priority, *weight, *port);
+            let target = target.text().into();
+            (
+                RecordKind::Srv,
+                RecordData::Srv(Srv {
+                    priority,
+                    weight,
+                    port,
+                    target,
+                }),
+            )
+        }
+        DnsRecord::Naptr { .. } | DnsRecord::Name(_) | DnsRecord::Text(_) => return None,
+    })
+}
+
+/// Shows the network's figures among the statistics.
+fn net_stats(net: &Arc<Net>, shared: &Shared) {
+    for (at, row) in net.stats().rows().into_iter().enumerate() {
+        let stats = net.stats().clone();
+        let read = move || {
+            stats
+                .rows()
+                .get(at)
+                .map_or(0, |row| i64::try_from(row.counter.value()).unwrap_or(i64::MAX))
+        };
+        shared
+            .stats
+            .computed(row.group, row.name, row.doc, Arc::new(read));
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use kahea_module::{
-    Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy, stats::Counter,
-};
+use kahea_module::{Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy};
 use kahea_net::{NetEvent, Sink};
 use kahea_sip::{HeaderId, Limits, Message, ParseError, Received};
 
@@ -21,8 +19,6 @@ pub struct Current {
     pub runner: Rc<Runner>,
     /// Where messages enter the script.
     pub entries: Entries,
-    /// What is counted for each message.
-    pub counters: Counters,
     /// Bounds of what is read.
     pub limits: Limits,
 }
@@ -40,26 +36,6 @@ pub struct Entries {
     pub pre_routing: Option<RouteId>,
     /// `event_route[core:receive-parse-error]`.
     pub parse_error: Option<RouteId>,
-}
-
-/// The core's counters of messages.
-pub struct Counters {
-    /// Requests that came.
-    pub requests: Counter,
-    /// Replies that came.
-    pub replies: Counter,
-    /// Messages that could not be read.
-    pub bad: Counter,
-    /// Requests that the script dropped.
-    pub dropped_requests: Counter,
-    /// Replies that the script dropped.
-    pub dropped_replies: Counter,
-    /// Requests whose script failed.
-    pub failed_requests: Counter,
-    /// Replies sent on.
-    pub forwarded_replies: Counter,
-    /// Replies that could not be sent on.
-    pub failed_replies: Counter,
 }
 
 /// Takes what the sockets of one worker give.
@@ -126,7 +102,7 @@ impl Sink for Receiver {
                 reply,
             } => {
                 let current = self.current();
-                current.counters.bad.inc();
+                current.worker.config.counts.bad_msg_hdr.inc();
                 kahea_module::info!(
                     "<core>",
                     "Closed the connection from {}: {reason}.",
@@ -157,7 +133,7 @@ fn is_keepalive(data: &[u8]) -> bool {
 
 /// A message that cannot be read: logged, told to the script, answered where an answer is due.
 fn refuse(current: &Rc<Current>, data: Str, received: Received, error: &ParseError, number: u64) {
-    current.counters.bad.inc();
+    current.worker.config.counts.bad_msg_hdr.inc();
     kahea_module::info!(
         "<core>",
         "Bad message from {} ({}): {error}.",
@@ -168,6 +144,7 @@ fn refuse(current: &Rc<Current>, data: Str, received: Received, error: &ParseErr
         && let Some(mut cx) = salvaged(current, data.clone(), received, number)
     {
         cx.route = RouteKind::Event;
+        cx.route_name = Str::from_static("core:receive-parse-error");
         kahea_module::Engine::run_now(&*current.runner, &mut cx, route);
         cx.finish();
     }
@@ -208,15 +185,20 @@ fn route(current: Rc<Current>, mut cx: Cx) {
             return cx.finish();
         }
     }
+    cx.route_name = Str::EMPTY;
     if cx.msg.is_request() {
-        current.counters.requests.inc();
+        current.worker.config.counts.request(cx.msg.method());
         if let Some(fault) = missing_via(&cx) {
             kahea_module::info!("<core>", "Bad request from {}: {fault}.", cx.received.source);
             return cx.finish();
         }
         request(current, cx);
     } else {
-        current.counters.replies.inc();
+        current
+            .worker
+            .config
+            .counts
+            .reply(cx.msg.status().unwrap_or(0), cx.msg.method());
         reply(current, cx);
     }
 }
@@ -301,10 +283,10 @@ fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, a
 
 fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     match result {
-        Ok(outcome) if outcome.drop => current.counters.dropped_requests.inc(),
+        Ok(outcome) if outcome.drop => current.worker.config.counts.drop_requests.inc(),
         Ok(_) => {}
         Err(fault) => {
-            current.counters.failed_requests.inc();
+            current.worker.config.counts.err_requests.inc();
             kahea_module::log_at!(Level::Error, "<core>", "The script failed: {fault}.");
             let (status, reason) = fault.reply();
             if let Err(fault) = proxy::reply_to(&mut cx, status, reason.as_bytes()) {
@@ -318,7 +300,7 @@ fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault
 fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     match result {
         Ok(outcome) if outcome.drop => {
-            current.counters.dropped_replies.inc();
+            current.worker.config.counts.drop_replies.inc();
             return cx.finish();
         }
         Ok(_) => {}
@@ -342,10 +324,10 @@ fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>)
 fn forwarded(current: &Current, cx: Cx, ret: &Ret) {
     match ret {
         Ret::Fault(fault) => {
-            current.counters.failed_replies.inc();
+            current.worker.config.counts.err_replies.inc();
             kahea_module::info!("<core>", "Dropped a reply from {}: {fault}.", cx.received.source);
         }
-        _ => current.counters.forwarded_replies.inc(),
+        _ => current.worker.config.counts.fwd_replies.inc(),
     }
     cx.finish();
 }

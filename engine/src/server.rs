@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc, thread::JoinHandle, time::Instant};
 
 use kahea_diag::{Diagnostic, Diagnostics, SourceMap};
-use kahea_module::{config::Shared, log, registry::Registry, stats::Stats};
+use kahea_module::{config::Shared, log, registry::Registry};
 use kahea_net::{Inherited, Net};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use crate::{
     generation::{Generation, prepare},
     net_config::net_config,
     net_host::NetHost,
-    receive::{Counters, Current, Receiver},
+    receive::{Current, Receiver},
     runner::Runner,
 };
 
@@ -199,7 +199,6 @@ fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc
         hook(&worker);
     }
     Rc::new(Current {
-        counters: counters(&generation.config.shared.stats),
         worker,
         runner,
         entries: generation.entries,
@@ -210,18 +209,4 @@ fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc
 fn seed(index: usize, started: Instant) -> u64 {
     use std::hash::BuildHasher;
     std::collections::hash_map::RandomState::new().hash_one((index, started))
-}
-
-fn counters(stats: &Stats) -> Counters {
-    let counter = |name, doc| stats.counter("core", name, doc);
-    Counters {
-        requests: counter("rcv_requests", "Requests received."),
-        replies: counter("rcv_replies", "Replies received."),
-        bad: counter("bad_msg_hdr", "Messages that could not be read."),
-        dropped_requests: counter("drop_requests", "Requests that the script dropped."),
-        dropped_replies: counter("drop_replies", "Replies that the script dropped."),
-        failed_requests: counter("err_requests", "Requests whose script failed."),
-        forwarded_replies: counter("fwd_replies", "Replies sent on."),
-        failed_replies: counter("err_replies", "Replies that could not be sent on."),
-    }
 }

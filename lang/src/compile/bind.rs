@@ -66,6 +66,11 @@ impl Binder {
         &self.loaded
     }
 
+    /// The names defined by `#!define` and their values.
+    pub fn defines(&self) -> impl Iterator<Item = (&str, &Str)> {
+        self.defines.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// All modules.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry

@@ -218,8 +218,13 @@ impl<'a> Body<'a> {
 
     fn break_out(&mut self, span: Span) {
         if self.breaks.is_empty() {
-            let problem = Diagnostic::warning(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
-            self.report(problem.label("leaves the route block").help("write return; it says what happens"));
+            let problem =
+                Diagnostic::warning(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
+            self.report(
+                problem
+                    .label("leaves the route block")
+                    .help("write return; it says what happens"),
+            );
             self.emit(Op::Break, span);
             return;
         }

@@ -63,6 +63,8 @@ pub struct Compiled {
     pub modules: Vec<Starting>,
     /// Their places.
     pub loaded: Loaded,
+    /// `modparam` lines that were taken: module, parameter, value.
+    pub params: Vec<(Str, Str, Value)>,
     /// Own parameters.
     pub custom: Vec<CustomSetting>,
     /// `cfgengine`, where not the native language.
@@ -103,7 +105,7 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
     ));
     let mut usage = Usage::default();
     let globals = settings::globals(&config, &mut diagnostics);
-    modules::parameters(&config, &binder, &mut modules, &mut usage, &mut diagnostics);
+    let params = modules::parameters(&config, &binder, &mut modules, &mut usage, &mut diagnostics);
     let mut program = Program {
         names,
         ..Program::default()
@@ -130,6 +132,7 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
         binder,
         modules,
         loaded,
+        params,
         custom,
         engine,
         diagnostics,

@@ -100,7 +100,8 @@ pub(super) fn parameters(
     modules: &mut [Starting],
     usage: &mut Usage,
     diagnostics: &mut Diagnostics,
-) {
+) -> Vec<(Str, Str, Value)> {
+    let mut taken = Vec::new();
     for item in &config.items {
         let ItemKind::ModParam(line) = &item.kind else {
             continue;
@@ -115,8 +116,10 @@ pub(super) fn parameters(
         }
         for name in line.modules.value.text().split('|') {
             one(name.trim(), line, &value, binder, modules, diagnostics);
+            taken.push((Str::from(name.trim()), line.name.value.clone(), value.clone()));
         }
     }
+    taken
 }
 
 fn value(line: &ModParam, binder: &Binder, diagnostics: &mut Diagnostics) -> Option<Value> {

@@ -98,7 +98,11 @@ pub(super) fn xavp_params(cx: &Cx, name: &[u8], out: &mut Vec<u8>) {
 fn via_field(cx: &Cx, field: &[u8]) -> Option<Value> {
     let name = cx.config().globals.xavp_via_fields.as_ref()?;
     let wanted = cx.iflags.has(MessageFlags::USE_XAVP_VIA_FIELDS);
-    match wanted.then(|| cx.xavps.get(name, 0)).flatten().map(|xavp| &xavp.value) {
+    match wanted
+        .then(|| cx.xavps.get(name, 0))
+        .flatten()
+        .map(|xavp| &xavp.value)
+    {
         Some(XValue::List(fields)) => fields.get(field, 0).map(|field| field.value.value()),
         _ => None,
     }
