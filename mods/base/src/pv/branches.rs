@@ -297,7 +297,6 @@ fn append(_: &Pv, cx: &mut Cx, _: Index, value: Value) -> Result<(), Fault> {
     let uri = text_only(value, "$br")?;
     let branch = Target {
         ruri: Some(uri),
-        flags: cx.target.flags,
         ..Target::default()
     };
     add(cx, branch)

@@ -225,7 +225,7 @@ fn pv_unset(_: &Pv, cx: &mut Cx, var: VarRef) -> Result<bool, Fault> {
 }
 
 /// Variables that Kamailio yields as text and as number at once.
-const NUMERIC_TEXTS: [&str; 6] = ["$rp", "$op", "$dp", "$rs", "$nh(p)", "$(rp)"];
+const NUMERIC_TEXTS: [&str; 5] = ["$rp", "$op", "$dp", "$nh(p)", "$(rp)"];
 
 fn is_int(_: &Pv, cx: &mut Cx, var: VarRef) -> bool {
     match var.get(cx) {

@@ -174,10 +174,7 @@ fn method(cx: &Cx) -> Value {
 }
 
 fn status(cx: &Cx) -> Value {
-    match cx.msg.first_line() {
-        FirstLine::Reply { status_text, .. } => Value::Str(cx.msg.text(*status_text)),
-        FirstLine::Request { .. } => Value::Null,
-    }
+    cx.msg.status().into()
 }
 
 /// The message with its changes: edits, and the Request-URI.
