@@ -19,5 +19,7 @@ pub use self::{
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Diversion, IpOps, Mangler, PvHeaders, Sanity, SdpOps, SipUtils, Textops, Textopsx]
+    modules![
+        Diversion, IpOps, Mangler, PvHeaders, Sanity, SdpOps, SipUtils, Textops, Textopsx
+    ]
 }
