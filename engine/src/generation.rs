@@ -164,8 +164,13 @@ impl Prepared {
     }
 
     /// Completes it with the open listeners.
-    pub fn with_listeners(mut self, net: &Net) -> Generation {
-        self.config.identity.listeners = net.listeners().iter().map(|info| listener(info)).collect();
+    pub fn with_listeners(self, net: &Net) -> Generation {
+        self.listening(net.listeners().iter().map(|info| listener(info)).collect())
+    }
+
+    /// The same without a network of this server's own, as benchmarks need it.
+    pub fn listening(mut self, listeners: Vec<Listener>) -> Generation {
+        self.config.identity.listeners = listeners;
         let entries = entries(&self.config);
         let limits = Limits::default();
         Generation {
