@@ -186,11 +186,16 @@ impl Prepared {
     }
 
     /// Completes it with the open listeners.
-    pub fn with_listeners(mut self, net: &Arc<Net>) -> Generation {
+    pub fn with_listeners(self, net: &Arc<Net>) -> Generation {
         self.config.shared.keep(NetSlot::default).attach(net.clone());
         static_dns(net, &self.config.shared);
         net_stats(net, &self.config.shared);
-        self.config.identity.listeners = net.listeners().iter().map(|info| listener(info)).collect();
+        self.listening(net.listeners().iter().map(|info| listener(info)).collect())
+    }
+
+    /// The same without a network of this server's own, as benchmarks need it.
+    pub fn listening(mut self, listeners: Vec<Listener>) -> Generation {
+        self.config.identity.listeners = listeners;
         let entries = entries(&self.config);
         let limits = Limits::default();
         Generation {

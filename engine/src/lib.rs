@@ -5,11 +5,11 @@ pub mod core_module;
 pub mod generation;
 pub mod listing;
 pub mod logging;
-mod machine;
+pub mod machine;
 mod net_config;
 mod net_host;
 mod receive;
-mod runner;
+pub mod runner;
 pub mod server;
 
 pub use self::{

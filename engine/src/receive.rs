@@ -176,11 +176,14 @@ fn answer_salvaged(current: &Rc<Current>, data: Str, received: Received, reply: 
 fn route(current: Rc<Current>, mut cx: Cx) {
     cx.force_rport = current.worker.config.globals.force_rport;
     accept_alias(&cx);
-    for entry in [current.entries.received, current.entries.pre_routing]
-        .into_iter()
-        .flatten()
-    {
+    let events = [
+        (current.entries.received, "core:msg-received"),
+        (current.entries.pre_routing, "core:pre-routing"),
+    ];
+    for (entry, name) in events {
+        let Some(entry) = entry else { continue };
         cx.route = RouteKind::Event;
+        cx.route_name = Str::from_static(name);
         if kahea_module::Engine::run_now(&*current.runner, &mut cx, entry).drop {
             return cx.finish();
         }

@@ -1,4 +1,5 @@
-//! What the views of a message cost, in nanoseconds each: `cargo bench -p kahea-sip --bench views`.
+//! What the views of a message cost, in nanoseconds each: `cargo bench -p kahea-sip --bench views [-- [NAME] [ROUNDS]]`;
+//! `cargo xtask counts` counts instructions.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
@@ -44,16 +45,31 @@ fn main() {
     });
 }
 
-/// Prints the best of several rounds: what disturbs a round only makes it slower.
+/// Prints the best of several batches: what disturbs a batch only makes it slower.
 fn measure(name: &str, mut work: impl FnMut() -> bool) {
-    const CALLS: u32 = 10_000;
+    const BATCHES: u32 = 100;
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    let rounds = words
+        .iter()
+        .find_map(|word| word.parse().ok())
+        .unwrap_or(3_000_000u32);
+    if words
+        .iter()
+        .any(|word| word != name && word.parse::<u32>().is_err())
+    {
+        return;
+    }
+    let calls = (rounds / BATCHES).max(1);
     let mut best = Duration::MAX;
-    for _ in 0..300 {
+    for _ in 0..BATCHES {
         let start = Instant::now();
-        for _ in 0..CALLS {
+        for _ in 0..calls {
             assert!(black_box(work()), "{name}");
         }
         best = best.min(start.elapsed());
     }
-    println!("{name:28} {:7.1} ns", best.as_secs_f64() * 1e9 / f64::from(CALLS));
+    println!("{name:28} {:7.1} ns", best.as_secs_f64() * 1e9 / f64::from(calls));
 }

@@ -152,6 +152,10 @@ impl Lexer {
             }
             b'0'..=b'7' => {
                 let (value, count) = digits(1, 3, 8);
+                if count < 2 {
+                    // `\1` in `"/(.*)/\1/"` is a back-reference.
+                    return None;
+                }
                 let (value, count) = if value > 255 {
                     (value >> 3, count.saturating_sub(1))
                 } else {
