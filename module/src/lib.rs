@@ -8,6 +8,7 @@ pub mod bind;
 pub mod config;
 mod cx;
 mod decl;
+mod faked;
 pub mod func;
 pub mod globals;
 pub mod log;

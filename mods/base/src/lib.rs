@@ -1,9 +1,14 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+mod counters;
+mod math;
 mod maxfwd;
+mod mqueue;
 pub mod pv;
 pub mod sl;
+mod statistics;
 pub mod transforms;
+mod uuid;
 mod xlog;
 
 use kahea_module::{modules, registry::ModuleDecl};
@@ -12,5 +17,16 @@ pub use self::{maxfwd::Maxfwd, pv::Pv, sl::Sl, xlog::Xlog};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![pv::CoreVars, Pv, Sl, Xlog, Maxfwd,]
+    modules![
+        pv::CoreVars,
+        Pv,
+        Sl,
+        Xlog,
+        Maxfwd,
+        math::Math,
+        uuid::Uuid,
+        counters::Counters,
+        statistics::Statistics,
+        mqueue::Mqueue,
+    ]
 }

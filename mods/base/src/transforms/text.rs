@@ -88,7 +88,9 @@ pub(super) fn length(n: usize) -> Value {
 
 /// Unlike elsewhere, hexadecimal is no number here.
 fn decimal(text: &Str) -> Value {
-    parse_int(text).filter(|_| !text.contains(&b'x') && !text.contains(&b'X')).into()
+    parse_int(text)
+        .filter(|_| !text.contains(&b'x') && !text.contains(&b'X'))
+        .into()
 }
 
 fn only(text: &Str, keep: fn(&u8) -> bool) -> Value {
