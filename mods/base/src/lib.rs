@@ -1,10 +1,13 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+mod cfgutils;
 mod counters;
 mod math;
 mod maxfwd;
 mod mqueue;
+mod print;
 pub mod pv;
+mod rtimer;
 pub mod sl;
 mod statistics;
 pub mod transforms;
@@ -28,5 +31,8 @@ pub fn modules() -> Vec<ModuleDecl> {
         counters::Counters,
         statistics::Statistics,
         mqueue::Mqueue,
+        cfgutils::Cfgutils,
+        rtimer::Rtimer,
+        print::Print,
     ]
 }
