@@ -1,5 +1,6 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+mod benchmark;
 mod cfgutils;
 mod counters;
 mod math;
@@ -34,5 +35,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         cfgutils::Cfgutils,
         rtimer::Rtimer,
         print::Print,
+        benchmark::Benchmark,
     ]
 }
