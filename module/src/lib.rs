@@ -9,6 +9,7 @@ pub mod config;
 pub mod core_stats;
 mod cx;
 mod decl;
+mod faked;
 pub mod func;
 pub mod globals;
 pub mod log;

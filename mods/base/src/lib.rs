@@ -1,14 +1,23 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
 pub mod avpops;
+mod benchmark;
+mod cfgutils;
 pub mod corex;
+mod counters;
 pub mod kex;
+mod math;
 mod maxfwd;
 mod memory;
+mod mqueue;
+mod print;
 pub mod pv;
+mod rtimer;
 pub mod sl;
+mod statistics;
 pub mod transforms;
 mod uri_edit;
+mod uuid;
 mod xlog;
 
 use kahea_module::{modules, registry::ModuleDecl};
@@ -26,5 +35,14 @@ pub fn modules() -> Vec<ModuleDecl> {
         corex::Corex,
         kex::Kex,
         avpops::Avpops,
+        math::Math,
+        uuid::Uuid,
+        counters::Counters,
+        statistics::Statistics,
+        mqueue::Mqueue,
+        cfgutils::Cfgutils,
+        rtimer::Rtimer,
+        print::Print,
+        benchmark::Benchmark,
     ]
 }

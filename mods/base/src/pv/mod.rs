@@ -7,7 +7,7 @@ pub(crate) mod avps;
 mod branches;
 pub mod clock;
 pub mod core;
-mod functions;
+pub(crate) mod functions;
 mod headers;
 mod identity;
 #[cfg(test)]
