@@ -1,6 +1,8 @@
 //! Runs programs: workers, the path of a message, reload.
 
+mod auto_alias;
 pub mod boot;
+pub mod control;
 pub mod generation;
 pub mod logging;
 mod machine;
@@ -13,5 +15,5 @@ pub mod server;
 pub use self::{
     boot::{Checked, Loaded, check},
     net_config::net_config,
-    server::{Server, StartError},
+    server::{Job, Server, Setup, StartError},
 };
