@@ -90,11 +90,6 @@ impl Findings {
         }
         self.bare.iter().for_each(|line| write(Level::Error, "<core>", format_args!("{line}")));
     }
-
-    /// There are none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty() && self.bare.is_empty()
-    }
 }
 
 /// Each at its `listen` line, where it has one.

@@ -9,7 +9,7 @@ use std::{
 use kahea_engine::{
     Loaded, Server, Setup,
     control::{Answer, Control, Process},
-    logging::{Log, Settings},
+    logging::{Log, Settings, Style},
 };
 use kahea_lang::parser;
 use kahea_module::{
@@ -104,6 +104,15 @@ fn print(place: &Place, options: &Options) -> ExitCode {
     }
 }
 
+/// `log_engine_type` names something that is not here.
+fn warn_of_engine(globals: &Globals) {
+    let engine = globals.log_engine_type.clone().unwrap_or_default();
+    if Style::of(&engine.text(), "").is_none() {
+        let text = format!("log_engine_type: there is no engine {engine}, so lines stay plain; write \"json\"");
+        log::write(Level::Warning, "<core>", format_args!("{text}"));
+    }
+}
+
 /// How many threads run at the same time here.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -130,6 +139,7 @@ impl Begun {
         let log = Log::new(Settings::of(&globals, &self.program), SYSLOG);
         log.install();
         log::set_level(globals.debug);
+        warn_of_engine(&globals);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -302,6 +312,7 @@ impl Reloader {
             })
         })?;
         self.log.configure(Settings::of(&globals, &self.program));
+        warn_of_engine(&globals);
         Ok((number, findings))
     }
 }

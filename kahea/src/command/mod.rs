@@ -60,7 +60,7 @@ enum Command {
     Rpc {
         #[command(flatten)]
         server: Running,
-        /// The command, such as core.version; system.listMethods lists them.
+        /// The command, such as sl.stats; system.listMethods lists them.
         method: String,
         /// Its arguments; whole numbers count as numbers, s:TEXT is a text whatever it looks like.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
