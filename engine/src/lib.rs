@@ -1,6 +1,8 @@
 //! Runs programs: workers, the path of a message, reload.
 
+mod auto_alias;
 pub mod boot;
+pub mod control;
 pub mod core_module;
 pub mod generation;
 pub mod listing;
@@ -15,5 +17,5 @@ pub mod server;
 pub use self::{
     boot::{Checked, Loaded, check},
     net_config::net_config,
-    server::{Server, StartError},
+    server::{Job, Server, Setup, StartError},
 };

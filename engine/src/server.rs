@@ -1,16 +1,26 @@
 //! The running server: worker threads, and the swap of configurations under them.
 
-use std::{rc::Rc, sync::Arc, thread::JoinHandle, time::Instant};
+use std::{
+    rc::Rc,
+    sync::{Arc, mpsc as blocking},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
-use kahea_diag::{Diagnostic, Diagnostics, SourceMap};
-use kahea_module::{config::Shared, log, registry::Registry};
-use kahea_net::{Inherited, Net};
+use kahea_diag::{Diagnostic, Diagnostics, Origin, SourceMap, Span, codes};
+use kahea_module::{
+    Flow, Str, Worker, config::Shared, globals::Globals, log, registry::Registry, ret::LocalFuture,
+};
+use kahea_net::{Inherited, Net, NetEvent, Sink};
+use kahea_sip::Received;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::{
+    auto_alias::OwnNames,
     boot::Loaded,
-    generation::{Generation, prepare},
+    generation::{Generation, Prepared, prepare},
+    logging::prefix::{self, Prefix},
     net_config::net_config,
     net_host::NetHost,
     receive::{Current, Receiver},
@@ -27,6 +37,23 @@ pub enum StartError {
     Listeners(Vec<kahea_net::BindError>),
     /// A thread cannot be started.
     Thread(std::io::Error),
+    /// The process cannot be brought into the state that it is to run in.
+    Process(String),
+}
+
+/// Work for a worker thread, with the configuration that is in force there.
+pub type Job = Box<dyn FnOnce(Rc<Worker>) -> LocalFuture<'static, ()> + Send>;
+
+/// How to start a server.
+pub struct Setup<'a> {
+    /// Worker threads.
+    pub workers: usize,
+    /// Sockets that were opened by someone else.
+    pub inherited: Inherited,
+    /// Most bytes of values that one message may make, where less than usual (`-M`).
+    pub message_bytes: Option<u64>,
+    /// Runs once all listeners are open and before any thread starts: the place to give up privileges.
+    pub opened: &'a mut dyn FnMut() -> Result<(), String>,
 }
 
 /// A running server.
@@ -36,11 +63,21 @@ pub struct Server {
     registry: Arc<Registry>,
     workers: Vec<Handle>,
     generation: Mutex<u64>,
+    names: OwnNames,
+    message_bytes: Option<u64>,
+    /// Closed once every worker has ended.
+    ended: Mutex<blocking::Receiver<()>>,
 }
 
 struct Handle {
-    thread: Option<JoinHandle<()>>,
-    swap: mpsc::UnboundedSender<Arc<Generation>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// What a worker is told between messages.
+enum Order {
+    Swap(Arc<Generation>),
+    Run(Job),
 }
 
 impl Server {
@@ -55,23 +92,64 @@ impl Server {
         workers: usize,
         inherited: Inherited,
     ) -> Result<Server, StartError> {
-        let (prepared, sources) = ready(loaded, 1, &shared)?;
-        drop(sources);
-        let net =
-            Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
-        let generation = Arc::new(prepared.with_listeners(&net));
+        let opened = &mut || Ok(());
+        Server::start_with(loaded, registry, shared, Setup { workers, inherited, message_bytes: None, opened })
+    }
+
+    /// The same with more to say about how.
+    ///
+    /// # Errors
+    /// As [`Server::start`], and what `setup.opened` says.
+    pub fn start_with(
+        loaded: Loaded,
+        registry: Arc<Registry>,
+        shared: Arc<Shared>,
+        setup: Setup<'_>,
+    ) -> Result<Server, StartError> {
+        let Setup { workers, inherited, message_bytes, opened } = setup;
+        let prepared = ready(loaded, 1, &shared)?;
+        let net = Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
+        opened().map_err(StartError::Process)?;
+        let (alive, ended) = blocking::channel();
         let mut server = Server {
             net,
             shared,
             registry,
             workers: Vec::new(),
             generation: Mutex::new(1),
+            names: OwnNames::default(),
+            message_bytes,
+            ended: Mutex::new(ended),
         };
+        let generation = server.complete(prepared)?;
         for index in 0..workers {
-            let handle = spawn(index, server.net.clone(), generation.clone()).map_err(StartError::Thread)?;
+            let (net, generation, alive) = (server.net.clone(), generation.clone(), alive.clone());
+            let handle = spawn(index, net, generation, alive).map_err(StartError::Thread)?;
             server.workers.push(handle);
         }
         Ok(server)
+    }
+
+    /// Adds what is known only once the listeners are open.
+    fn complete(&self, prepared: Prepared) -> Result<Arc<Generation>, StartError> {
+        let mut generation = prepared.with_listeners(&self.net);
+        let Some(config) = Arc::get_mut(&mut generation.config) else { return Ok(Arc::new(generation)) };
+        if config.globals.auto_aliases {
+            config.identity.aliases.extend(self.names.of(&self.net));
+        }
+        if let Some(bytes) = self.message_bytes {
+            config.limits.bytes = config.limits.bytes.min(bytes);
+        }
+        match Prefix::of(&config.globals, &*config.bind) {
+            Ok(Some(prefix)) => {
+                let for_replies = prefix.clone();
+                config.hooks.request.insert(0, Arc::new(move |cx| entered(&prefix, cx)));
+                config.hooks.reply.insert(0, Arc::new(move |cx| entered(&for_replies, cx)));
+            }
+            Ok(None) => {}
+            Err(error) => return Err(prefix_error(&config.globals, &error)),
+        }
+        Ok(Arc::new(generation))
     }
 
     /// Swaps the configuration: new messages use it, those under way end on theirs. Nothing changes on an error.
@@ -83,15 +161,22 @@ impl Server {
     pub fn reload(&self, loaded: Loaded) -> Result<u64, StartError> {
         let mut current = self.generation.lock();
         let next = current.saturating_add(1);
-        let (prepared, _) = ready(loaded, next, &self.shared)?;
-        self.net
-            .replace(net_config(prepared.globals()))
-            .map_err(StartError::Listeners)?;
-        log::set_level(prepared.globals().debug);
-        let generation = Arc::new(prepared.with_listeners(&self.net));
+        let prepared = ready(loaded, next, &self.shared)?;
+        let before = (*self.net.config()).clone();
+        self.net.replace(net_config(prepared.globals())).map_err(StartError::Listeners)?;
+        let level = prepared.globals().debug;
+        let generation = match self.complete(prepared) {
+            Ok(generation) => generation,
+            Err(error) => {
+                // The listeners of a configuration that worked a moment ago.
+                let _ = self.net.replace(before);
+                return Err(error);
+            }
+        };
+        log::set_level(level);
         for worker in &self.workers {
             // A worker that has ended takes no configuration; the server is stopping then.
-            let _ = worker.swap.send(generation.clone());
+            let _ = worker.orders.send(Order::Swap(generation.clone()));
         }
         *current = next;
         Ok(next)
@@ -112,87 +197,136 @@ impl Server {
         &self.net
     }
 
+    /// How many worker threads there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Counts configurations: 1 after the start, more with each reload.
+    pub fn generation(&self) -> u64 {
+        *self.generation.lock()
+    }
+
+    /// Runs something on a worker, between its messages; false where that worker has ended.
+    pub fn on_worker(&self, index: usize, job: Job) -> bool {
+        self.workers.get(index).is_some_and(|worker| worker.orders.send(Order::Run(job)).is_ok())
+    }
+
     /// Stops: no more messages are taken, what is queued is sent, threads end.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
+        self.stop_within(None);
+    }
+
+    /// The same with a limit of time; false where workers were still busy then, and were left alone.
+    pub fn stop_within(&self, limit: Option<Duration>) -> bool {
         self.net.shutdown();
-        for worker in &mut self.workers {
-            if let Some(thread) = worker.thread.take() {
-                // A worker that panicked has said so itself.
-                let _ = thread.join();
+        let ended = self.ended.lock();
+        let in_time = match limit {
+            Some(limit) => !matches!(ended.recv_timeout(limit), Err(blocking::RecvTimeoutError::Timeout)),
+            None => ended.recv().is_err(),
+        };
+        if in_time {
+            for worker in &self.workers {
+                if let Some(thread) = worker.thread.lock().take() {
+                    // A worker that panicked has said so itself.
+                    let _ = thread.join();
+                }
             }
         }
+        in_time
     }
 }
 
-fn ready(
-    loaded: Loaded,
-    number: u64,
-    shared: &Arc<Shared>,
-) -> Result<(crate::generation::Prepared, SourceMap), StartError> {
+fn entered(prefix: &Prefix, cx: &mut kahea_module::Cx) -> Flow {
+    prefix.enter(cx);
+    Flow::Continue
+}
+
+fn prefix_error(globals: &Globals, error: &kahea_module::BindError) -> StartError {
+    let text = globals.log_prefix.clone().unwrap_or_default();
+    let mut sources = SourceMap::new();
+    let file = sources.add("log_prefix", &*text, Origin::Root);
+    let span = Span::new(file, 0, u32::try_from(text.len()).unwrap_or(0));
+    let problem = Diagnostic::error(codes::START_FAILED, span, format!("log_prefix: {}", error.message));
+    StartError::Module(Box::new((problem, sources)))
+}
+
+fn ready(loaded: Loaded, number: u64, shared: &Arc<Shared>) -> Result<Prepared, StartError> {
     if loaded.diagnostics.has_errors() {
         return Err(StartError::Config(Box::new((loaded.diagnostics, loaded.sources))));
     }
     let mut loaded = loaded;
     let sources = std::mem::take(&mut loaded.sources);
     match prepare(loaded, number, shared) {
-        Ok(prepared) => Ok((prepared, sources)),
+        Ok(prepared) => Ok(prepared),
         Err(problem) => Err(StartError::Module(Box::new((problem, sources)))),
     }
 }
 
-fn spawn(index: usize, net: Arc<Net>, generation: Arc<Generation>) -> std::io::Result<Handle> {
-    let (swap, swaps) = mpsc::unbounded_channel();
-    let thread = std::thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .spawn(move || {
-            log::set_worker(index.saturating_add(1));
-            if let Err(error) = work(index, &net, generation, swaps) {
-                kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
-            }
-        })?;
-    Ok(Handle {
-        thread: Some(thread),
-        swap,
-    })
+fn spawn(
+    index: usize,
+    net: Arc<Net>,
+    generation: Arc<Generation>,
+    alive: blocking::Sender<()>,
+) -> std::io::Result<Handle> {
+    let (orders, taken) = mpsc::unbounded_channel();
+    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        log::set_worker(index.saturating_add(1));
+        if let Err(error) = work(index, &net, generation, taken) {
+            kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
+        }
+        drop(alive);
+    })?;
+    Ok(Handle { thread: Mutex::new(Some(thread)), orders })
 }
 
 fn work(
     index: usize,
     net: &Arc<Net>,
     generation: Arc<Generation>,
-    mut swaps: mpsc::UnboundedReceiver<Arc<Generation>>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let host = Rc::new(NetHost::new(net.worker(index)));
         let receiver = Rc::new(Receiver::new(current(index, &generation, &host)));
         drop(generation);
-        let (sink, swap_host) = (receiver.clone(), host.clone());
-        let swapper = tokio::task::spawn_local(async move {
-            while let Some(generation) = swaps.recv().await {
-                receiver.replace(current(index, &generation, &swap_host));
+        let (sink, own_host) = (Rc::new(Unprefixed(receiver.clone())), host.clone());
+        let clerk = tokio::task::spawn_local(async move {
+            while let Some(order) = orders.recv().await {
+                match order {
+                    Order::Swap(generation) => receiver.replace(current(index, &generation, &own_host)),
+                    Order::Run(job) => drop(tokio::task::spawn_local(job(receiver.current().worker.clone()))),
+                }
             }
         });
         let result = host.worker().run(sink).await;
-        swapper.abort();
+        clerk.abort();
         result
     })
+}
+
+/// Takes what the sockets give, and ends the log prefix of a message with it.
+struct Unprefixed(Rc<Receiver>);
+
+impl Sink for Unprefixed {
+    fn message(&self, data: Str, received: Received) {
+        self.0.message(data, received);
+        prefix::leave();
+    }
+
+    fn event(&self, event: NetEvent) {
+        self.0.event(event);
+        prefix::leave();
+    }
 }
 
 /// What a worker runs messages of that generation with.
 fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
     let runner = Rc::new(Runner::new(generation.program.clone()));
     let seed = seed(index, generation.config.shared.started_at);
-    let worker = kahea_module::Worker::new(
-        index,
-        generation.config.clone(),
-        host.clone(),
-        runner.clone(),
-        seed,
-    );
+    let worker = kahea_module::Worker::new(index, generation.config.clone(), host.clone(), runner.clone(), seed);
     let worker = Rc::new(worker);
     runner.bind(&worker);
     for hook in &generation.config.hooks.worker_start {

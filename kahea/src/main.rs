@@ -1,67 +1,42 @@
 //! Kahea: a SIP server that runs Kamailio's configurations. This crate only wires the others together.
 
+mod address;
+mod command;
+mod daemon;
+mod load;
 mod modules;
+mod options;
+mod out;
+mod privilege;
+mod report;
+mod run;
+mod status;
+mod systemd;
+mod usage;
 
-use std::{io::Write as _, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode};
 
-use kahea_diag::render;
-use kahea_engine::{Server, StartError, boot, listing, logging};
-use kahea_lang::source::Options;
-use kahea_module::{config::Shared, log};
+use options::Request;
+
+/// The code that Kamailio ends with where it cannot start, and for a configuration with errors.
+const FAILED: u8 = 255;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    let at = args
-        .iter()
-        .position(|arg| arg == "-f")
-        .and_then(|at| args.get(at.saturating_add(1)));
-    let path = at
-        .cloned()
-        .unwrap_or_else(|| "/etc/kamailio/kamailio.cfg".to_owned());
-    let registry = Arc::new(modules::registry());
-    if args.get(1).is_some_and(|arg| arg == "list") {
-        let _ = writeln!(std::io::stdout(), "{}", listing::json(&registry));
-        return ExitCode::SUCCESS;
+    let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let program = args.first().map_or("kahea", String::as_str);
+    let program = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or("kahea").to_owned();
+    if let Some(code) = command::run(&program, &args) {
+        return code;
     }
-    let loaded = boot::load(&path, &Options::default(), &registry);
-    for problem in loaded.diagnostics.sorted(&loaded.sources) {
-        eprint!("{}", render::full(problem, &loaded.sources));
-    }
-    if loaded.diagnostics.has_errors() {
-        return ExitCode::from(255);
-    }
-    if args.iter().any(|arg| arg == "-c") {
-        return ExitCode::SUCCESS;
-    }
-    log::set_sink(Box::new(logging::Stderr));
-    log::set_level(loaded.globals.debug);
-    let shared = Arc::new(Shared::new(
-        std::time::SystemTime::now(),
-        std::time::Instant::now(),
-        args,
-    ));
-    match Server::start(loaded, registry, shared, 2, Default::default()) {
-        Ok(server) => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("runtime");
-            runtime.block_on(async {
-                let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                    .expect("signal");
-                term.recv().await;
-            });
-            server.stop();
-            ExitCode::SUCCESS
+    match options::parse(args.get(1..).unwrap_or_default()) {
+        Ok(Request::Help) => out::print(&usage::help(&program)),
+        Ok(Request::Version) => out::print(&usage::version(&program)),
+        Ok(Request::Internals) => out::print(&usage::internals(&program)),
+        Ok(Request::Server(options)) => return run::server(*options, args, &program),
+        Err(problem) => {
+            out::complain(&format!("{problem}\n"));
+            return ExitCode::from(FAILED);
         }
-        Err(StartError::Module(problem)) => {
-            eprint!("{}", render::full(&problem.0, &problem.1));
-            ExitCode::from(255)
-        }
-        Err(StartError::Listeners(errors)) => {
-            errors.iter().for_each(|error| eprintln!("{error}"));
-            ExitCode::from(255)
-        }
-        Err(_) => ExitCode::from(255),
     }
+    ExitCode::SUCCESS
 }

@@ -1,7 +1,7 @@
 //! Log lines in Kamailio's form. The process has one log; who writes it where is set once at start.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt,
     sync::{
         OnceLock,
@@ -121,6 +121,7 @@ static COLORS: [AtomicU16; 9] = [const { AtomicU16::new(0) }; 9];
 thread_local! {
     static WORKER: Cell<usize> = const { Cell::new(0) };
     static LOCAL_LEVEL: Cell<Option<i64>> = const { Cell::new(None) };
+    static PREFIX: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Sets where lines go, once; a second call has no effect.
@@ -186,11 +187,21 @@ pub fn shows(level: Level) -> bool {
     level.number() <= self::level()
 }
 
-/// Writes a line that is already known to be shown.
+/// Sets the prefix of lines from the calling thread (`log_prefix` of the message in work); empty for none.
+pub fn set_prefix(prefix: &[u8]) {
+    PREFIX.with_borrow_mut(|own| {
+        own.clear();
+        own.extend_from_slice(prefix);
+    });
+}
+
+/// Writes a line that is already known to be shown; one without a prefix gets that of the calling thread.
 pub fn emit(line: &Line<'_>) {
-    if let Some(sink) = SINK.get() {
-        sink.write(line);
+    let Some(sink) = SINK.get() else { return };
+    if !line.prefix.is_empty() {
+        return sink.write(line);
     }
+    PREFIX.with_borrow(|prefix| sink.write(&Line { prefix, ..*line }));
 }
 
 /// Writes a line of a module; use the macros [`error!`](crate::error) and its siblings.

@@ -53,6 +53,27 @@ pub struct Preprocessed {
     pub defines: HashMap<Box<str>, Define>,
 }
 
+impl Preprocessed {
+    /// The configuration as it is after includes, conditions and definitions (`--cfg-print`), comments left out.
+    ///
+    /// Words stand on the lines on which they were written; a file's text begins on a line of its own.
+    pub fn text(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut place = None;
+        for token in self.tokens.iter().filter(|token| token.kind != Tok::End) {
+            let (file, position) = self.sources.locate(self.sources.written(token.span));
+            let here = Some((file, position.line));
+            if place.is_some() {
+                out.push(if place == here { b' ' } else { b'\n' });
+            }
+            place = here;
+            out.extend_from_slice(self.sources.slice(token.span));
+        }
+        out.push(b'\n');
+        out
+    }
+}
+
 /// Reads the configuration at `path` with everything it includes.
 pub fn preprocess(path: &str, sources: &dyn Sources, options: &Options) -> Preprocessed {
     let mut state = Preprocessor::new(sources);

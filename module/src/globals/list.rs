@@ -114,7 +114,7 @@ globals! {
     /// Port that Via shows in place of the listener's.
     advertised_port: Option<i64> = None, in PORT, Works;
     /// Adds the names found by a reverse look-up of the own addresses to `myself`.
-    auto_aliases ["auto_domains"]: bool = true, Later("the reverse look-up of own addresses at start");
+    auto_aliases ["auto_domains"]: bool = true, Works;
     /// Listens on every IPv6 address too where there is no `listen` line.
     auto_bind_ipv6: bool = false, Works;
     /// Link-local IPv6 addresses: 1 listens on them with the scope of their interface, 2 leaves them out.
@@ -365,10 +365,10 @@ globals! {
     log_prefix_mode: i64 = 0, in 0..=1, Works;
     /// Colours the lines on standard error.
     log_color: bool = false, Works;
-    /// Log engine of a module.
-    log_engine_type: Option<Str> = None, Later("log engines of modules");
-    /// Settings of the log engine.
-    log_engine_data: Option<Str> = None, Later("log engines of modules");
+    /// Form of log lines: `json` for JSON objects, else Kamailio's plain lines.
+    log_engine_type: Option<Str> = None, Works;
+    /// Letters that shape JSON lines: `a`, `A`, `j`, `M`, `N`, `p` and `U`, as in Kamailio.
+    log_engine_data: Option<Str> = None, Works;
     /// Level of lines about what peers do wrong.
     corelog ["core_log"]: i64 = -1, Works;
     /// Level of lines about messages that cannot be read.
@@ -490,7 +490,7 @@ globals! {
 
     // Process
     /// Processes for each UDP listener.
-    children: i64 = 8, in FROM_1, Later("script workers of languages that cannot wait");
+    children: i64 = 8, in FROM_1, ONE_PROCESS;
     /// Leaves the terminal and runs in the background.
     fork: bool = true, Works;
     /// Microseconds between starts of processes.

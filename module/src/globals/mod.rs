@@ -16,6 +16,7 @@ pub use self::{
     list::{Globals, table},
     listen::{Advertise, AliasSpec, ListenHost, ListenSpec},
     runtime::RuntimeSetting,
+    words::truth,
 };
 
 /// What a parameter does in this server.
