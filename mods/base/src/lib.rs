@@ -1,5 +1,6 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+pub mod avp;
 pub mod avpops;
 pub mod corex;
 pub mod kex;
@@ -26,5 +27,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         corex::Corex,
         kex::Kex,
         avpops::Avpops,
+        avp::Avp,
     ]
 }
