@@ -3,9 +3,7 @@
 //! This server has no pool of its own: `total` is the memory of the machine that the process may have, `used` what it
 //! holds resident, and both come from the kernel.
 
-use std::{
-    sync::atomic::{AtomicI64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// Bytes, read from the kernel at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,12 +39,18 @@ pub fn now() -> Memory {
 fn parse(statm: &str, meminfo: &str) -> Memory {
     let page = |at: usize| {
         let number = statm.split_ascii_whitespace().nth(at);
-        number.and_then(|n| n.parse::<i64>().ok()).unwrap_or(0).saturating_mul(PAGE)
+        number
+            .and_then(|n| n.parse::<i64>().ok())
+            .unwrap_or(0)
+            .saturating_mul(PAGE)
     };
     let kilobytes = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|rest| rest.split_ascii_whitespace().next());
-        number.and_then(|n| n.parse::<i64>().ok()).unwrap_or(0).saturating_mul(1024)
+        number
+            .and_then(|n| n.parse::<i64>().ok())
+            .unwrap_or(0)
+            .saturating_mul(1024)
     };
     Memory {
         total: kilobytes("MemTotal:"),
@@ -63,7 +67,10 @@ mod tests {
 
     #[test]
     fn the_kernels_figures_become_bytes() {
-        let memory = parse("2000 1000 400 1 0 500 0\n", "MemTotal:  8 kB\nMemAvailable:\t4 kB\n");
+        let memory = parse(
+            "2000 1000 400 1 0 500 0\n",
+            "MemTotal:  8 kB\nMemAvailable:\t4 kB\n",
+        );
         assert_eq!((memory.total, memory.free), (8192, 4096));
         assert_eq!((memory.real_used, memory.used), (1000 * PAGE, 600 * PAGE));
         assert_eq!(parse("", ""), Memory::default());

@@ -125,15 +125,31 @@ mod tests {
     fn each_part_can_be_replaced() {
         const URI: &str = "sip:bob:pw@example.com:5070;transport=udp?a=b";
         for (part, value, want) in [
-            (Part::User, "carol", "sip:carol:pw@example.com:5070;transport=udp?a=b"),
-            (Part::UserInfo, "u:p", "sip:u:p@example.com:5070;transport=udp?a=b"),
+            (
+                Part::User,
+                "carol",
+                "sip:carol:pw@example.com:5070;transport=udp?a=b",
+            ),
+            (
+                Part::UserInfo,
+                "u:p",
+                "sip:u:p@example.com:5070;transport=udp?a=b",
+            ),
             (Part::Host, "h", "sip:bob:pw@h:5070;transport=udp?a=b"),
             (Part::HostPort, "h:1", "sip:bob:pw@h:1;transport=udp?a=b"),
             (Part::Port, "99", "sip:bob:pw@example.com:99;transport=udp?a=b"),
             (Part::Port, "", "sip:bob:pw@example.com;transport=udp?a=b"),
-            (Part::Prefix, "+1", "sip:+1bob:pw@example.com:5070;transport=udp?a=b"),
+            (
+                Part::Prefix,
+                "+1",
+                "sip:+1bob:pw@example.com:5070;transport=udp?a=b",
+            ),
             (Part::Strip, "1", "sip:ob:pw@example.com:5070;transport=udp?a=b"),
-            (Part::StripTail, "1", "sip:bo:pw@example.com:5070;transport=udp?a=b"),
+            (
+                Part::StripTail,
+                "1",
+                "sip:bo:pw@example.com:5070;transport=udp?a=b",
+            ),
             (Part::Uri, "sip:x@y", "sip:x@y"),
         ] {
             assert_eq!(set_on(URI, part, value).unwrap(), want);
@@ -142,7 +158,10 @@ mod tests {
 
     #[test]
     fn a_uri_without_user_gets_one() {
-        assert_eq!(set_on("sip:[::1]:5070;lr", Part::User, "a").unwrap(), "sip:a@[::1]:5070;lr");
+        assert_eq!(
+            set_on("sip:[::1]:5070;lr", Part::User, "a").unwrap(),
+            "sip:a@[::1]:5070;lr"
+        );
         assert_eq!(set_on("sip:a@h", Part::Strip, "9").unwrap(), "sip:h");
     }
 

@@ -1,7 +1,10 @@
 //! Making, testing, changing and showing attributes.
 
 use kahea_mods_text::textops::subst::Subst;
-use kahea_module::{Cx, Decl, Fault, Lit, Str, Value, avp::{AvpClass, AvpName}};
+use kahea_module::{
+    Cx, Decl, Fault, Lit, Str, Value,
+    avp::{AvpClass, AvpName},
+};
 
 use super::{Attribute, Avp, CLASS, everywhere, xl::Xl};
 
@@ -10,7 +13,13 @@ pub fn declare(d: &mut Decl<Avp>) {
     making(d);
     testing(d);
     let attribute = ["attribute"];
-    d.func("print_attr", attribute, print_attr, "Writes an attribute to the log.").routes(everywhere());
+    d.func(
+        "print_attr",
+        attribute,
+        print_attr,
+        "Writes an attribute to the log.",
+    )
+    .routes(everywhere());
     d.func(
         "dump_attrs",
         ["track"],
@@ -18,9 +27,14 @@ pub fn declare(d: &mut Decl<Avp>) {
         "Writes all attributes to the log; the argument, a list of SER's tracks, makes no difference.",
     )
     .routes(everywhere());
-    d.func("subst_attr", ["attribute", "substitution"], subst_attr, "Substitutes in an attribute, `/expression/replacement/flags`; false where nothing matches.")
-        .routes(everywhere())
-        .example("subst_attr(\"$uri\", \"/^tel:/sip:/\");");
+    d.func(
+        "subst_attr",
+        ["attribute", "substitution"],
+        subst_attr,
+        "Substitutes in an attribute, `/expression/replacement/flags`; false where nothing matches.",
+    )
+    .routes(everywhere())
+    .example("subst_attr(\"$uri\", \"/^tel:/sip:/\");");
     for name in ["del_attr", "del_attrs"] {
         d.func(name, attribute, del_attr, "Deletes all values of an attribute.")
             .routes(everywhere())
@@ -34,24 +48,55 @@ fn making(d: &mut Decl<Avp>) {
         .routes(everywhere())
         .example("set_iattr(\"fr_inv_timer\", \"60\");");
     for name in ["set_sattr", "set_attr"] {
-        d.func(name, names, set_sattr, "Adds a text to an attribute.").routes(everywhere());
+        d.func(name, names, set_sattr, "Adds a text to an attribute.")
+            .routes(everywhere());
     }
-    d.func("flags2attr", ["attribute"], flags2attr, "Adds the flags of the message to an attribute, as a number.")
-        .routes(everywhere());
-    d.func("xlset_attr", ["attribute", "text"], xlset_attr, "Adds a text with %-variables to an attribute.")
-        .routes(everywhere());
-    d.func("xlfix_attr", ["attribute"], xlfix_attr, "Evaluates the %-variables in the value of an attribute.")
-        .routes(everywhere());
+    d.func(
+        "flags2attr",
+        ["attribute"],
+        flags2attr,
+        "Adds the flags of the message to an attribute, as a number.",
+    )
+    .routes(everywhere());
+    d.func(
+        "xlset_attr",
+        ["attribute", "text"],
+        xlset_attr,
+        "Adds a text with %-variables to an attribute.",
+    )
+    .routes(everywhere());
+    d.func(
+        "xlfix_attr",
+        ["attribute"],
+        xlfix_attr,
+        "Evaluates the %-variables in the value of an attribute.",
+    )
+    .routes(everywhere());
 }
 
 fn testing(d: &mut Decl<Avp>) {
-    d.func("attr_exists", ["attribute"], attr_exists, "True where the attribute has a value.")
-        .routes(everywhere())
-        .example("attr_exists(\"saved_ruri\");");
-    d.func("attr_equals", ["attribute", "value"], attr_equals, "True where the attribute has this value, compared as text.")
-        .routes(everywhere());
-    d.func("attr_equals_xl", ["attribute", "text"], attr_equals_xl, "True where the attribute has the value of this text with %-variables.")
-        .routes(everywhere());
+    d.func(
+        "attr_exists",
+        ["attribute"],
+        attr_exists,
+        "True where the attribute has a value.",
+    )
+    .routes(everywhere())
+    .example("attr_exists(\"saved_ruri\");");
+    d.func(
+        "attr_equals",
+        ["attribute", "value"],
+        attr_equals,
+        "True where the attribute has this value, compared as text.",
+    )
+    .routes(everywhere());
+    d.func(
+        "attr_equals_xl",
+        ["attribute", "text"],
+        attr_equals_xl,
+        "True where the attribute has the value of this text with %-variables.",
+    )
+    .routes(everywhere());
 }
 
 /// The attribute of a name that may come from a variable.

@@ -1,6 +1,8 @@
 //! Attributes into headers and replies, and header fields into attributes.
 
-use kahea_module::{Cx, Decl, FAILURE, Fault, Lit, REQUEST, ReplyExtra, Str, Value, avp::AvpName, value::parse_int};
+use kahea_module::{
+    Cx, Decl, FAILURE, Fault, Lit, REQUEST, ReplyExtra, Str, Value, avp::AvpName, value::parse_int,
+};
 use kahea_sip::{EditTag, HeaderId, Place, Span};
 
 use super::{Attribute, Avp, everywhere};
@@ -13,10 +15,20 @@ pub fn declare(d: &mut Decl<Avp>) {
     d.func("append_attr_hf", names, append_attr_hf, "Adds a header with the value of an attribute, which has the header's name where none is given, behind the others.")
         .routes(REQUEST | FAILURE)
         .example("append_attr_hf(\"X-Account\", \"$account\");");
-    d.func("replace_attr_hf", names, replace_attr_hf, "Puts a header with the value of an attribute in the place of all headers of that name.")
-        .routes(REQUEST | FAILURE);
-    d.func("attr_to_reply", names, attr_to_reply, "Adds a header with the value of an attribute to the replies made here.")
-        .routes(REQUEST | FAILURE);
+    d.func(
+        "replace_attr_hf",
+        names,
+        replace_attr_hf,
+        "Puts a header with the value of an attribute in the place of all headers of that name.",
+    )
+    .routes(REQUEST | FAILURE);
+    d.func(
+        "attr_to_reply",
+        names,
+        attr_to_reply,
+        "Adds a header with the value of an attribute to the replies made here.",
+    )
+    .routes(REQUEST | FAILURE);
     let names = ["header", "prefix"];
     d.func("hdr_body2attrs", names, hdr_body2attrs, "Reads `name=value,name=value` from headers into attributes prefix+name; `Header/i` takes numbers alone, `Header/s` texts.")
         .routes(everywhere());
@@ -37,7 +49,9 @@ fn pair(cx: &Cx, header: &Str, attribute: Option<Lit<Attribute>>) -> Result<(Str
         return Err(Fault::script(format!("'{header}' is no name of a header")));
     }
     if value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
-        return Err(Fault::script(format!("the value for the header {name} holds a line end")));
+        return Err(Fault::script(format!(
+            "the value for the header {name} holds a line end"
+        )));
     }
     Ok((name, value))
 }
@@ -46,7 +60,12 @@ fn line(name: &Str, value: &Str) -> Str {
     Str::from([&**name, b": ", value, b"\r\n"].concat())
 }
 
-fn append_attr_hf(_: &Avp, cx: &mut Cx, header: Str, attribute: Option<Lit<Attribute>>) -> Result<bool, Fault> {
+fn append_attr_hf(
+    _: &Avp,
+    cx: &mut Cx,
+    header: Str,
+    attribute: Option<Lit<Attribute>>,
+) -> Result<bool, Fault> {
     let (name, value) = pair(cx, &header, attribute)?;
     let line = line(&name, &value);
     cx.spend_bytes(line.len())?;
@@ -55,7 +74,12 @@ fn append_attr_hf(_: &Avp, cx: &mut Cx, header: Str, attribute: Option<Lit<Attri
     Ok(true)
 }
 
-fn replace_attr_hf(_: &Avp, cx: &mut Cx, header: Str, attribute: Option<Lit<Attribute>>) -> Result<bool, Fault> {
+fn replace_attr_hf(
+    _: &Avp,
+    cx: &mut Cx,
+    header: Str,
+    attribute: Option<Lit<Attribute>>,
+) -> Result<bool, Fault> {
     let (name, value) = pair(cx, &header, attribute)?;
     let lines: Vec<Span> = cx.msg.named(&name).map(|header| header.line).collect();
     let tag = EditTag::Header(HeaderId::parse(&name));
@@ -75,7 +99,12 @@ fn replace_attr_hf(_: &Avp, cx: &mut Cx, header: Str, attribute: Option<Lit<Attr
     Ok(true)
 }
 
-fn attr_to_reply(_: &Avp, cx: &mut Cx, header: Str, attribute: Option<Lit<Attribute>>) -> Result<bool, Fault> {
+fn attr_to_reply(
+    _: &Avp,
+    cx: &mut Cx,
+    header: Str,
+    attribute: Option<Lit<Attribute>>,
+) -> Result<bool, Fault> {
     let (name, value) = pair(cx, &header, attribute)?;
     let line = line(&name, &value);
     cx.spend_bytes(line.len())?;
@@ -103,7 +132,10 @@ fn header_kind(text: &Str) -> (Str, Kind) {
 
 /// The values of all headers of the name.
 fn bodies(cx: &Cx, name: &Str) -> Vec<Str> {
-    cx.msg.named(name).map(|header| cx.msg.value_text(header)).collect()
+    cx.msg
+        .named(name)
+        .map(|header| cx.msg.value_text(header))
+        .collect()
 }
 
 fn store(cx: &mut Cx, name: Vec<u8>, value: &[u8], kind: Kind) -> Result<(), Fault> {
@@ -119,7 +151,9 @@ fn hdr_body2attrs(_: &Avp, cx: &mut Cx, header: Str, prefix: Str) -> Result<bool
     let (name, kind) = header_kind(&header);
     for body in bodies(cx, &name) {
         for field in pieces(&body, b',') {
-            let Some((name, value)) = halves(field) else { continue };
+            let Some((name, value)) = halves(field) else {
+                continue;
+            };
             store(cx, [&*prefix, name].concat(), unquoted(value), kind)?;
         }
     }
@@ -130,7 +164,9 @@ fn hdr_body2attrs2(_: &Avp, cx: &mut Cx, header: Str, prefix: Str) -> Result<boo
     let (name, kind) = header_kind(&header);
     for body in bodies(cx, &name) {
         for field in pieces(&body, b';') {
-            let Some((name, values)) = halves(field) else { continue };
+            let Some((name, values)) = halves(field) else {
+                continue;
+            };
             let values = pieces(values, b',');
             let several = values.len() > 1;
             for (value, number) in values.into_iter().zip(1u32..) {
@@ -180,8 +216,14 @@ fn unquoted(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::avp::{CLASS, tests::{lit, with}};
-    use kahea_module::{Index, testing::{INVITE, Server}};
+    use crate::avp::{
+        CLASS,
+        tests::{lit, with},
+    };
+    use kahea_module::{
+        Index,
+        testing::{INVITE, Server},
+    };
 
     fn built(cx: &Cx) -> String {
         let mut out = Vec::new();
@@ -191,20 +233,40 @@ mod tests {
 
     #[test]
     fn attributes_become_headers() {
-        let mut cx = with(&[("X-One", "1"), ("User-Agent", "other"), ("v", "val"), ("evil", "a\r\nX: y")]);
+        let mut cx = with(&[
+            ("X-One", "1"),
+            ("User-Agent", "other"),
+            ("v", "val"),
+            ("evil", "a\r\nX: y"),
+        ]);
         assert_eq!(append_attr_hf(&Avp, &mut cx, Str::from("X-One"), None), Ok(true));
-        assert_eq!(replace_attr_hf(&Avp, &mut cx, Str::from("User-Agent"), None), Ok(true));
+        assert_eq!(
+            replace_attr_hf(&Avp, &mut cx, Str::from("User-Agent"), None),
+            Ok(true)
+        );
         let v = lit(&mut cx, "$v");
-        assert_eq!(replace_attr_hf(&Avp, &mut cx, Str::from("Subject"), Some(v)), Ok(true));
+        assert_eq!(
+            replace_attr_hf(&Avp, &mut cx, Str::from("Subject"), Some(v)),
+            Ok(true)
+        );
         let v = lit(&mut cx, "$v");
-        assert_eq!(attr_to_reply(&Avp, &mut cx, Str::from("X-Reply"), Some(v)), Ok(true));
+        assert_eq!(
+            attr_to_reply(&Avp, &mut cx, Str::from("X-Reply"), Some(v)),
+            Ok(true)
+        );
         assert!(matches!(&cx.reply_extra[..], [ReplyExtra::Header(line)] if *line == "X-Reply: val\r\n"));
         assert!(append_attr_hf(&Avp, &mut cx, Str::from("X-None"), None).is_err());
         let evil = lit(&mut cx, "$evil");
         assert!(append_attr_hf(&Avp, &mut cx, Str::from("X-Evil"), Some(evil)).is_err());
         let text = built(&cx);
-        assert!(text.contains("\r\nX-One: 1\r\n") && text.contains("\r\nUser-Agent: other\r\n"), "{text}");
-        assert!(text.contains("\r\nSubject: val\r\n") && !text.contains("phone"), "{text}");
+        assert!(
+            text.contains("\r\nX-One: 1\r\n") && text.contains("\r\nUser-Agent: other\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\r\nSubject: val\r\n") && !text.contains("phone"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -219,10 +281,16 @@ mod tests {
         read(&mut cx, "X-Stat/s", "t_");
         hdr_body2attrs2(&Avp, &mut cx, Str::from("X-Stat2"), Str::from("u_")).unwrap();
         let get = |name: &str| cx.avps.get(CLASS, &AvpName::Str(Str::from(name)), Index::None);
-        assert_eq!((get("s_a"), get("s_b"), get("s_d")), (Value::Int(1), Value::from("two"), Value::Int(4)));
+        assert_eq!(
+            (get("s_a"), get("s_b"), get("s_d")),
+            (Value::Int(1), Value::from("two"), Value::Int(4))
+        );
         assert_eq!((get("i_a"), get("i_b")), (Value::Int(1), Value::Null));
         assert_eq!((get("t_a"), get("t_b")), (Value::Null, Value::from("two")));
         assert_eq!((get("u_a#1"), get("u_a#2")), (Value::Int(1), Value::Int(2)));
-        assert_eq!((get("u_b"), get("u_c")), (Value::from("three"), Value::from("4,5")));
+        assert_eq!(
+            (get("u_b"), get("u_c")),
+            (Value::from("three"), Value::from("4,5"))
+        );
     }
 }

@@ -6,7 +6,8 @@ mod uris;
 mod xl;
 
 use kahea_module::{
-    Bind, BindError, Cx, Decl, Env, FAILURE, Fault, InitError, Module, REPLY, REQUEST, RouteKinds, Str, Value,
+    Bind, BindError, Cx, Decl, Env, FAILURE, Fault, InitError, Module, REPLY, REQUEST, RouteKinds, Str,
+    Value,
     arg::Literal,
     avp::{AvpClass, AvpName},
 };

@@ -57,7 +57,12 @@ impl Literal for UriPart {
     }
 }
 
-fn attr2uri(_: &Avp, cx: &mut Cx, attribute: Lit<Attribute>, part: Option<Lit<UriPart>>) -> Result<bool, Fault> {
+fn attr2uri(
+    _: &Avp,
+    cx: &mut Cx,
+    attribute: Lit<Attribute>,
+    part: Option<Lit<UriPart>>,
+) -> Result<bool, Fault> {
     let value = attribute.text(cx)?;
     let part = part.map_or(Part::Uri, |part| part.0);
     uri_edit::set(cx, part, &value)?;

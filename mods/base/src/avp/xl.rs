@@ -107,7 +107,9 @@ mod tests {
     #[test]
     fn plain_text_is_joined() {
         let bind = kahea_module::testing::FakeBind::default();
-        let text = Xl::parse("100%% sure", &bind).ok().and_then(|xl| xl.0.as_constant());
+        let text = Xl::parse("100%% sure", &bind)
+            .ok()
+            .and_then(|xl| xl.0.as_constant());
         assert_eq!(text, Some(Str::from("100% sure")));
         assert!(Xl::parse("%zz", &bind).is_err());
     }

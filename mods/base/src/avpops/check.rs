@@ -83,7 +83,11 @@ enum Operator {
 enum Left {
     Operand(Operand),
     /// `$xavp(root[i]=>field[*])`.
-    Fields { root: Str, at: usize, field: Str },
+    Fields {
+        root: Str,
+        at: usize,
+        field: Str,
+    },
 }
 
 impl Literal for Left {
@@ -120,12 +124,10 @@ impl Left {
     fn values(&self, m: &Avpops, cx: &mut Cx) -> Result<Vec<Value>, Fault> {
         match self {
             Left::Operand(operand) => operand.values(m.aliases(cx), cx),
-            Left::Fields { root, at, field } => {
-                Ok(match cx.xavps.get(root, *at).map(|xavp| &xavp.value) {
-                    Some(XValue::List(list)) => list.all(field).map(|xavp| xavp.value.value()).collect(),
-                    _ => Vec::new(),
-                })
-            }
+            Left::Fields { root, at, field } => Ok(match cx.xavps.get(root, *at).map(|xavp| &xavp.value) {
+                Some(XValue::List(list)) => list.all(field).map(|xavp| xavp.value.value()).collect(),
+                _ => Vec::new(),
+            }),
         }
     }
 }
@@ -208,7 +210,10 @@ fn holds(cx: &Cx, test: &Test, left: &Value, right: &Value) -> Result<bool, Faul
         (Value::Int(a), Value::Int(b)) => Ok(numbers(test.operator, *a, *b)),
         (Value::Str(a), Value::Str(b)) => texts(cx, test, a, b),
         _ => {
-            kahea_module::error!("avpops", "avp_check() compares a number with a text: '{left}', '{right}'.");
+            kahea_module::error!(
+                "avpops",
+                "avp_check() compares a number with a text: '{left}', '{right}'."
+            );
             Ok(false)
         }
     }
@@ -350,7 +355,14 @@ mod tests {
             let test = lit(&mut cx, text);
             is_avp_set(&Avpops::default(), &mut cx, test).unwrap()
         };
-        for yes in ["$avp(n)", "$avp(n)/n", "$avp(s)/s", "$avp(e)/e", "$avp(e)/s", "$avp(e)"] {
+        for yes in [
+            "$avp(n)",
+            "$avp(n)/n",
+            "$avp(s)/s",
+            "$avp(e)/e",
+            "$avp(e)/s",
+            "$avp(e)",
+        ] {
             assert!(is(yes), "{yes}");
         }
         for no in ["$avp(none)", "$avp(n)/s", "$avp(s)/n", "$avp(n)/e"] {
@@ -360,16 +372,43 @@ mod tests {
 
     #[test]
     fn numbers_and_texts_compare() {
-        for test in ["eq/i:12", "eq/i:5/g", "lt/i:13", "le/i:12", "gt/i:11", "eq/i:0xc", "and/i:4", "lt/i:6/g"] {
+        for test in [
+            "eq/i:12", "eq/i:5/g", "lt/i:13", "le/i:12", "gt/i:11", "eq/i:0xc", "and/i:4", "lt/i:6/g",
+        ] {
             assert!(check("$avp(n)", test), "{test}");
         }
-        for test in ["eq/i:5", "ne/i:12", "lt/i:12", "gt/i:12/g", "and/i:1", "xor/i:12", "eq/s:12", "re/^1"] {
+        for test in [
+            "eq/i:5",
+            "ne/i:12",
+            "lt/i:12",
+            "gt/i:12/g",
+            "and/i:1",
+            "xor/i:12",
+            "eq/s:12",
+            "re/^1",
+        ] {
             assert!(!check("$avp(n)", test), "{test}");
         }
-        for test in ["eq/s:Bob", "eq/bob/i", "re/.*@example.org/g", "re/^bob", "fm/B*", "fm/*@ex?mple.*/g", "lt/Cob"] {
+        for test in [
+            "eq/s:Bob",
+            "eq/bob/i",
+            "re/.*@example.org/g",
+            "re/^bob",
+            "fm/B*",
+            "fm/*@ex?mple.*/g",
+            "lt/Cob",
+        ] {
             assert!(check("$avp(s)", test), "{test}");
         }
-        for test in ["eq/bob", "re/.*@example.org", "fm/b*", "fm/b*/i", "gt/Cob", "eq/i:5", "eq/$avp(none)"] {
+        for test in [
+            "eq/bob",
+            "re/.*@example.org",
+            "fm/b*",
+            "fm/b*/i",
+            "gt/Cob",
+            "eq/i:5",
+            "eq/$avp(none)",
+        ] {
             assert!(!check("$avp(s)", test), "{test}");
         }
         assert!(check("$avp(n)", "eq/$avp(n)") && !check("$avp(none)", "eq/i:1"));
@@ -377,7 +416,14 @@ mod tests {
 
     #[test]
     fn shell_patterns() {
-        for (pattern, text) in [("*", ""), ("a*c", "abbc"), ("[a-c]?", "bx"), ("[!a]", "b"), ("\\*", "*"), ("*a*b", "xaab")] {
+        for (pattern, text) in [
+            ("*", ""),
+            ("a*c", "abbc"),
+            ("[a-c]?", "bx"),
+            ("[!a]", "b"),
+            ("\\*", "*"),
+            ("*a*b", "xaab"),
+        ] {
             assert!(glob(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
         for (pattern, text) in [("", "a"), ("a", ""), ("a*c", "abb"), ("[a", "a"), ("?", "")] {

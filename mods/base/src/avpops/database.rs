@@ -55,31 +55,85 @@ impl Params {
         };
         let scheme = url.split(|byte| *byte == b':').next().unwrap_or_default();
         let scheme = String::from_utf8_lossy(scheme);
-        Fault::backend(format!("{function}() needs the module db_{scheme}, which is not loaded"))
+        Fault::backend(format!(
+            "{function}() needs the module db_{scheme}, which is not loaded"
+        ))
     }
 }
 
 /// Declares parameters and functions.
 pub fn declare(d: &mut Decl<Avpops>) {
-    d.param("db_url", |p| &mut p.db_url, "The database of avp_db_load() and its siblings, `mysql://user:password@host/name`.");
-    d.param("avp_table", |p| &mut p.avp_table, "The table with the AVPs; needed where db_url is set.");
-    d.param("use_domain", |p| &mut p.use_domain, "Whether the domain of a URI is part of the key, where not 0.");
-    d.param("uuid_column", |p| &mut p.uuid_column, "The column with the unique id of the user.");
-    d.param("attribute_column", |p| &mut p.attribute_column, "The column with the name of the AVP.");
-    d.param("value_column", |p| &mut p.value_column, "The column with the value of the AVP.");
+    d.param(
+        "db_url",
+        |p| &mut p.db_url,
+        "The database of avp_db_load() and its siblings, `mysql://user:password@host/name`.",
+    );
+    d.param(
+        "avp_table",
+        |p| &mut p.avp_table,
+        "The table with the AVPs; needed where db_url is set.",
+    );
+    d.param(
+        "use_domain",
+        |p| &mut p.use_domain,
+        "Whether the domain of a URI is part of the key, where not 0.",
+    );
+    d.param(
+        "uuid_column",
+        |p| &mut p.uuid_column,
+        "The column with the unique id of the user.",
+    );
+    d.param(
+        "attribute_column",
+        |p| &mut p.attribute_column,
+        "The column with the name of the AVP.",
+    );
+    d.param(
+        "value_column",
+        |p| &mut p.value_column,
+        "The column with the value of the AVP.",
+    );
     d.param("type_column", |p| &mut p.type_column, "The column with the type: 0 text named by a text, 1 number named by a text, 2 and 3 the same named by a number.");
-    d.param("username_column", |p| &mut p.username_column, "The column with the user.");
-    d.param("domain_column", |p| &mut p.domain_column, "The column with the domain.");
+    d.param(
+        "username_column",
+        |p| &mut p.username_column,
+        "The column with the user.",
+    );
+    d.param(
+        "domain_column",
+        |p| &mut p.domain_column,
+        "The column with the domain.",
+    );
     d.param("db_scheme", |p| &mut p.db_scheme, "Another table, `name:table=subscriber;uuid_col=uuid;value_col=first_name`; may be given several times.");
     let names = ["source", "avp"];
-    d.func("avp_db_load", names, avp_db_load, "Loads AVPs of a user from the database; needs a database module.")
-        .routes(routes());
-    d.func("avp_db_store", names, avp_db_store, "Stores AVPs of a user in the database; needs a database module.")
-        .routes(routes());
-    d.func("avp_db_delete", names, avp_db_delete, "Deletes AVPs of a user from the database; needs a database module.")
-        .routes(routes());
-    d.func("avp_db_query", ["query", "avps"], avp_db_query, "Asks the database and puts the columns into AVPs; needs a database module.")
-        .routes(routes());
+    d.func(
+        "avp_db_load",
+        names,
+        avp_db_load,
+        "Loads AVPs of a user from the database; needs a database module.",
+    )
+    .routes(routes());
+    d.func(
+        "avp_db_store",
+        names,
+        avp_db_store,
+        "Stores AVPs of a user in the database; needs a database module.",
+    )
+    .routes(routes());
+    d.func(
+        "avp_db_delete",
+        names,
+        avp_db_delete,
+        "Deletes AVPs of a user from the database; needs a database module.",
+    )
+    .routes(routes());
+    d.func(
+        "avp_db_query",
+        ["query", "avps"],
+        avp_db_query,
+        "Asks the database and puts the columns into AVPs; needs a database module.",
+    )
+    .routes(routes());
 }
 
 fn avp_db_load(m: &Avpops, _: &mut Cx, _: Str, _: Str) -> Fault {

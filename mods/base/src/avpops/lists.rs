@@ -1,10 +1,6 @@
 //! `avp_copy()`, `avp_delete()`, `avp_print()`.
 
-use kahea_module::{
-    Bind, BindError, Cx, Decl, Fault, Lit, Value,
-    arg::Literal,
-    avp::AvpName,
-};
+use kahea_module::{Bind, BindError, Cx, Decl, Fault, Lit, Value, arg::Literal, avp::AvpName};
 
 use super::{
     Avpops,
@@ -30,8 +26,13 @@ pub fn declare(d: &mut Decl<Avpops>) {
     )
     .routes(routes())
     .example("avp_delete(\"$avp(x)/g\");");
-    d.func("avp_print", [], avp_print, "Writes all AVPs of the message to the log.")
-        .routes(routes());
+    d.func(
+        "avp_print",
+        [],
+        avp_print,
+        "Writes all AVPs of the message to the log.",
+    )
+    .routes(routes());
 }
 
 struct Source(AvpSpec);
@@ -136,10 +137,16 @@ impl Literal for Gone {
             Some('i') => (true, false),
             Some('s') => (false, true),
             Some('a') => (true, true),
-            _ => return Err(BindError::new(format!("'{text}' is no AVP")).help("write $avp(name), i, s or a")),
+            _ => {
+                return Err(BindError::new(format!("'{text}' is no AVP")).help("write $avp(name), i, s or a"));
+            }
         };
         let flags = script_flags(letters.as_str())?;
-        Ok(Gone::Kind { numbers, texts, flags })
+        Ok(Gone::Kind {
+            numbers,
+            texts,
+            flags,
+        })
     }
 }
 
@@ -147,9 +154,17 @@ fn avp_delete(m: &Avpops, cx: &mut Cx, gone: Lit<Gone>) -> Result<bool, Fault> {
     match &*gone {
         Gone::One { avp, all } => {
             let name = avp.resolve(m.aliases(cx), cx)?;
-            Ok(if *all { name.remove_all(cx) > 0 } else { name.remove_newest(cx) })
+            Ok(if *all {
+                name.remove_all(cx) > 0
+            } else {
+                name.remove_newest(cx)
+            })
         }
-        Gone::Kind { numbers, texts, flags } => {
+        Gone::Kind {
+            numbers,
+            texts,
+            flags,
+        } => {
             let removed = cx.avps.remove(|avp| {
                 let kind = match avp.name {
                     AvpName::Int(_) => *numbers,
@@ -225,11 +240,17 @@ mod tests {
         assert_eq!(lists.copy("$avp(n)", "$avp(r)/g"), Ok(true));
         assert_eq!(lists.get("r"), "5 7 12 12");
         assert_eq!(lists.copy("$avp(r)", "$avp(o)/gd"), Ok(true));
-        assert_eq!((lists.get("r"), lists.get("o")), (String::new(), "12 12 7 5".to_owned()));
+        assert_eq!(
+            (lists.get("r"), lists.get("o")),
+            (String::new(), "12 12 7 5".to_owned())
+        );
         assert_eq!(lists.copy("$avp(none)", "$avp(o)"), Ok(false));
         assert!(lists.copy("$avp(s)", "$avp(r)/n").is_err());
         assert_eq!(lists.copy("$avp(n)", "$avp(r)/d"), Ok(true));
-        assert_eq!((lists.get("n"), lists.get("r")), ("7 5".to_owned(), "12".to_owned()));
+        assert_eq!(
+            (lists.get("n"), lists.get("r")),
+            ("7 5".to_owned(), "12".to_owned())
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod subst;
 
 use std::sync::OnceLock;
 
-use kahea_module::{BRANCH, Cx, Decl, Env, FAILURE, InitError, Module, REPLY, REQUEST, RouteKinds, EVENT};
+use kahea_module::{BRANCH, Cx, Decl, EVENT, Env, FAILURE, InitError, Module, REPLY, REQUEST, RouteKinds};
 
 use crate::pv::{Pv, avps::Aliases};
 

@@ -66,10 +66,9 @@ pub fn script_flags(digits: &str) -> Result<u32, BindError> {
     if digits.is_empty() {
         return Ok(0);
     }
-    digits
-        .parse::<u8>()
-        .map(u32::from)
-        .map_err(|_| BindError::new(format!("'{digits}' are no script flags")).help("give a number from 0 to 255"))
+    digits.parse::<u8>().map(u32::from).map_err(|_| {
+        BindError::new(format!("'{digits}' are no script flags")).help("give a number from 0 to 255")
+    })
 }
 
 /// An AVP's name, resolved.
@@ -250,6 +249,9 @@ mod tests {
         let letters = Letters::parse("gD", "gd").unwrap();
         assert!(letters.has(0) && letters.has(1));
         assert!(Letters::parse("x", "gd").is_err());
-        assert_eq!((integer("0x1f"), integer("-5"), integer("z")), (Some(31), Some(-5), None));
+        assert_eq!(
+            (integer("0x1f"), integer("-5"), integer("z")),
+            (Some(31), Some(-5), None)
+        );
     }
 }

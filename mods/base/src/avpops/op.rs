@@ -179,7 +179,10 @@ mod tests {
     fn results_come_before_what_was_there() {
         assert_eq!(op("$avp(n)", "add/i:3").1, "8 10 15 12 7 5");
         assert_eq!(op("$avp(n)", "sub/i:20/d").1, "-15 -13 -8");
-        assert_eq!(op("$avp(n)/$avp(r)", "add/i:0x10/d"), (true, String::new(), "21 23 28".to_owned()));
+        assert_eq!(
+            op("$avp(n)/$avp(r)", "add/i:0x10/d"),
+            (true, String::new(), "21 23 28".to_owned())
+        );
     }
 
     #[test]

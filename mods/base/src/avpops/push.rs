@@ -105,7 +105,8 @@ mod tests {
             ("uri", "sip:z@y"),
             ("bad", "nonsense"),
         ] {
-            cx.avps.add(CLASS, AvpName::Str(Str::from(name)), Value::from(value));
+            cx.avps
+                .add(CLASS, AvpName::Str(Str::from(name)), Value::from(value));
         }
         let push = |cx: &mut Cx, to: &str, from: &str| {
             let lit = |text: &str| Some(Value::Str(Str::from(text)));

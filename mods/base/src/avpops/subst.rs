@@ -84,7 +84,9 @@ fn run(m: &Avpops, cx: &mut Cx, places: &Places, subst: &Subst) -> Result<bool, 
         .collect();
     let mut done = false;
     for text in texts {
-        let Some(new) = subst.run(cx, &text)? else { continue };
+        let Some(new) = subst.run(cx, &text)? else {
+            continue;
+        };
         done = true;
         if replace {
             let named = source.clone();
@@ -112,7 +114,11 @@ mod tests {
     fn subst(places: &str, subst: &str) -> (Result<bool, Fault>, String, String) {
         let mut cx = Server::default().invite();
         let name = |name: &str| AvpName::Str(Str::from(name));
-        for value in [Value::Int(5), Value::from("alice@example.org"), Value::from("bob@example.com")] {
+        for value in [
+            Value::Int(5),
+            Value::from("alice@example.org"),
+            Value::from("bob@example.com"),
+        ] {
             cx.avps.add(CLASS, name("s"), value);
         }
         let places = Lit::from_value(Some(Value::Str(Str::from(places))), &mut cx).unwrap();
@@ -130,15 +136,27 @@ mod tests {
         let (done, s, _) = subst("$avp(s)", "/(.*)@(.*)/\\1@h/");
         assert_eq!((done, s.as_str()), (Ok(true), "bob@h alice@example.org 5"));
         let (done, s, _) = subst("$avp(s)", "/nomatch/x/");
-        assert_eq!((done, s.as_str()), (Ok(false), "bob@example.com alice@example.org 5"));
+        assert_eq!(
+            (done, s.as_str()),
+            (Ok(false), "bob@example.com alice@example.org 5")
+        );
     }
 
     #[test]
     fn a_destination_gets_the_results() {
         let (_, s, r) = subst("$avp(s)/$avp(r)/g", "/e/E/g");
-        assert_eq!((s.as_str(), r.as_str()), ("bob@example.com alice@example.org 5", "alicE@ExamplE.org bob@ExamplE.com"));
+        assert_eq!(
+            (s.as_str(), r.as_str()),
+            (
+                "bob@example.com alice@example.org 5",
+                "alicE@ExamplE.org bob@ExamplE.com"
+            )
+        );
         let (_, s, r) = subst("$avp(s)/$avp(r)/gd", "/(.)(.)/\\2\\1/");
-        assert_eq!((s.as_str(), r.as_str()), ("5", "laice@example.org obb@example.com"));
+        assert_eq!(
+            (s.as_str(), r.as_str()),
+            ("5", "laice@example.org obb@example.com")
+        );
     }
 
     #[test]

@@ -24,12 +24,13 @@ pub fn declare(d: &mut Decl<Corex>) {
 }
 
 fn append_branch(_: &Corex, cx: &mut Cx, uri: Option<Str>, q: Option<Str>) -> Result<bool, Fault> {
-    let q = match q {
-        Some(text) => Some(preference(&text).ok_or_else(|| {
-            Fault::script(format!("'{text}' is no q value: it must lie between 0 and 1"))
-        })?),
-        None => None,
-    };
+    let q =
+        match q {
+            Some(text) => Some(preference(&text).ok_or_else(|| {
+                Fault::script(format!("'{text}' is no q value: it must lie between 0 and 1"))
+            })?),
+            None => None,
+        };
     if cx.branches.len() >= MOST {
         return Err(Fault::limit(format!("the request has {MOST} branches already")));
     }
@@ -82,7 +83,11 @@ mod tests {
         let first = "sip:bob@example.com:5070;transport=udp".to_owned();
         assert_eq!(
             seen,
-            [(first.clone(), None), ("sip:x@z".to_owned(), Some(500)), (first, None)]
+            [
+                (first.clone(), None),
+                ("sip:x@z".to_owned(), Some(500)),
+                (first, None)
+            ]
         );
     }
 

@@ -138,7 +138,9 @@ fn offload<T: Send + 'static>(
 ) -> Result<Offloaded<T>, Fault> {
     if IN_WORK.fetch_add(1, Relaxed) >= AT_ONCE {
         IN_WORK.fetch_sub(1, Relaxed);
-        return Err(Fault::limit(format!("{AT_ONCE} files are being read or written already")));
+        return Err(Fault::limit(format!(
+            "{AT_ONCE} files are being read or written already"
+        )));
     }
     let shared = Arc::new(Mutex::new(Shared {
         done: None,
@@ -161,7 +163,9 @@ fn offload<T: Send + 'static>(
         });
     if let Err(error) = thread {
         IN_WORK.fetch_sub(1, Relaxed);
-        return Err(Fault::backend(format!("cannot start a thread for a file: {error}")));
+        return Err(Fault::backend(format!(
+            "cannot start a thread for a file: {error}"
+        )));
     }
     Ok(Offloaded(shared))
 }

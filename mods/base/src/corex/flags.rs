@@ -32,11 +32,21 @@ const INTERNAL: [(&str, u32); 22] = [
 
 /// Declares the functions.
 pub fn declare(d: &mut Decl<Corex>) {
-    d.func("setxflag", ["flag"], setxflag, "Sets an extended flag of the message, 0 to 63.")
-        .kemi(1, "setxflag")
-        .example("setxflag(\"40\");");
-    d.func("resetxflag", ["flag"], resetxflag, "Clears an extended flag of the message, 0 to 63.")
-        .kemi(1, "resetxflag");
+    d.func(
+        "setxflag",
+        ["flag"],
+        setxflag,
+        "Sets an extended flag of the message, 0 to 63.",
+    )
+    .kemi(1, "setxflag")
+    .example("setxflag(\"40\");");
+    d.func(
+        "resetxflag",
+        ["flag"],
+        resetxflag,
+        "Clears an extended flag of the message, 0 to 63.",
+    )
+    .kemi(1, "resetxflag");
     d.func(
         "isxflagset",
         ["flag"],
@@ -51,7 +61,12 @@ pub fn declare(d: &mut Decl<Corex>) {
         "Sets an internal flag of the message, by name (USE_UAC_FROM, USE_UAC_TO, UAC_AUTH, …) or number, 0 to 63.",
     )
     .example("msg_iflag_set(\"UAC_AUTH\");");
-    d.func("msg_iflag_reset", ["flag"], msg_iflag_reset, "Clears an internal flag of the message.");
+    d.func(
+        "msg_iflag_reset",
+        ["flag"],
+        msg_iflag_reset,
+        "Clears an internal flag of the message.",
+    );
     d.func(
         "msg_iflag_is_set",
         ["flag"],
@@ -157,8 +172,7 @@ fn msg_vbflag_is_set(_: &Corex, cx: &mut Cx, flag: i64) -> Result<bool, Fault> {
 fn msg_vbflag_parse(_: &Corex, cx: &mut Cx, all: i64) -> bool {
     let count = if all == 0 { 1 } else { usize::MAX };
     let mut hops = cx.msg.vias().take(count).peekable();
-    hops.peek().is_some()
-        && hops.all(|hop| kahea_sip::view::Via::parse(cx.msg.bytes(hop.span)).is_ok())
+    hops.peek().is_some() && hops.all(|hop| kahea_sip::view::Via::parse(cx.msg.bytes(hop.span)).is_ok())
 }
 
 #[cfg(test)]

@@ -107,17 +107,20 @@ pub fn register(settings: Settings, env: &mut Env<'_>) -> Result<(), InitError> 
 
 fn variable(name: &Str, env: &Env<'_>) -> Result<Var, InitError> {
     env.bind.var(&name.text()).map_err(|error| {
-        InitError::new(format!("msg_avp is '{name}': {}", error.message)).help("give a variable such as $avp(msg)")
+        InitError::new(format!("msg_avp is '{name}': {}", error.message))
+            .help("give a variable such as $avp(msg)")
     })
 }
 
 /// Addresses of what leaves: the peer as source, the listener as local address.
 pub(super) fn towards(worker: &Worker, to: &Destination) -> Received {
     let identity = &worker.config.identity;
-    let listener = to
-        .listener
-        .and_then(|id| identity.listener(id))
-        .or_else(|| identity.listeners.iter().find(|own| own.transport == to.transport));
+    let listener = to.listener.and_then(|id| identity.listener(id)).or_else(|| {
+        identity
+            .listeners
+            .iter()
+            .find(|own| own.transport == to.transport)
+    });
     Received {
         source: to.to,
         local: listener.map_or(to.to, |own| own.address),

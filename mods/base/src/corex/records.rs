@@ -62,7 +62,10 @@ impl<'a> Given<'a> {
     fn record(&self, text: &str) -> Result<StaticRecord, BindError> {
         let address = || {
             self.address.parse::<IpAddr>().map_err(|_| {
-                BindError::new(format!("'{}' in the DNS record '{text}' is no IP address", self.address))
+                BindError::new(format!(
+                    "'{}' in the DNS record '{text}' is no IP address",
+                    self.address
+                ))
             })
         };
         let unresolvable = self.flags & 1 != 0;
@@ -96,8 +99,10 @@ fn family(ip: IpAddr, fits: bool, text: &str) -> Result<IpAddr, BindError> {
     if fits {
         return Ok(ip);
     }
-    Err(BindError::new(format!("{ip} in the DNS record '{text}' is of the other IP version"))
-        .help("A holds an IPv4 address, AAAA an IPv6 address"))
+    Err(BindError::new(format!(
+        "{ip} in the DNS record '{text}' is of the other IP version"
+    ))
+    .help("A holds an IPv4 address, AAAA an IPv6 address"))
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, BindError> {
@@ -149,7 +154,15 @@ mod tests {
         assert_eq!((aaaa.kind(), aaaa.permanent), (DnsType::Aaaa, true));
         assert_eq!(aaaa.name, "kamailio.org");
         let srv = parse("type=SRV;name=_sip._udp.x.org;addr=a.x.org;port=5070;priority=1;weight=2").unwrap();
-        assert!(matches!(srv.record, DnsRecord::Srv { priority: 1, weight: 2, port: 5070, .. }));
+        assert!(matches!(
+            srv.record,
+            DnsRecord::Srv {
+                priority: 1,
+                weight: 2,
+                port: 5070,
+                ..
+            }
+        ));
         assert!(parse("type=A;name=bad.org;flags=1").unwrap().unresolvable);
     }
 

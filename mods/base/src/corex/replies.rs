@@ -54,7 +54,12 @@ mod tests {
         let reply = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@c>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\r\n";
         run(&server.worker, received, RouteId(3), &Str::from(reply));
         assert_eq!(*server.engine.ran.borrow(), [RouteId(3)]);
-        run(&server.worker, received, RouteId(3), &Str::from("SIP/2.0 nonsense"));
+        run(
+            &server.worker,
+            received,
+            RouteId(3),
+            &Str::from("SIP/2.0 nonsense"),
+        );
         assert_eq!(server.engine.ran.borrow().len(), 1);
     }
 }

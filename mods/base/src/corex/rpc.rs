@@ -1,8 +1,7 @@
 //! RPC commands: sockets, aliases, the log level, memory.
 
 use kahea_module::{
-    Decl, Listener, Str, Worker,
-    log,
+    Decl, Listener, Str, Worker, log,
     rpc::{RpcCall, RpcFault, RpcResult, RpcValue},
 };
 use kahea_sip::Transport;
@@ -12,7 +11,11 @@ use crate::memory;
 
 /// Declares the commands.
 pub fn declare(d: &mut Decl<Corex>) {
-    d.rpc("corex.list_sockets", list_sockets, "Lists the sockets that this server listens on.");
+    d.rpc(
+        "corex.list_sockets",
+        list_sockets,
+        "Lists the sockets that this server listens on.",
+    );
     d.rpc(
         "corex.list_aliases",
         list_aliases,
@@ -202,8 +205,15 @@ mod tests {
     }
 
     fn member(value: &RpcValue, name: &str) -> RpcValue {
-        let RpcValue::Struct(members) = value else { panic!("{value:?}") };
-        members.iter().find(|(known, _)| *known == *name).unwrap().1.clone()
+        let RpcValue::Struct(members) = value else {
+            panic!("{value:?}")
+        };
+        members
+            .iter()
+            .find(|(known, _)| *known == *name)
+            .unwrap()
+            .1
+            .clone()
     }
 
     #[test]

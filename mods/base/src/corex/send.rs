@@ -104,7 +104,9 @@ fn sendx(_: &Corex, cx: &mut Cx, uri: Str, socket: Str, data: Str) -> Ret {
 }
 
 fn send_to(cx: &mut Cx, hop: Hop, listener: Option<ListenerId>, data: Str) -> Ret {
-    proxy::resolve_then(cx, hop, move |cx, targets| deliver(cx, &targets, listener, &data).into())
+    proxy::resolve_then(cx, hop, move |cx, targets| {
+        deliver(cx, &targets, listener, &data).into()
+    })
 }
 
 /// To the first address that takes it.

@@ -38,7 +38,11 @@ impl<'a> Address<'a> {
             [b':', digits @ ..] => Some(std::str::from_utf8(digits).ok()?.parse().ok()?),
             _ => return None,
         };
-        (!host.is_empty()).then_some(Address { transport, host, port })
+        (!host.is_empty()).then_some(Address {
+            transport,
+            host,
+            port,
+        })
     }
 
     /// The address where the host is one.
@@ -190,7 +194,11 @@ fn set_recv_socket_name(_: &Corex, cx: &mut Cx, name: Str) -> bool {
 }
 
 fn set_source_address(_: &Corex, cx: &mut Cx, address: Str) -> Result<bool, Fault> {
-    let wrong = || Fault::script(format!("'{address}' is no address: write proto:ip:port with an IP address"));
+    let wrong = || {
+        Fault::script(format!(
+            "'{address}' is no address: write proto:ip:port with an IP address"
+        ))
+    };
     let parsed = Address::parse(&address).ok_or_else(wrong)?;
     let ip = parsed.ip().ok_or_else(wrong)?;
     cx.received.source = SocketAddr::new(ip, parsed.port.unwrap_or(0));
@@ -227,7 +235,10 @@ fn lsock(_: &Corex, cx: &mut Cx, expression: &Str, _: Index) -> Value {
 fn read_lsock(cx: &Cx, expression: &Str) -> Option<Value> {
     let first = expression.iter().position(|byte| *byte == b'/')?;
     let last = expression.iter().rposition(|byte| *byte == b'/')?;
-    let (how, what) = (expression.get(..first)?, expression.get(first.checked_add(1)?..last)?);
+    let (how, what) = (
+        expression.get(..first)?,
+        expression.get(first.checked_add(1)?..last)?,
+    );
     let field = expression.get(last.checked_add(1)?..)?;
     let identity = &cx.config().identity;
     let listener = match how {
@@ -298,9 +309,15 @@ mod tests {
     #[test]
     fn an_unknown_socket_changes_nothing() {
         let mut cx = server().invite();
-        assert_eq!(set_send_socket(&Corex, &mut cx, Str::from("udp:127.0.0.1:5090")), Ok(true));
+        assert_eq!(
+            set_send_socket(&Corex, &mut cx, Str::from("udp:127.0.0.1:5090")),
+            Ok(true)
+        );
         assert_eq!(cx.target.send_socket, Some(ListenerId(1)));
-        assert_eq!(set_send_socket(&Corex, &mut cx, Str::from("udp:127.0.0.1:5999")), Ok(true));
+        assert_eq!(
+            set_send_socket(&Corex, &mut cx, Str::from("udp:127.0.0.1:5999")),
+            Ok(true)
+        );
         assert!(set_send_socket_name(&Corex, &mut cx, Str::from("none")));
         assert_eq!(cx.target.send_socket, Some(ListenerId(1)));
         assert!(set_send_socket(&Corex, &mut cx, Str::from("nonsense:::")).is_err());
@@ -313,7 +330,10 @@ mod tests {
     #[test]
     fn the_source_can_be_another() {
         let mut cx = server().invite();
-        assert_eq!(set_source_address(&Corex, &mut cx, Str::from("tcp:127.0.0.9:5081")), Ok(true));
+        assert_eq!(
+            set_source_address(&Corex, &mut cx, Str::from("tcp:127.0.0.9:5081")),
+            Ok(true)
+        );
         assert_eq!(cx.received.source.to_string(), "127.0.0.9:5081");
         assert_eq!(cx.received.transport, Transport::Udp);
         assert!(set_source_address(&Corex, &mut cx, Str::from("udp:example.invalid:5")).is_err());

@@ -1,8 +1,6 @@
 //! `$cfg(key)` and `$atkv(key)`.
 
-use kahea_module::{
-    BindError, Cx, Decl, Index, Named, Naming, RouteKind, Str, Value, route::ScriptPlace,
-};
+use kahea_module::{BindError, Cx, Decl, Index, Named, Naming, RouteKind, Str, Value, route::ScriptPlace};
 
 use super::Corex;
 
@@ -77,13 +75,19 @@ mod tests {
     #[test]
     fn the_place_is_what_the_interpreter_says() {
         let mut cx = Server::default().invite();
-        assert_eq!(cfg(&Corex, &mut cx, &Place::Route, Index::None), Value::from("DEFAULT_ROUTE"));
+        assert_eq!(
+            cfg(&Corex, &mut cx, &Place::Route, Index::None),
+            Value::from("DEFAULT_ROUTE")
+        );
         assert_eq!(cfg(&Corex, &mut cx, &Place::Line, Index::None), Value::Null);
         *cx.extra::<ScriptPlace>() = ScriptPlace {
             file: Str::from("kamailio.cfg"),
             line: 26,
         };
         assert_eq!(cfg(&Corex, &mut cx, &Place::Line, Index::None), Value::Int(26));
-        assert_eq!(cfg(&Corex, &mut cx, &Place::Name, Index::None), Value::from("kamailio.cfg"));
+        assert_eq!(
+            cfg(&Corex, &mut cx, &Place::Name, Index::None),
+            Value::from("kamailio.cfg")
+        );
     }
 }

@@ -9,7 +9,12 @@ use crate::pv::ScriptFlags;
 pub fn declare(d: &mut Decl<Kex>) {
     d.func("setsflag", ["flag"], setsflag, "Sets a script flag, 0 to 31.")
         .example("setsflag(\"3\");");
-    d.func("issflagset", ["flag"], issflagset, "True where the script flag is set.");
+    d.func(
+        "issflagset",
+        ["flag"],
+        issflagset,
+        "True where the script flag is set.",
+    );
     d.func("resetsflag", ["flag"], resetsflag, "Clears a script flag.");
     d.func(
         "setbflag",

@@ -15,7 +15,12 @@ pub fn declare(d: &mut Decl<Kex>) {
     )
     .example("setdsturi(\"sip:10.0.0.10\");");
     d.func("resetdsturi", [], resetdsturi, "Takes the destination URI away.");
-    d.func("isdsturiset", [], isdsturiset, "True where a destination URI is set.");
+    d.func(
+        "isdsturiset",
+        [],
+        isdsturiset,
+        "True where a destination URI is set.",
+    );
     for name in ["pv_printf", "avp_printf"] {
         d.func(
             name,
@@ -164,7 +169,11 @@ mod tests {
         ] {
             assert!(!is(uri), "{uri}");
         }
-        assert!(is_myhost(&kex, &mut cx, Str::from("sip:127.0.0.1:5061;transport=tcp")));
+        assert!(is_myhost(
+            &kex,
+            &mut cx,
+            Str::from("sip:127.0.0.1:5061;transport=tcp")
+        ));
     }
 
     #[test]

@@ -16,11 +16,27 @@ type Figure = fn(&Memory) -> i64;
 /// The statistics of the group `shmem`.
 const FIGURES: [(&str, &str, Figure); 6] = [
     ("total_size", "Memory of the machine, bytes.", |m| m.total),
-    ("used_size", "Memory that only this process holds, bytes.", |m| m.used),
-    ("real_used_size", "Resident memory of this process, bytes.", |m| m.real_used),
-    ("max_used_size", "The most resident memory of this process that was seen, bytes.", |m| m.max_used),
-    ("free_size", "Memory of the machine that is available, bytes.", |m| m.free),
-    ("fragments", "Always 0: the system's allocator does not count its fragments.", |_| 0),
+    ("used_size", "Memory that only this process holds, bytes.", |m| {
+        m.used
+    }),
+    ("real_used_size", "Resident memory of this process, bytes.", |m| {
+        m.real_used
+    }),
+    (
+        "max_used_size",
+        "The most resident memory of this process that was seen, bytes.",
+        |m| m.max_used,
+    ),
+    (
+        "free_size",
+        "Memory of the machine that is available, bytes.",
+        |m| m.free,
+    ),
+    (
+        "fragments",
+        "Always 0: the system's allocator does not count its fragments.",
+        |_| 0,
+    ),
 ];
 
 /// Declares statistics and commands.
@@ -147,6 +163,9 @@ mod tests {
         let run = |args| mod_stats(&kex(), &mut call(&server, args));
         assert_eq!(run(Vec::new()).unwrap_err().code, 500);
         assert_eq!(run(vec!["kex".into(), "all".into()]).unwrap().len(), 3);
-        assert_eq!(run(vec!["kex".into(), "bad".into()]).unwrap(), ["Module: kex".into()]);
+        assert_eq!(
+            run(vec!["kex".into(), "bad".into()]).unwrap(),
+            ["Module: kex".into()]
+        );
     }
 }

@@ -135,7 +135,10 @@ fn pick(stats: &Stats, wanted: &Str, dotted: bool, out: &mut Vec<Picked>) {
     } else if let Some((group, name)) = dotted.then(|| parts(wanted)).flatten() {
         out.extend(one(stats, group, name));
     } else {
-        let group = stats.groups().into_iter().find(|group| stats.get(group, wanted).is_some());
+        let group = stats
+            .groups()
+            .into_iter()
+            .find(|group| stats.get(group, wanted).is_some());
         out.extend(group.and_then(|group| one(stats, &group, wanted)));
     }
 }
@@ -189,7 +192,12 @@ fn clear_statistics(_: &Kex, call: &mut RpcCall) -> RpcResult {
     let line = |picked: Picked| {
         let before = picked.stat.get();
         match picked.stat.reset() {
-            true => format!("{}:{} = {} ({before})", picked.group, picked.name, picked.stat.get()),
+            true => format!(
+                "{}:{} = {} ({before})",
+                picked.group,
+                picked.name,
+                picked.stat.get()
+            ),
             false => format!("{}:{} = {before}", picked.group, picked.name),
         }
     };
@@ -238,11 +246,11 @@ mod tests {
     #[test]
     fn fetched_statistics_are_members() {
         let server = server();
-        let fetched = fetch(&mut call(&server, &["core:rcv_requests", "core.rcv_replies"]), RpcValue::from);
-        let want = RpcValue::members([
-            ("core.rcv_requests", 7.into()),
-            ("core.rcv_replies", 6.into()),
-        ]);
+        let fetched = fetch(
+            &mut call(&server, &["core:rcv_requests", "core.rcv_replies"]),
+            RpcValue::from,
+        );
+        let want = RpcValue::members([("core.rcv_requests", 7.into()), ("core.rcv_replies", 6.into())]);
         assert_eq!(fetched, Ok(vec![want]));
         let none = fetch(&mut call(&server, &["nothing"]), RpcValue::from);
         assert_eq!(none, Ok(vec![RpcValue::Struct(Vec::new())]));
