@@ -102,19 +102,31 @@ impl CoreStats {
                 })
                 .collect(),
             classes: (1..=6)
-                .map(|class| counter(&format!("rcv_replies_{class}xx"), "Replies of this class received."))
+                .map(|class| {
+                    counter(
+                        &format!("rcv_replies_{class}xx"),
+                        "Replies of this class received.",
+                    )
+                })
                 .collect(),
             class_methods: (1..=6)
                 .flat_map(|class| REPLY_METHODS.map(|(method, name)| (class, method, name)))
                 .map(|(class, method, name)| {
                     let name = format!("rcv_replies_{class}xx_{name}");
-                    (class, method, counter(&name, "Replies of this class to this method received."))
+                    (
+                        class,
+                        method,
+                        counter(&name, "Replies of this class to this method received."),
+                    )
                 })
                 .collect(),
             codes: CODES
                 .into_iter()
                 .map(|code| {
-                    (code, counter(&format!("rcv_replies_{code}"), "Replies with this code received."))
+                    (
+                        code,
+                        counter(&format!("rcv_replies_{code}"), "Replies with this code received."),
+                    )
                 })
                 .collect(),
             ringing: counter("rcv_replies_18x", "Replies from 180 to 189 received."),
@@ -155,7 +167,9 @@ impl CoreStats {
         let stats = Stats::default();
         CoreStats::new(&stats);
         let all = stats.group(GROUP.as_bytes()).unwrap_or_default();
-        all.into_iter().map(|(name, _)| name.text().into_owned()).collect()
+        all.into_iter()
+            .map(|(name, _)| name.text().into_owned())
+            .collect()
     }
 }
 
