@@ -1,5 +1,6 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+pub mod avp;
 pub mod avpops;
 mod benchmark;
 mod cfgutils;
@@ -19,6 +20,7 @@ pub mod transforms;
 mod uri_edit;
 mod uuid;
 mod xlog;
+mod xprint;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
@@ -34,6 +36,7 @@ pub fn modules() -> Vec<ModuleDecl> {
         Maxfwd,
         corex::Corex,
         kex::Kex,
+        avp::Avp,
         avpops::Avpops,
         math::Math,
         uuid::Uuid,
@@ -44,5 +47,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         rtimer::Rtimer,
         print::Print,
         benchmark::Benchmark,
+        xprint::Xprint,
     ]
 }

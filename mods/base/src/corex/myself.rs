@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use kahea_module::{BindError, Env, Str};
-use kahea_sip::Transport;
 
 /// A domain with its subdomains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subdomains {
-    transport: Transport,
     domain: Str,
     port: u16,
 }
@@ -21,7 +19,6 @@ impl Subdomains {
     pub fn parse(text: &Str) -> Result<Subdomains, BindError> {
         super::sockets::Address::parse(text)
             .map(|address| Subdomains {
-                transport: address.transport,
                 domain: text.share(address.host),
                 port: address.port.unwrap_or(0),
             })
@@ -31,12 +28,10 @@ impl Subdomains {
             })
     }
 
-    /// The domain or one below it; as in Kamailio a URI without port or transport fits every restriction.
-    fn matches(&self, host: &[u8], port: u16, transport: Transport) -> bool {
-        let fits_port = self.port == 0 || port == 0 || self.port == port;
-        // A URI's transport is not compared: `sip:x.example.com;transport=tcp` matches `udp:example.com`.
-        let _ = (self.transport, transport);
-        fits_port && self.covers(host)
+    /// The domain or one below it. As in Kamailio a URI without port fits every port, and its transport is not
+    /// compared: `sip:x.example.com;transport=tcp` matches `udp:example.com`.
+    fn matches(&self, host: &[u8], port: u16) -> bool {
+        (self.port == 0 || port == 0 || self.port == port) && self.covers(host)
     }
 
     fn covers(&self, host: &[u8]) -> bool {
@@ -51,8 +46,8 @@ impl Subdomains {
 /// Adds the domains to who this server is.
 pub fn register(all: Vec<Subdomains>, env: &mut Env<'_>) {
     if !all.is_empty() {
-        env.identity.tests.push(Arc::new(move |host, port, transport| {
-            all.iter().any(|one| one.matches(host, port, transport))
+        env.identity.tests.push(Arc::new(move |host, port, _| {
+            all.iter().any(|one| one.matches(host, port))
         }));
     }
 }
@@ -64,7 +59,7 @@ mod tests {
     fn matches(alias: &str, host: &str, port: u16) -> bool {
         Subdomains::parse(&Str::from(alias))
             .unwrap()
-            .matches(host.as_bytes(), port, Transport::None)
+            .matches(host.as_bytes(), port)
     }
 
     #[test]

@@ -93,7 +93,10 @@ mod tests {
 
     #[test]
     fn replies_get_parameters_too() {
-        let server = Server::new(|config| config.globals.xavp_via_reply_params = Some(Str::from("r")));
+        let server = Server::new(|config| {
+            config.globals.xavp_via_reply_params = Some(Str::from("r"));
+            config.globals.server_signature = false;
+        });
         let mut cx = server.invite();
         let mut params = Xavps::new();
         params.add(Str::from("myval"), XValue::Str(Str::from("xyz")));

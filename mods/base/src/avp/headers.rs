@@ -1,0 +1,296 @@
+//! Attributes into headers and replies, and header fields into attributes.
+
+use kahea_module::{
+    Cx, Decl, FAILURE, Fault, Lit, REQUEST, ReplyExtra, Str, Value, avp::AvpName, value::parse_int,
+};
+use kahea_sip::{EditTag, HeaderId, Place, Span};
+
+use super::{Attribute, Avp, everywhere};
+
+/// Declares the functions.
+pub fn declare(d: &mut Decl<Avp>) {
+    let names = ["header", "attribute"];
+    d.func("insert_attr_hf", names, append_attr_hf, "Adds a header with the value of an attribute, which has the header's name where none is given; as in Kamailio it goes behind the others.")
+        .routes(REQUEST | FAILURE);
+    d.func("append_attr_hf", names, append_attr_hf, "Adds a header with the value of an attribute, which has the header's name where none is given, behind the others.")
+        .routes(REQUEST | FAILURE)
+        .example("append_attr_hf(\"X-Account\", \"$account\");");
+    d.func(
+        "replace_attr_hf",
+        names,
+        replace_attr_hf,
+        "Puts a header with the value of an attribute in the place of all headers of that name.",
+    )
+    .routes(REQUEST | FAILURE);
+    d.func(
+        "attr_to_reply",
+        names,
+        attr_to_reply,
+        "Adds a header with the value of an attribute to the replies made here.",
+    )
+    .routes(REQUEST | FAILURE);
+    let names = ["header", "prefix"];
+    d.func("hdr_body2attrs", names, hdr_body2attrs, "Reads `name=value,name=value` from headers into attributes prefix+name; `Header/i` takes numbers alone, `Header/s` texts.")
+        .routes(everywhere());
+    d.func("hdr_body2attrs2", names, hdr_body2attrs2, "Reads `name=value,value;name=value` from headers into attributes prefix+name, with #1, #2, … where there are several values.")
+        .routes(everywhere());
+}
+
+/// The header's name and the attribute's value.
+fn pair(cx: &Cx, header: &Str, attribute: Option<Lit<Attribute>>) -> Result<(Str, Str), Fault> {
+    let bare = header.strip_prefix(b"$").unwrap_or(header);
+    let name = header.share(bare);
+    let value = match attribute {
+        Some(attribute) => attribute.text(cx)?,
+        None => Attribute(AvpName::Str(name.clone())).text(cx)?,
+    };
+    // A line end would let the value add headers of its own.
+    if name.is_empty() || name.iter().any(|b| !b.is_ascii_graphic() || *b == b':') {
+        return Err(Fault::script(format!("'{header}' is no name of a header")));
+    }
+    if value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+        return Err(Fault::script(format!(
+            "the value for the header {name} holds a line end"
+        )));
+    }
+    Ok((name, value))
+}
+
+fn line(name: &Str, value: &Str) -> Str {
+    Str::from([&**name, b": ", value, b"\r\n"].concat())
+}
+
+fn append_attr_hf(
+    _: &Avp,
+    cx: &mut Cx,
+    header: Str,
+    attribute: Option<Lit<Attribute>>,
+) -> Result<bool, Fault> {
+    let (name, value) = pair(cx, &header, attribute)?;
+    let line = line(&name, &value);
+    cx.spend_bytes(line.len())?;
+    let (at, tag) = (cx.msg.headers_end(), EditTag::Header(HeaderId::parse(&name)));
+    cx.edits.insert(at, Place::After, line, tag);
+    Ok(true)
+}
+
+fn replace_attr_hf(
+    _: &Avp,
+    cx: &mut Cx,
+    header: Str,
+    attribute: Option<Lit<Attribute>>,
+) -> Result<bool, Fault> {
+    let (name, value) = pair(cx, &header, attribute)?;
+    let lines: Vec<Span> = cx.msg.named(&name).map(|header| header.line).collect();
+    let tag = EditTag::Header(HeaderId::parse(&name));
+    let mut lines = lines.into_iter();
+    let Some(first) = lines.next() else {
+        let text = line(&name, &value);
+        let at = cx.msg.headers_end();
+        cx.edits.insert(at, Place::After, text, tag);
+        return Ok(true);
+    };
+    let text = line(&name, &value);
+    cx.spend_bytes(text.len())?;
+    cx.edits.replace(first, text, tag);
+    for span in lines {
+        cx.edits.remove(span, tag);
+    }
+    Ok(true)
+}
+
+fn attr_to_reply(
+    _: &Avp,
+    cx: &mut Cx,
+    header: Str,
+    attribute: Option<Lit<Attribute>>,
+) -> Result<bool, Fault> {
+    let (name, value) = pair(cx, &header, attribute)?;
+    let line = line(&name, &value);
+    cx.spend_bytes(line.len())?;
+    cx.reply_extra.push(ReplyExtra::Header(line));
+    Ok(true)
+}
+
+/// Which values are taken.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Any,
+    Numbers,
+    Texts,
+}
+
+/// `Header`, `Header/i`, `Header/s`.
+fn header_kind(text: &Str) -> (Str, Kind) {
+    let (name, kind) = match &**text {
+        [name @ .., b'/', b'i' | b'I'] => (name, Kind::Numbers),
+        [name @ .., b'/', b's' | b'S'] => (name, Kind::Texts),
+        name => (name, Kind::Any),
+    };
+    (text.share(name), kind)
+}
+
+/// The values of all headers of the name.
+fn bodies(cx: &Cx, name: &Str) -> Vec<Str> {
+    cx.msg
+        .named(name)
+        .map(|header| cx.msg.value_text(header))
+        .collect()
+}
+
+fn store(cx: &mut Cx, name: Vec<u8>, value: &[u8], kind: Kind) -> Result<(), Fault> {
+    let value = match (parse_int(value), kind) {
+        (Some(n), Kind::Any | Kind::Numbers) => Value::Int(n),
+        (None, Kind::Any | Kind::Texts) => Value::Str(Str::copy(value)),
+        _ => return Ok(()),
+    };
+    Attribute(AvpName::Str(Str::from(name))).add(cx, value)
+}
+
+fn hdr_body2attrs(_: &Avp, cx: &mut Cx, header: Str, prefix: Str) -> Result<bool, Fault> {
+    let (name, kind) = header_kind(&header);
+    for body in bodies(cx, &name) {
+        for field in pieces(&body, b',') {
+            let Some((name, value)) = halves(field) else {
+                continue;
+            };
+            store(cx, [&*prefix, name].concat(), unquoted(value), kind)?;
+        }
+    }
+    Ok(true)
+}
+
+fn hdr_body2attrs2(_: &Avp, cx: &mut Cx, header: Str, prefix: Str) -> Result<bool, Fault> {
+    let (name, kind) = header_kind(&header);
+    for body in bodies(cx, &name) {
+        for field in pieces(&body, b';') {
+            let Some((name, values)) = halves(field) else {
+                continue;
+            };
+            let values = pieces(values, b',');
+            let several = values.len() > 1;
+            for (value, number) in values.into_iter().zip(1u32..) {
+                let mut full = [&*prefix, name].concat();
+                if several {
+                    full.extend_from_slice(format!("#{number}").as_bytes());
+                }
+                store(cx, full, unquoted(value), kind)?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Splits outside of quotes; without blanks around.
+fn pieces(text: &[u8], separator: u8) -> Vec<&[u8]> {
+    let (mut out, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'"' if !escaped => quoted = !quoted,
+            byte if *byte == separator && !quoted => {
+                out.push(text.get(start..at).unwrap_or_default().trim_ascii());
+                start = at.saturating_add(1);
+            }
+            _ => {}
+        }
+        escaped = *byte == b'\\' && !escaped;
+    }
+    out.push(text.get(start..).unwrap_or_default().trim_ascii());
+    out
+}
+
+fn halves(field: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = field.iter().position(|byte| *byte == b'=')?;
+    let name = field.get(..at)?.trim_ascii();
+    let value = field.get(at.checked_add(1)?..)?.trim_ascii();
+    (!name.is_empty()).then_some((name, value))
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+        .unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avp::{
+        CLASS,
+        tests::{lit, with},
+    };
+    use kahea_module::{
+        Index,
+        testing::{INVITE, Server},
+    };
+
+    fn built(cx: &Cx) -> String {
+        let mut out = Vec::new();
+        kahea_sip::build::edited(&cx.msg, &cx.edits, &mut |_, _| {}, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn attributes_become_headers() {
+        let mut cx = with(&[
+            ("X-One", "1"),
+            ("User-Agent", "other"),
+            ("v", "val"),
+            ("evil", "a\r\nX: y"),
+        ]);
+        assert_eq!(append_attr_hf(&Avp, &mut cx, Str::from("X-One"), None), Ok(true));
+        assert_eq!(
+            replace_attr_hf(&Avp, &mut cx, Str::from("User-Agent"), None),
+            Ok(true)
+        );
+        let v = lit(&mut cx, "$v");
+        assert_eq!(
+            replace_attr_hf(&Avp, &mut cx, Str::from("Subject"), Some(v)),
+            Ok(true)
+        );
+        let v = lit(&mut cx, "$v");
+        assert_eq!(
+            attr_to_reply(&Avp, &mut cx, Str::from("X-Reply"), Some(v)),
+            Ok(true)
+        );
+        assert!(matches!(&cx.reply_extra[..], [ReplyExtra::Header(line)] if *line == "X-Reply: val\r\n"));
+        assert!(append_attr_hf(&Avp, &mut cx, Str::from("X-None"), None).is_err());
+        let evil = lit(&mut cx, "$evil");
+        assert!(append_attr_hf(&Avp, &mut cx, Str::from("X-Evil"), Some(evil)).is_err());
+        let text = built(&cx);
+        assert!(
+            text.contains("\r\nX-One: 1\r\n") && text.contains("\r\nUser-Agent: other\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\r\nSubject: val\r\n") && !text.contains("phone"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn header_fields_become_attributes() {
+        let headers = "X-Stat: a=1,b=two,c=\"3\", d = 4\nX-Stat2: a=1,2;b=three;c=\"4,5\"\nMax-Forwards";
+        let mut cx = Server::default().message(&INVITE.replacen("Max-Forwards", headers, 1));
+        let read = |cx: &mut Cx, header: &str, prefix: &str| {
+            hdr_body2attrs(&Avp, cx, Str::from(header), Str::from(prefix)).unwrap();
+        };
+        read(&mut cx, "X-Stat", "s_");
+        read(&mut cx, "X-Stat/i", "i_");
+        read(&mut cx, "X-Stat/s", "t_");
+        hdr_body2attrs2(&Avp, &mut cx, Str::from("X-Stat2"), Str::from("u_")).unwrap();
+        let get = |name: &str| cx.avps.get(CLASS, &AvpName::Str(Str::from(name)), Index::None);
+        assert_eq!(
+            (get("s_a"), get("s_b"), get("s_d")),
+            (Value::Int(1), Value::from("two"), Value::Int(4))
+        );
+        assert_eq!((get("i_a"), get("i_b")), (Value::Int(1), Value::Null));
+        assert_eq!((get("t_a"), get("t_b")), (Value::Null, Value::from("two")));
+        assert_eq!((get("u_a#1"), get("u_a#2")), (Value::Int(1), Value::Int(2)));
+        assert_eq!(
+            (get("u_b"), get("u_c")),
+            (Value::from("three"), Value::from("4,5"))
+        );
+    }
+}
