@@ -14,6 +14,7 @@ mod statistics;
 pub mod transforms;
 mod uuid;
 mod xlog;
+mod xprint;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
@@ -36,5 +37,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         rtimer::Rtimer,
         print::Print,
         benchmark::Benchmark,
+        xprint::Xprint,
     ]
 }
