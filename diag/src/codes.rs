@@ -114,13 +114,13 @@ codes! {
     UNKNOWN_EVENT = "W0312", "event route never runs", "Nothing raises this event.";
     UNUSED_ROUTE = "W0313", "route block never runs", "Nothing refers to the block.";
     UNREACHABLE = "W0314", "statement never runs", "The statement before it leaves the block in every case.";
-    BREAK_OUTSIDE = "E0315", "break outside of while or switch", "There is no loop or switch to leave.";
+    BREAK_OUTSIDE = "W0315", "break outside of while or switch", "It leaves the route block, as in old scripts; return says so.";
     RECURSIVE_ROUTE = "W0316", "route block calls itself", "Calls nest at most max_recursive_level deep.";
     BAD_REGEX = "E0401", "malformed regular expression", "The expression is not a POSIX extended regular expression.";
     TYPE_MISMATCH = "E0402", "value of another type", "The operator or function needs a value of another type.";
     CONSTANT_CONDITION = "W0403", "condition always has the same value", "The branch that is not taken never runs.";
     SUSPICIOUS = "W0404", "probably not what was meant", "The construct is valid and rarely intended.";
-    DIVISION_BY_ZERO = "E0405", "division by zero", "A constant divisor must not be zero.";
+    DIVISION_BY_ZERO = "W0405", "division by zero", "A constant divisor must not be zero.";
     UNKNOWN_MODULE = "E0501", "unknown module", "This server has no module of that name.";
     MODULE_NOT_LOADED = "E0502", "module not loaded", "A modparam needs the loadmodule of its module before it.";
     UNKNOWN_PARAMETER = "E0503", "unknown module parameter", "The module has no parameter of that name.";

@@ -51,7 +51,12 @@ struct Posix(Regex);
 impl Pattern for Posix {
     fn find(&self, text: &[u8], start: usize) -> Option<Vec<Option<Range<usize>>>> {
         let groups = self.0.captures_at(text, start)?;
-        Some(groups.into_iter().map(|group| group.map(|(from, to)| from..to)).collect())
+        Some(
+            groups
+                .into_iter()
+                .map(|group| group.map(|(from, to)| from..to))
+                .collect(),
+        )
     }
 }
 
@@ -67,6 +72,8 @@ pub fn load_from(path: &str, sources: &dyn Sources, options: &Options, registry:
 
 /// Reads and compiles a configuration for its findings alone.
 pub fn check(path: &str, options: &Options, registry: &Arc<Registry>) -> Checked {
-    let Compiled { diagnostics, sources, .. } = load(path, options, registry);
+    let Compiled {
+        diagnostics, sources, ..
+    } = load(path, options, registry);
     Checked { diagnostics, sources }
 }

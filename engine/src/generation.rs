@@ -1,20 +1,31 @@
 //! One generation of the configuration, ready to run: modules started, names bound, listeners known.
 
-use std::sync::Arc;
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use kahea_diag::{Diagnostic, Span, codes};
-use kahea_lang::{compile::{Compiled, CustomSetting, Starting}, program::Program};
+use kahea_lang::{
+    compile::{Binder, Compiled, CustomSetting, Starting},
+    program::Program,
+};
 use kahea_module::{
-    Bind, Budget, Config, Env, InitError, Listener, RouteKind, Str,
+    Bind, Budget, Config, DnsRecord, Env, InitError, Listener, RouteKind, Str, Value,
     config::{Alias, Hooks, Identity, Shared},
+    core_stats::CoreStats,
     globals::Globals,
     registry::Services,
     settings::Settings,
+    static_dns::StaticDns,
 };
-use kahea_net::{ListenerInfo, Net};
+use kahea_net::{
+    ListenerInfo, Net,
+    dns::{Record, RecordData, RecordKind, Srv},
+};
 use kahea_sip::{Limits, Transport};
 
-use crate::receive::Entries;
+use crate::{
+    core_module::{Defines, ModParams, NetSlot},
+    receive::Entries,
+};
 
 /// Ready to run, once it knows its listeners.
 pub struct Prepared {
@@ -40,14 +51,27 @@ pub struct Generation {
 /// # Errors
 /// A module refuses; the finding points at its `loadmodule` line.
 pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Result<Prepared, Diagnostic> {
-    let Compiled { globals, program, binder, modules, loaded, custom, .. } = compiled;
+    let Compiled {
+        globals,
+        program,
+        binder,
+        modules,
+        loaded,
+        params,
+        custom,
+        ..
+    } = compiled;
+    tell_core(&binder, params, shared);
     let registry = binder.registry().clone();
     let bind: Arc<dyn Bind> = binder;
     let settings = settings(&custom);
-    let (mut hooks, mut identity, mut services) = (Hooks::default(), Identity::default(), Services::default());
+    let (mut hooks, mut identity, mut services) =
+        (Hooks::default(), Identity::default(), Services::default());
     identity.aliases = globals.alias.iter().map(alias).collect();
     for Starting { pending, span } in modules {
-        let Some(decl) = registry.module(pending.name()) else { continue };
+        let Some(decl) = registry.module(pending.name()) else {
+            continue;
+        };
         let mut env = Env {
             bind: bind.clone(),
             globals: &globals,
@@ -59,7 +83,8 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
             module: decl.name,
             read_file: &|path| std::fs::read(path),
         };
-        decl.init(pending, &mut env).map_err(|error| refused(decl.name, span, error))?;
+        decl.init(pending, &mut env)
+            .map_err(|error| refused(decl.name, span, error))?;
     }
     let onsend = bind.route(RouteKind::OnSend, "");
     let server_header = server_header(&globals);
@@ -71,13 +96,31 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
         identity,
         hooks,
         settings,
-        limits: Budget { steps: MESSAGE_STEPS, bytes: MESSAGE_BYTES },
+        limits: Budget {
+            steps: MESSAGE_STEPS,
+            bytes: MESSAGE_BYTES,
+        },
         onsend,
         server_header,
+        counts: CoreStats::new(&shared.stats),
         shared: shared.clone(),
         globals,
     };
-    Ok(Prepared { config, program: Arc::new(program) })
+    Ok(Prepared {
+        config,
+        program: Arc::new(program),
+    })
+}
+
+/// What `core.ppdefines` and `modparam.list` show.
+fn tell_core(binder: &Binder, params: Vec<(Str, Str, Value)>, shared: &Shared) {
+    let value = |text: &Str| (!text.is_empty()).then(|| text.clone());
+    let defines = binder
+        .defines()
+        .map(|(name, text)| (Str::from(name), value(text)))
+        .collect();
+    shared.keep(Defines::default).set(defines);
+    shared.keep(ModParams::default).set(params);
 }
 
 /// Steps of the interpreter that one message may take.
@@ -86,7 +129,11 @@ const MESSAGE_STEPS: u64 = 1_000_000;
 const MESSAGE_BYTES: u64 = 64 << 20;
 
 fn refused(name: &str, span: Span, error: InitError) -> Diagnostic {
-    let problem = Diagnostic::error(codes::START_FAILED, span, format!("module {name}: {}", error.message));
+    let problem = Diagnostic::error(
+        codes::START_FAILED,
+        span,
+        format!("module {name}: {}", error.message),
+    );
     match error.help {
         Some(help) => problem.help(help),
         None => problem,
@@ -96,7 +143,13 @@ fn refused(name: &str, span: Span, error: InitError) -> Diagnostic {
 fn settings(custom: &[CustomSetting]) -> Settings {
     let settings = Settings::default();
     for own in custom {
-        settings.declare(&own.group.text(), &own.name.text(), own.value.clone(), &own.doc.text(), false);
+        settings.declare(
+            &own.group.text(),
+            &own.name.text(),
+            own.value.clone(),
+            &own.doc.text(),
+            false,
+        );
     }
     settings
 }
@@ -111,12 +164,19 @@ fn alias(spec: &kahea_module::globals::AliasSpec) -> Alias {
 
 /// The whole Server header line, or nothing where the configuration wants none.
 fn server_header(globals: &Globals) -> Str {
-    globals.server_header.clone().unwrap_or_else(|| Str::from(format!("Server: {}", product())))
+    globals
+        .server_header
+        .clone()
+        .unwrap_or_else(|| Str::from(format!("Server: {}", product())))
 }
 
 /// The product token of Server and User-Agent headers.
 pub fn product() -> String {
-    format!("kahea ({} ({}/linux))", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)
+    format!(
+        "kahea ({} ({}/linux))",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    )
 }
 
 impl Prepared {
@@ -126,11 +186,81 @@ impl Prepared {
     }
 
     /// Completes it with the open listeners.
-    pub fn with_listeners(mut self, net: &Net) -> Generation {
+    pub fn with_listeners(mut self, net: &Arc<Net>) -> Generation {
+        self.config.shared.keep(NetSlot::default).attach(net.clone());
+        static_dns(net, &self.config.shared);
+        net_stats(net, &self.config.shared);
         self.config.identity.listeners = net.listeners().iter().map(|info| listener(info)).collect();
         let entries = entries(&self.config);
         let limits = Limits::default();
-        Generation { config: Arc::new(self.config), program: self.program, entries, limits }
+        Generation {
+            config: Arc::new(self.config),
+            program: self.program,
+            entries,
+            limits,
+        }
+    }
+}
+
+/// Gives the resolver the records that the configuration states (`dns_cache`, `dns_file` of corex).
+fn static_dns(net: &Net, shared: &Shared) {
+    let mut answers: HashMap<(Str, RecordKind), (Vec<Record>, Option<u32>)> = HashMap::new();
+    for fixed in shared.keep(StaticDns::default).records() {
+        let ttl = (!fixed.permanent).then_some(fixed.ttl);
+        let Some((kind, data)) = record_data(&fixed.record) else {
+            continue;
+        };
+        let answer = answers
+            .entry((fixed.name.clone(), kind))
+            .or_insert((Vec::new(), ttl));
+        if !fixed.unresolvable {
+            answer.0.push(Record { ttl: fixed.ttl, data });
+        }
+    }
+    for ((name, kind), (records, ttl)) in answers {
+        net.resolver().add(&name.text(), kind, records, ttl);
+    }
+}
+
+fn record_data(record: &DnsRecord) -> Option<(RecordKind, RecordData)> {
+    Some(match record {
+        DnsRecord::Address(IpAddr::V4(ip)) => (RecordKind::A, RecordData::A(*ip)),
+        DnsRecord::Address(IpAddr::V6(ip)) => (RecordKind::Aaaa, RecordData::Aaaa(*ip)),
+        DnsRecord::Srv {
+            priority,
+            weight,
+            port,
+            target,
+        } => {
+            let (priority, weight, port) = (*priority, *weight, *port);
+            let target = target.text().into();
+            (
+                RecordKind::Srv,
+                RecordData::Srv(Srv {
+                    priority,
+                    weight,
+                    port,
+                    target,
+                }),
+            )
+        }
+        DnsRecord::Naptr { .. } | DnsRecord::Name(_) | DnsRecord::Text(_) => return None,
+    })
+}
+
+/// Shows the network's figures among the statistics.
+fn net_stats(net: &Arc<Net>, shared: &Shared) {
+    for (at, row) in net.stats().rows().into_iter().enumerate() {
+        let stats = net.stats().clone();
+        let read = move || {
+            stats
+                .rows()
+                .get(at)
+                .map_or(0, |row| i64::try_from(row.counter.value()).unwrap_or(i64::MAX))
+        };
+        shared
+            .stats
+            .computed(row.group, row.name, row.doc, Arc::new(read));
     }
 }
 
@@ -142,7 +272,10 @@ fn listener(info: &ListenerInfo) -> Listener {
         text: Str::from(info.to_string()),
         name: info.name.as_deref().map(Str::from),
         group: info.agname.as_deref().map(Str::from),
-        advertised: info.advertise.as_ref().map(|(host, port)| (Str::from(host.as_str()), *port)),
+        advertised: info
+            .advertise
+            .as_ref()
+            .map(|(host, port)| (Str::from(host.as_str()), *port)),
         is_virtual: info.r#virtual,
         multicast: info.mcast,
     }

@@ -3,7 +3,9 @@
 mod auto_alias;
 pub mod boot;
 pub mod control;
+pub mod core_module;
 pub mod generation;
+pub mod listing;
 pub mod logging;
 mod machine;
 mod net_config;

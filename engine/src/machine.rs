@@ -39,7 +39,12 @@ pub enum Step {
 impl Machine {
     /// A machine at the start of a route.
     pub fn new(program: Arc<Program>, route: RouteId) -> Machine {
-        let mut machine = Machine { program, frames: Vec::with_capacity(4), stack: Vec::new(), acc: 1 };
+        let mut machine = Machine {
+            program,
+            frames: Vec::with_capacity(4),
+            stack: Vec::new(),
+            acc: 1,
+        };
         machine.enter(route);
         machine
     }
@@ -47,7 +52,12 @@ impl Machine {
     fn enter(&mut self, route: RouteId) {
         self.acc = 1;
         let route = usize::try_from(route.0).unwrap_or(usize::MAX);
-        self.frames.push(Frame { route, at: 0, rounds: Vec::new(), stack: self.stack.len() });
+        self.frames.push(Frame {
+            route,
+            at: 0,
+            rounds: Vec::new(),
+            stack: self.stack.len(),
+        });
     }
 
     /// Goes on with the answer of the function that had to wait.
@@ -66,7 +76,9 @@ impl Machine {
                 Some(left) => cx.budget.steps = left,
                 None => return Step::Stopped(self.fault_here(Fault::limit(OUT_OF_STEPS))),
             }
-            let Some(frame) = self.frames.last_mut() else { return self.done(false, false) };
+            let Some(frame) = self.frames.last_mut() else {
+                return self.done(false, false);
+            };
             let route = program.routes.get(frame.route);
             let Some(op) = route.and_then(|route| route.code.get(frame.at)).copied() else {
                 return Step::Stopped(Fault::new(Blame::Ours, "a route block without an end"));
@@ -135,7 +147,9 @@ impl Machine {
             Op::Switch(id) => self.switch(program, id)?,
             Op::LoopEnter => self.with_rounds(|rounds| rounds.push(0)),
             Op::LoopLeave => {
-                self.with_rounds(|rounds| drop(rounds.pop()));
+                self.with_rounds(|rounds| {
+                    rounds.pop();
+                });
                 self.acc = 1;
             }
             Op::LoopCount(to) => self.count_round(to, cx),
@@ -155,6 +169,7 @@ impl Machine {
                 self.acc = self.code(program, id, cx);
                 return Some(self.done(true, true));
             }
+            Op::Break => return self.leave(cx, 0, false),
             Op::End => return self.leave(cx, self.acc, false),
         }
         None
@@ -219,11 +234,18 @@ impl Machine {
 
     fn done(&mut self, exit: bool, drop: bool) -> Step {
         self.frames.clear();
-        Step::Done(Outcome { code: self.acc, exit, drop })
+        Step::Done(Outcome {
+            code: self.acc,
+            exit,
+            drop,
+        })
     }
 
     fn push_expr(&mut self, program: &Program, id: u32, cx: &mut Cx) {
-        let value = program.exprs.get(index(id)).map_or(Ok(Value::Null), |expr| expr.value(cx));
+        let value = program
+            .exprs
+            .get(index(id))
+            .map_or(Ok(Value::Null), |expr| expr.value(cx));
         match value {
             Ok(value) => self.stack.push(value),
             Err(fault) => {
@@ -234,7 +256,9 @@ impl Machine {
     }
 
     fn assign(&mut self, program: &Program, target: u32, value: Value, cx: &mut Cx) {
-        let Some(var) = program.targets.get(index(target)) else { return };
+        let Some(var) = program.targets.get(index(target)) else {
+            return;
+        };
         match var.set(cx, value) {
             Ok(()) => self.acc = 1,
             Err(fault) => self.failed(&fault),
@@ -276,7 +300,9 @@ impl Machine {
             }
         });
         if over {
-            self.failed(&Fault::limit(format!("a while loop ends after {most} rounds (max_while_loops)")));
+            self.failed(&Fault::limit(format!(
+                "a while loop ends after {most} rounds (max_while_loops)"
+            )));
             self.jump(out);
         }
     }
@@ -312,7 +338,10 @@ impl Machine {
 
     fn fault_here(&self, fault: Fault) -> Fault {
         match self.place() {
-            Some((route, line)) => Fault { text: format!("{}:{line}: {}", route.file, fault.text).into(), ..fault },
+            Some((route, line)) => Fault {
+                text: format!("{}:{line}: {}", route.file, fault.text).into(),
+                ..fault
+            },
             None => fault,
         }
     }
@@ -333,7 +362,11 @@ impl Machine {
             Blame::Ours => log::Level::Critical,
         };
         if log::shows(level) {
-            log::write(level, "<core>", format_args!("{}", self.fault_here(fault.clone()).text));
+            log::write(
+                level,
+                "<core>",
+                format_args!("{}", self.fault_here(fault.clone()).text),
+            );
         }
     }
 }

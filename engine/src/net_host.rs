@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use kahea_module::{
-    DnsRecord, DnsType, Fault, Hop, Net, Str, Targets,
-    ret::LocalFuture,
-};
+use kahea_module::{DnsRecord, DnsType, Fault, Hop, Net, Str, Targets, ret::LocalFuture};
 use kahea_net::{
     CloseReason, SendError, Worker,
     dns::{Query, RecordData, RecordKind, ResolveError},
@@ -31,22 +28,36 @@ impl NetHost {
 
 impl Net for NetHost {
     fn send(&self, to: &Destination, data: Str) -> Result<(), Fault> {
-        self.worker.send(to, data).map(drop).map_err(|error| send_fault(&error))
+        self.worker
+            .send(to, data)
+            .map(drop)
+            .map_err(|error| send_fault(&error))
     }
 
-    fn listener_for(&self, to: SocketAddr, transport: Transport, preferred: Option<ListenerId>) -> Option<ListenerId> {
+    fn listener_for(
+        &self,
+        to: SocketAddr,
+        transport: Transport,
+        preferred: Option<ListenerId>,
+    ) -> Option<ListenerId> {
         let fits = |id: &ListenerId| {
             self.worker.net().listener(*id).is_some_and(|listener| {
                 listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4()
             })
         };
-        preferred.filter(fits).or_else(|| self.worker.net().choose_listener(transport, to))
+        preferred
+            .filter(fits)
+            .or_else(|| self.worker.net().choose_listener(transport, to))
     }
 
     fn resolve_now(&self, hop: &Hop) -> Option<Result<Targets, Fault>> {
         let host = hop.host.text();
         let answer = self.worker.net().resolver().try_resolve(query(hop, &host))?;
-        Some(answer.map(|targets| list(&targets)).map_err(|error| resolve_fault(&error)))
+        Some(
+            answer
+                .map(|targets| list(&targets))
+                .map_err(|error| resolve_fault(&error)),
+        )
     }
 
     fn resolve(&self, hop: Hop) -> LocalFuture<'static, Result<Targets, Fault>> {
@@ -54,21 +65,33 @@ impl Net for NetHost {
         Box::pin(async move {
             let host = hop.host.text();
             let answer = net.resolver().resolve(query(&hop, &host)).await;
-            answer.map(|targets| list(&targets)).map_err(|error| resolve_fault(&error))
+            answer
+                .map(|targets| list(&targets))
+                .map_err(|error| resolve_fault(&error))
         })
     }
 
     fn lookup_now(&self, name: &[u8], kind: DnsType) -> Option<Result<Vec<DnsRecord>, Fault>> {
         let name = String::from_utf8_lossy(name);
-        let answer = self.worker.net().resolver().try_lookup(&name, record_kind(kind))?;
-        Some(answer.map(|all| records(&all)).map_err(|error| resolve_fault(&error)))
+        let answer = self
+            .worker
+            .net()
+            .resolver()
+            .try_lookup(&name, record_kind(kind))?;
+        Some(
+            answer
+                .map(|all| records(&all))
+                .map_err(|error| resolve_fault(&error)),
+        )
     }
 
     fn lookup(&self, name: Str, kind: DnsType) -> LocalFuture<'static, Result<Vec<DnsRecord>, Fault>> {
         let net = self.worker.net().clone();
         Box::pin(async move {
             let answer = net.resolver().lookup(&name.text(), record_kind(kind)).await;
-            answer.map(|all| records(&all)).map_err(|error| resolve_fault(&error))
+            answer
+                .map(|all| records(&all))
+                .map_err(|error| resolve_fault(&error))
         })
     }
 
@@ -86,17 +109,27 @@ impl Net for NetHost {
 }
 
 fn query<'a>(hop: &Hop, host: &'a str) -> Query<'a> {
-    Query { host, port: hop.port, transport: hop.transport, secure: hop.secure }
+    Query {
+        host,
+        port: hop.port,
+        transport: hop.transport,
+        secure: hop.secure,
+    }
 }
 
 fn list(targets: &kahea_net::dns::Targets) -> Targets {
-    targets.iter().map(|target| (target.address, target.transport)).collect()
+    targets
+        .iter()
+        .map(|target| (target.address, target.transport))
+        .collect()
 }
 
 fn send_fault(error: &SendError) -> Fault {
     match error {
         SendError::QueueFull | SendError::TooManyConnections => Fault::limit(error.to_string()),
-        SendError::NoListener(..) | SendError::Unsupported(_) | SendError::TooLong(_) => Fault::script(error.to_string()),
+        SendError::NoListener(..) | SendError::Unsupported(_) | SendError::TooLong(_) => {
+            Fault::script(error.to_string())
+        }
         _ => Fault::backend(error.to_string()),
     }
 }

@@ -2,11 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use kahea_module::{
-    Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker,
-    log::Level,
-    proxy, stats::Counter,
-};
+use kahea_module::{Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy};
 use kahea_net::{NetEvent, Sink};
 use kahea_sip::{HeaderId, Limits, Message, ParseError, Received};
 
@@ -23,8 +19,6 @@ pub struct Current {
     pub runner: Rc<Runner>,
     /// Where messages enter the script.
     pub entries: Entries,
-    /// What is counted for each message.
-    pub counters: Counters,
     /// Bounds of what is read.
     pub limits: Limits,
 }
@@ -44,26 +38,6 @@ pub struct Entries {
     pub parse_error: Option<RouteId>,
 }
 
-/// The core's counters of messages.
-pub struct Counters {
-    /// Requests that came.
-    pub requests: Counter,
-    /// Replies that came.
-    pub replies: Counter,
-    /// Messages that could not be read.
-    pub bad: Counter,
-    /// Requests that the script dropped.
-    pub dropped_requests: Counter,
-    /// Replies that the script dropped.
-    pub dropped_replies: Counter,
-    /// Requests whose script failed.
-    pub failed_requests: Counter,
-    /// Replies sent on.
-    pub forwarded_replies: Counter,
-    /// Replies that could not be sent on.
-    pub failed_replies: Counter,
-}
-
 /// Takes what the sockets of one worker give.
 pub struct Receiver {
     current: RefCell<Rc<Current>>,
@@ -73,7 +47,10 @@ pub struct Receiver {
 impl Receiver {
     /// On a configuration.
     pub fn new(current: Rc<Current>) -> Receiver {
-        Receiver { current: RefCell::new(current), count: std::cell::Cell::new(0) }
+        Receiver {
+            current: RefCell::new(current),
+            count: std::cell::Cell::new(0),
+        }
     }
 
     /// New messages use this from now on; those under way keep what they have.
@@ -118,19 +95,33 @@ impl Sink for Receiver {
 
     fn event(&self, event: NetEvent) {
         match event {
-            NetEvent::BadFrame { head, received, reason, reply } => {
+            NetEvent::BadFrame {
+                head,
+                received,
+                reason,
+                reply,
+            } => {
                 let current = self.current();
-                current.counters.bad.inc();
-                kahea_module::info!("<core>", "Closed the connection from {}: {reason}.", received.source);
+                current.worker.config.counts.bad_msg_hdr.inc();
+                kahea_module::info!(
+                    "<core>",
+                    "Closed the connection from {}: {reason}.",
+                    received.source
+                );
                 if let Some(reply) = reply {
                     answer_salvaged(&current, head, received, reply, self.number());
                 }
             }
-            NetEvent::SendFailed { destination, error, .. } => {
+            NetEvent::SendFailed {
+                destination, error, ..
+            } => {
                 kahea_module::info!("<core>", "Could not send to {}: {error}.", destination.to);
             }
             // STUN over streams is the stun module's; without it there is nobody to answer.
-            NetEvent::Connected { .. } | NetEvent::Closed { .. } | NetEvent::Keepalive { .. } | NetEvent::Stun { .. } => {}
+            NetEvent::Connected { .. }
+            | NetEvent::Closed { .. }
+            | NetEvent::Keepalive { .. }
+            | NetEvent::Stun { .. } => {}
         }
     }
 }
@@ -142,12 +133,18 @@ fn is_keepalive(data: &[u8]) -> bool {
 
 /// A message that cannot be read: logged, told to the script, answered where an answer is due.
 fn refuse(current: &Rc<Current>, data: Str, received: Received, error: &ParseError, number: u64) {
-    current.counters.bad.inc();
-    kahea_module::info!("<core>", "Bad message from {} ({}): {error}.", received.source, received.transport);
+    current.worker.config.counts.bad_msg_hdr.inc();
+    kahea_module::info!(
+        "<core>",
+        "Bad message from {} ({}): {error}.",
+        received.source,
+        received.transport
+    );
     if let Some(route) = current.entries.parse_error
         && let Some(mut cx) = salvaged(current, data.clone(), received, number)
     {
         cx.route = RouteKind::Event;
+        cx.route_name = Str::from_static("core:receive-parse-error");
         kahea_module::Engine::run_now(&*current.runner, &mut cx, route);
         cx.finish();
     }
@@ -164,7 +161,9 @@ fn salvaged(current: &Rc<Current>, data: Str, received: Received, number: u64) -
 }
 
 fn answer_salvaged(current: &Rc<Current>, data: Str, received: Received, reply: (u16, &str), number: u64) {
-    let Some(mut cx) = salvaged(current, data, received, number) else { return };
+    let Some(mut cx) = salvaged(current, data, received, number) else {
+        return;
+    };
     if cx.msg.is_request()
         && let Err(fault) = proxy::reply_to(&mut cx, reply.0, reply.1.as_bytes())
     {
@@ -177,33 +176,44 @@ fn answer_salvaged(current: &Rc<Current>, data: Str, received: Received, reply: 
 fn route(current: Rc<Current>, mut cx: Cx) {
     cx.force_rport = current.worker.config.globals.force_rport;
     accept_alias(&cx);
-    for entry in [current.entries.received, current.entries.pre_routing].into_iter().flatten() {
+    for entry in [current.entries.received, current.entries.pre_routing]
+        .into_iter()
+        .flatten()
+    {
         cx.route = RouteKind::Event;
         if kahea_module::Engine::run_now(&*current.runner, &mut cx, entry).drop {
             return cx.finish();
         }
     }
+    cx.route_name = Str::EMPTY;
     if cx.msg.is_request() {
-        current.counters.requests.inc();
+        current.worker.config.counts.request(cx.msg.method());
         if let Some(fault) = missing_via(&cx) {
             kahea_module::info!("<core>", "Bad request from {}: {fault}.", cx.received.source);
             return cx.finish();
         }
         request(current, cx);
     } else {
-        current.counters.replies.inc();
+        current
+            .worker
+            .config
+            .counts
+            .reply(cx.msg.status().unwrap_or(0), cx.msg.method());
         reply(current, cx);
     }
 }
 
 fn missing_via(cx: &Cx) -> Option<Fault> {
     let http = cx.msg.is_http();
-    (!http && !cx.msg.has(HeaderId::Via)).then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
+    (!http && !cx.msg.has(HeaderId::Via))
+        .then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
 }
 
 /// `;alias` in the Via of a stream's request (RFC 5923), where `tcp_accept_aliases` allows it.
 fn accept_alias(cx: &Cx) {
-    let (Some(connection), true) = (cx.received.connection, cx.config().globals.tcp_accept_aliases) else { return };
+    let (Some(connection), true) = (cx.received.connection, cx.config().globals.tcp_accept_aliases) else {
+        return;
+    };
     if !cx.msg.is_request() {
         return;
     }
@@ -222,7 +232,9 @@ fn request(current: Rc<Current>, mut cx: Cx) {
             return cx.finish();
         }
     }
-    let Some(entry) = current.entries.request else { return cx.finish() };
+    let Some(entry) = current.entries.request else {
+        return cx.finish();
+    };
     cx.route = RouteKind::Request;
     run(current, cx, entry, after_request);
 }
@@ -237,7 +249,15 @@ fn reply(current: Rc<Current>, mut cx: Cx) {
     cx.route = RouteKind::CoreReply;
     match current.entries.reply {
         Some(entry) => run(current, cx, entry, after_reply),
-        None => after_reply(current, cx, Ok(Outcome { code: 1, exit: false, drop: false })),
+        None => after_reply(
+            current,
+            cx,
+            Ok(Outcome {
+                code: 1,
+                exit: false,
+                drop: false,
+            }),
+        ),
     }
 }
 
@@ -263,10 +283,10 @@ fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, a
 
 fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     match result {
-        Ok(outcome) if outcome.drop => current.counters.dropped_requests.inc(),
+        Ok(outcome) if outcome.drop => current.worker.config.counts.drop_requests.inc(),
         Ok(_) => {}
         Err(fault) => {
-            current.counters.failed_requests.inc();
+            current.worker.config.counts.err_requests.inc();
             kahea_module::log_at!(Level::Error, "<core>", "The script failed: {fault}.");
             let (status, reason) = fault.reply();
             if let Err(fault) = proxy::reply_to(&mut cx, status, reason.as_bytes()) {
@@ -280,11 +300,15 @@ fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault
 fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     match result {
         Ok(outcome) if outcome.drop => {
-            current.counters.dropped_replies.inc();
+            current.worker.config.counts.drop_replies.inc();
             return cx.finish();
         }
         Ok(_) => {}
-        Err(fault) => kahea_module::log_at!(Level::Error, "<core>", "The script failed: {fault}; the reply goes on."),
+        Err(fault) => kahea_module::log_at!(
+            Level::Error,
+            "<core>",
+            "The script failed: {fault}; the reply goes on."
+        ),
     }
     match proxy::forward_reply(&mut cx) {
         Ret::Wait(later) => {
@@ -300,10 +324,10 @@ fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>)
 fn forwarded(current: &Current, cx: Cx, ret: &Ret) {
     match ret {
         Ret::Fault(fault) => {
-            current.counters.failed_replies.inc();
+            current.worker.config.counts.err_replies.inc();
             kahea_module::info!("<core>", "Dropped a reply from {}: {fault}.", cx.received.source);
         }
-        _ => current.counters.forwarded_replies.inc(),
+        _ => current.worker.config.counts.fwd_replies.inc(),
     }
     cx.finish();
 }

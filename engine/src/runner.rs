@@ -29,7 +29,10 @@ pub struct Runner {
 impl Runner {
     /// Over a program.
     pub fn new(program: Arc<Program>) -> Runner {
-        Runner { program, worker: RefCell::default() }
+        Runner {
+            program,
+            worker: RefCell::default(),
+        }
     }
 
     /// A machine at the start of a route.
@@ -39,10 +42,18 @@ impl Runner {
 }
 
 /// A script that failed as a whole.
-const FAILED: Outcome = Outcome { code: -1, exit: true, drop: true };
+const FAILED: Outcome = Outcome {
+    code: -1,
+    exit: true,
+    drop: true,
+};
 
 /// Does one stretch of work on a message; a panic in it is caught, counted and logged.
-pub fn guarded<T>(cx: &mut Cx, machine: &mut Machine, work: impl FnOnce(&mut Cx, &mut Machine) -> T) -> Result<T, Fault> {
+pub fn guarded<T>(
+    cx: &mut Cx,
+    machine: &mut Machine,
+    work: impl FnOnce(&mut Cx, &mut Machine) -> T,
+) -> Result<T, Fault> {
     let before = machine.position();
     catch_unwind(AssertUnwindSafe(|| work(cx, machine))).map_err(|panic| panicked(cx, &before, &*panic))
 }
@@ -53,9 +64,20 @@ fn panicked(cx: &Cx, place: &str, panic: &(dyn std::any::Any + Send)) -> Fault {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    cx.config().shared.stats.counter("core", "panics", "Panics caught while a message was handled.").inc();
-    let fault = Fault::new(Blame::Ours, format!("a defect of this server near {place}: {text}; please report it"));
-    kahea_module::log::write(kahea_module::log::Level::Critical, "<core>", format_args!("{}", fault.text));
+    cx.config()
+        .shared
+        .stats
+        .counter("core", "panics", "Panics caught while a message was handled.")
+        .inc();
+    let fault = Fault::new(
+        Blame::Ours,
+        format!("a defect of this server near {place}: {text}; please report it"),
+    );
+    kahea_module::log::write(
+        kahea_module::log::Level::Critical,
+        "<core>",
+        format_args!("{}", fault.text),
+    );
     fault
 }
 
@@ -111,8 +133,11 @@ impl Engine for Runner {
             match step {
                 Ok(Step::Done(outcome)) => return outcome,
                 Ok(Step::Wait(_)) => {
-                    let fault = Fault::script("this function would have to wait, which this kind of route cannot");
-                    step = guarded(cx, &mut machine, |cx, machine| machine.resume(cx, Ret::Fault(fault)));
+                    let fault =
+                        Fault::script("this function would have to wait, which this kind of route cannot");
+                    step = guarded(cx, &mut machine, |cx, machine| {
+                        machine.resume(cx, Ret::Fault(fault))
+                    });
                 }
                 Ok(Step::Stopped(fault)) => {
                     error!("<core>", "{fault}");
@@ -145,12 +170,18 @@ impl Engine for Runner {
         Box::pin(tokio::time::sleep(time))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everyone else is handed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everyone else is handed"
+    )]
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everyone else is handed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everyone else is handed"
+    )]
     fn time(&self) -> SystemTime {
         SystemTime::now()
     }

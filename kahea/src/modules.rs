@@ -4,7 +4,8 @@ use kahea_module::registry::Registry;
 
 /// All of them.
 pub fn registry() -> Registry {
-    let mut modules = kahea_mods_base::modules();
+    let mut modules = kahea_module::modules![kahea_engine::core_module::Core];
+    modules.extend(kahea_mods_base::modules());
     modules.extend(kahea_mods_text::modules());
     modules.extend(kahea_mods_regex::modules());
     Registry::new(modules)

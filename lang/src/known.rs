@@ -19,6 +19,8 @@ pub enum Kind {
     Var,
     /// A transformation, `class.name`.
     Transformation,
+    /// A global parameter of an earlier version.
+    OldGlobal,
     /// A module parameter of an earlier version that live configurations still carry.
     OldParam,
 }
@@ -37,6 +39,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
             Some("var") => Kind::Var,
             Some("transformation") => Kind::Transformation,
             Some("oldparam") => Kind::OldParam,
+            Some("oldglobal") => Kind::OldGlobal,
             _ => continue,
         };
         if let (Some(name), Some(module)) = (fields.next(), fields.next()) {

@@ -11,6 +11,8 @@ pub struct BindError {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// It follows from a finding made elsewhere (a module that is not available), and is not shown again.
+    pub covered: bool,
 }
 
 impl BindError {
@@ -19,6 +21,7 @@ impl BindError {
         BindError {
             message: message.into(),
             help: None,
+            covered: false,
         }
     }
 
@@ -86,7 +89,7 @@ pub struct Format {
 pub enum Piece {
     /// Goes out as it is.
     Text(Str),
-    /// Goes out as its value; `<null>` where `$null`.
+    /// Goes out as its value; where `$null`, as [`Var::null_text`] says.
     Var(Var),
 }
 
@@ -146,7 +149,7 @@ impl Format {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Var(var) => match var.get(cx) {
-                    Value::Null => out.extend_from_slice(b"<null>"),
+                    Value::Null => out.extend_from_slice(var.null_text()),
                     value => value.push_to(out),
                 },
             }

@@ -13,8 +13,8 @@ use kahea_sip::{ListenerId, Received, Transport};
 use parking_lot::RwLock;
 
 use crate::{
-    Bind, Budget, Cx, Ret, RouteId, RouteKind, Str, Worker, globals::Globals, registry::Registry,
-    settings::Settings, stats::Stats,
+    Bind, Budget, Cx, Ret, RouteId, RouteKind, Str, Worker, core_stats::CoreStats, globals::Globals,
+    registry::Registry, settings::Settings, stats::Stats,
 };
 
 /// A listener, as scripts and commands see it.
@@ -224,6 +224,8 @@ pub struct Config {
     pub onsend: Option<RouteId>,
     /// The value of the Server header; empty where `server_signature=no`.
     pub server_header: Str,
+    /// Counts messages.
+    pub counts: CoreStats,
     /// Outlives this generation.
     pub shared: Arc<Shared>,
 }

@@ -70,6 +70,31 @@ pub struct Sending {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageFlags(pub u64);
 
+impl MessageFlags {
+    /// The own Via gets `srvid` (`via_add_srvid`).
+    pub const ADD_SRVID: MessageFlags = MessageFlags(1 << 20);
+    /// The own Via gets the fields of the xavp `xavp_via_params` (`via_add_xavp_params`).
+    pub const ADD_XAVP_VIA_PARAMS: MessageFlags = MessageFlags(1 << 21);
+    /// Address and port of the own Via come from the xavp `xavp_via_fields` (`via_use_xavp_fields`).
+    pub const USE_XAVP_VIA_FIELDS: MessageFlags = MessageFlags(1 << 22);
+    /// The topmost Via of replies gets the fields of the xavp `xavp_via_reply_params` (`via_reply_add_xavp_params`).
+    pub const ADD_XAVP_VIA_REPLY_PARAMS: MessageFlags = MessageFlags(1 << 26);
+
+    /// All bits of `flag` are set.
+    pub const fn has(self, flag: MessageFlags) -> bool {
+        self.0 & flag.0 == flag.0
+    }
+
+    /// Sets or clears the bits of `flag`.
+    pub fn set(&mut self, flag: MessageFlags, on: bool) {
+        if on {
+            self.0 |= flag.0;
+        } else {
+            self.0 &= !flag.0;
+        }
+    }
+}
+
 /// What may still be spent on a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -177,7 +202,7 @@ impl Cx {
             xavus: Xavps::new(),
             xavis: Xavps::ignoring_case(),
             vars,
-            rc: 1,
+            rc: 0,
             route: RouteKind::Request,
             route_name: Str::EMPTY,
             sending: None,

@@ -6,6 +6,7 @@ pub mod arg;
 pub mod avp;
 pub mod bind;
 pub mod config;
+pub mod core_stats;
 mod cx;
 mod decl;
 pub mod func;
@@ -19,6 +20,8 @@ pub mod ret;
 pub mod route;
 pub mod rpc;
 pub mod settings;
+pub mod state;
+pub mod static_dns;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -39,7 +42,7 @@ pub use self::{
     func::{FuncDecl, Handler, Parameter},
     regex::Regex,
     registry::{Env, InitError},
-    ret::{Blame, Fault, Ret},
+    ret::{Blame, Fault, Given, Ret},
     route::{ANY, BRANCH, EVENT, FAILURE, ONSEND, REPLY, REQUEST, RouteId, RouteKind, RouteKinds},
     transform::{TransformArg, TransformDecl, TransformKind},
     value::Value,

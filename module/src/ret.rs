@@ -80,6 +80,17 @@ impl<T: Into<Ret>> From<Result<T, Fault>> for Ret {
     }
 }
 
+/// What a function gives an embedded language besides its code (`KSR.pvx.xavp_get()`): the caller takes it from
+/// [`Cx::extra`] after the call. [`RpcValue::Null`](crate::rpc::RpcValue::Null) where the function gives nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given(pub crate::rpc::RpcValue);
+
+impl Default for Given {
+    fn default() -> Self {
+        Given(crate::rpc::RpcValue::Null)
+    }
+}
+
 /// Who is to blame, which decides the log level and the SIP reply where one is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {

@@ -94,3 +94,12 @@ impl BitOr for RouteKinds {
         RouteKinds(self.0 | other.0)
     }
 }
+
+/// The statement in work, where the interpreter leaves it in [`Cx::extra`](crate::Cx::extra) (`$cfg(line)`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScriptPlace {
+    /// The file of the configuration.
+    pub file: crate::Str,
+    /// Its line, from 1.
+    pub line: u32,
+}

@@ -281,6 +281,7 @@ impl Server {
                 bytes: 64 << 20,
             },
             onsend: None,
+            counts: crate::core_stats::CoreStats::new(&crate::stats::Stats::default()),
             server_header: Str::from_static("kahea"),
             shared: Arc::new(Shared::new(engine.time(), engine.now(), Vec::new())),
         };

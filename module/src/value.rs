@@ -61,12 +61,26 @@ impl Value {
     }
 }
 
-/// An integer in decimal: an optional sign and digits, nothing before or after.
+/// An integer as Kamailio reads it: an optional sign and digits, or `0x` and hexadecimal digits; nothing before or after.
 pub fn parse_int(text: &[u8]) -> Option<i64> {
     let digits = match text {
         [b'-' | b'+', rest @ ..] => rest,
         all => all,
     };
+    if let [b'0', b'x' | b'X', hex @ ..] = digits {
+        let n = i64::from_str_radix(
+            std::str::from_utf8(hex)
+                .ok()
+                .filter(|hex| !hex.starts_with(['+', '-']))?,
+            16,
+        )
+        .ok()?;
+        return Some(if text.first() == Some(&b'-') {
+            n.wrapping_neg()
+        } else {
+            n
+        });
+    }
     if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -173,6 +187,7 @@ mod tests {
         assert_eq!(Value::Int(-42).str_or_empty(), "-42");
         assert_eq!(Value::from("0042").int(), Some(42));
         assert_eq!(Value::from("42a").int(), None);
+        assert_eq!(Value::from("0x1F").int(), Some(31));
         assert_eq!(Value::from("").int(), None);
         assert_eq!(Value::from("99999999999999999999").int(), None);
         assert_eq!(Value::Null.int(), None);

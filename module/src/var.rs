@@ -65,6 +65,7 @@ type Setter = Arc<dyn Fn(&mut Cx, Value) -> Result<(), Fault> + Send + Sync>;
 #[derive(Clone)]
 pub struct Var {
     text: Str,
+    null_text: &'static [u8],
     get: Getter,
     set: Option<Setter>,
 }
@@ -78,6 +79,7 @@ impl Var {
     ) -> Var {
         Var {
             text,
+            null_text: b"<null>",
             get: Arc::new(get),
             set,
         }
@@ -109,11 +111,17 @@ impl Var {
         &self.text
     }
 
+    /// What a [`Format`] prints where the variable is `$null`: `<null>`, and nothing behind a transformation.
+    pub fn null_text(&self) -> &'static [u8] {
+        self.null_text
+    }
+
     /// The same variable with its value changed by `step` when read (a transformation); read-only.
     pub fn map(self, text: Str, step: impl Fn(&mut Cx, Value) -> Value + Send + Sync + 'static) -> Var {
         let get = self.get;
         Var {
             text,
+            null_text: b"",
             get: Arc::new(move |cx| {
                 let value = get(cx);
                 step(cx, value)

@@ -16,13 +16,13 @@ pub enum XValue {
 }
 
 impl XValue {
-    /// As a script value; a list has none of its own (Kamailio prints `<<xavp:address>>`; here it has no address).
+    /// As a script value; a list has none of its own (Kamailio prints `<<xavp:0x…>>` with its address; here the address is 0).
     pub fn value(&self) -> Value {
         match self {
             XValue::Null => Value::Null,
             XValue::Int(n) => Value::Int(*n),
             XValue::Str(text) => Value::Str(text.clone()),
-            XValue::List(_) => Value::from("<<xavp>>"),
+            XValue::List(_) => Value::from("<<xavp:0x0>>"),
         }
     }
 }

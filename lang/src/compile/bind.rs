@@ -1,6 +1,9 @@
 //! Names of the script to compiled accessors: the implementation of [`Bind`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use kahea_diag::{Diagnostics, FileId, Span, closest};
 use kahea_module::{
@@ -21,6 +24,7 @@ use crate::{
 pub struct Binder {
     registry: Arc<Registry>,
     loaded: Loaded,
+    absent: HashSet<String>,
     routes: Arc<RouteNames>,
     defines: HashMap<String, Str>,
     flags: HashMap<String, u8>,
@@ -33,6 +37,7 @@ impl Binder {
     pub fn new(
         registry: Arc<Registry>,
         loaded: Loaded,
+        absent: HashSet<String>,
         routes: Arc<RouteNames>,
         defines: HashMap<String, Str>,
         flags: HashMap<String, u8>,
@@ -40,6 +45,7 @@ impl Binder {
         Binder {
             registry,
             loaded,
+            absent,
             routes,
             defines,
             flags,
@@ -58,6 +64,11 @@ impl Binder {
     /// The loaded modules.
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
+    }
+
+    /// The names defined by `#!define` and their values.
+    pub fn defines(&self) -> impl Iterator<Item = (&str, &Str)> {
+        self.defines.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// All modules.
@@ -126,7 +137,8 @@ impl Binder {
     }
 
     fn unknown_var(&self, name: &str) -> BindError {
-        let error = BindError::new(format!("unknown variable ${name}"));
+        let mut error = BindError::new(format!("unknown variable ${name}"));
+        error.covered = self.is_covered(Kind::Var, name);
         match self.missing_module(Kind::Var, name) {
             Some(help) => error.help(help),
             None => {
@@ -143,7 +155,8 @@ impl Binder {
 
     fn unknown_transform(&self, class: &str, name: &str) -> BindError {
         let full = format!("{class}.{name}");
-        let error = BindError::new(format!("unknown transformation {{{full}}}"));
+        let mut error = BindError::new(format!("unknown transformation {{{full}}}"));
+        error.covered = self.is_covered(Kind::Transformation, &full);
         match self.missing_module(Kind::Transformation, &full) {
             Some(help) => error.help(help),
             None => {
@@ -205,6 +218,19 @@ impl Binder {
         }
     }
 
+    /// The name belongs to a module that the configuration loads and this build does not have: its `loadmodule` line
+    /// has the finding already.
+    pub fn is_covered(&self, kind: Kind, name: &str) -> bool {
+        known::modules_with(kind, name)
+            .iter()
+            .any(|module| self.absent.contains(*module))
+    }
+
+    /// The module is loaded by the configuration and not available.
+    pub fn is_absent(&self, module: &str) -> bool {
+        self.absent.contains(module)
+    }
+
     /// What to load so that the name exists.
     pub fn missing_module(&self, kind: Kind, name: &str) -> Option<String> {
         let modules: Vec<&str> = known::modules_with(kind, name)
@@ -235,6 +261,7 @@ fn whole(text: &str) -> Text {
 
 fn first_problem(diagnostics: &Diagnostics) -> Option<BindError> {
     diagnostics.iter().next().map(|problem| BindError {
+        covered: false,
         message: problem.message.clone(),
         help: problem.help.first().cloned(),
     })

@@ -1,7 +1,7 @@
 //! Route blocks: statements to steps, calls to prepared calls.
 
 use kahea_diag::{Diagnostic, Diagnostics, SourceMap, Span, codes};
-use kahea_module::{BindError, RouteKind, Str, Var, arg::ArgSource};
+use kahea_module::{BindError, RouteKind, Str, Var, arg::ArgSource, func::ArgError};
 
 use super::{
     Binder,
@@ -11,9 +11,10 @@ use super::{
 use crate::{
     ast::{
         Address, Arg, ArgKind, AssignTarget, Block, Call, CaseLabel, Expr, ExprKind, Host, Keyword, Port,
-        Stmt, StmtKind,
+        Stmt, StmtKind, Text,
     },
     program::{self, CaseTest, Op, Program, Pure, Switch},
+    pv,
 };
 
 /// One route block under work.
@@ -94,7 +95,9 @@ impl<'a> Body<'a> {
         match step(self.binder) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.report(bind_problem(span, error));
+                if !error.covered {
+                    self.report(bind_problem(span, error));
+                }
                 None
             }
         }
@@ -214,14 +217,20 @@ impl<'a> Body<'a> {
     }
 
     fn break_out(&mut self, span: Span) {
+        if self.breaks.is_empty() {
+            let problem =
+                Diagnostic::warning(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
+            self.report(
+                problem
+                    .label("leaves the route block")
+                    .help("write return; it says what happens"),
+            );
+            self.emit(Op::Break, span);
+            return;
+        }
         let jump = self.emit(Op::Jump(0), span);
-        match self.breaks.last_mut() {
-            Some(breakable) => breakable.jumps.push(jump),
-            None => {
-                let problem =
-                    Diagnostic::error(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
-                self.report(problem.help("use return to leave the route block"));
-            }
+        if let Some(breakable) = self.breaks.last_mut() {
+            breakable.jumps.push(jump);
         }
     }
 
@@ -369,19 +378,48 @@ impl<'a> Body<'a> {
                 };
                 self.emit(op, call.span);
             }
-            Err(problem) => {
-                let place = problem
-                    .argument
-                    .and_then(|at| call.args.get(at))
-                    .map_or(call.span, |arg| arg.span);
-                let mut diagnostic = Diagnostic::error(codes::BAD_ARGUMENT, place, problem.error.message);
-                diagnostic = diagnostic.related(call.name.span, format!("argument of {}", func.signature()));
-                if let Some(help) = problem.error.help {
-                    diagnostic = diagnostic.help(help);
+            Err(problem) => self.bad_argument(call, func.signature(), problem),
+        }
+    }
+
+    fn bad_argument(&mut self, call: &Call, signature: String, problem: ArgError) {
+        if problem.error.covered {
+            return;
+        }
+        let arg = problem.argument.and_then(|at| call.args.get(at));
+        if let Some(Arg {
+            kind:
+                ArgKind::Expr(Expr {
+                    kind: ExprKind::Str(text),
+                    ..
+                }),
+            ..
+        }) = arg
+            && self.bad_variables(text)
+        {
+            return;
+        }
+        let diagnostic = bind_problem(arg.map_or(call.span, |arg| arg.span), problem.error);
+        self.report(diagnostic.related(call.name.span, format!("argument of {signature}")));
+    }
+
+    /// Reports every variable of a text that cannot be compiled, each at its own place.
+    fn bad_variables(&mut self, text: &Text) -> bool {
+        let mut problems = Diagnostics::new();
+        let pieces = pv::format(text, &mut problems);
+        let mut any = !problems.is_empty();
+        for piece in &pieces {
+            if let pv::Piece::Pv(pv) = piece
+                && let Err(error) = self.binder.pv(pv)
+            {
+                any = true;
+                if !error.covered {
+                    problems.push(bind_problem(pv.span, error));
                 }
-                self.report(diagnostic);
             }
         }
+        self.diagnostics.append(problems);
+        any
     }
 
     fn arguments(&mut self, call: &Call) -> Option<Vec<ArgSource>> {

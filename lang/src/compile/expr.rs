@@ -191,7 +191,7 @@ impl Body<'_> {
             );
         } else if matches!(op, BinaryOp::Div | BinaryOp::Mod) && matches!(right.kind, ExprKind::Int(0)) {
             self.report(
-                Diagnostic::error(codes::DIVISION_BY_ZERO, span, "division by zero").label("always fails"),
+                Diagnostic::warning(codes::DIVISION_BY_ZERO, span, "division by zero").label("always fails"),
             );
         } else if is_constant(left) && is_constant(right) && operator(op).compares() && b != Type::Unknown {
             let problem = Diagnostic::warning(codes::CONSTANT_CONDITION, span, "both sides are constant");
@@ -204,10 +204,11 @@ impl Body<'_> {
         for (at, part) in select.parts.iter().enumerate() {
             match part {
                 SelectPart::Name(name) if at == 0 => text.push_str(&name.text),
-                SelectPart::Name(name) => {
+                SelectPart::Name(name) if is_word(&name.text) => {
                     text.push('.');
                     text.push_str(&name.text);
                 }
+                SelectPart::Name(name) => text.push_str(&format!("[\"{}\"]", name.text)),
                 SelectPart::Index(n, _) => text.push_str(&format!("[{n}]")),
                 SelectPart::Any(_) => text.push_str("[%]"),
             }
@@ -464,4 +465,9 @@ pub(super) fn constant_text(expr: &Expr) -> Option<Str> {
         ExprKind::Ip(ip) => Some(Str::from(ip.to_string())),
         _ => None,
     }
+}
+
+/// Can stand in a select without brackets and quotes.
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

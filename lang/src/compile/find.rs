@@ -59,6 +59,9 @@ impl<'a> Body<'a> {
 
     fn unknown_function(&mut self, call: &Call) {
         let name = &*call.name.text;
+        if self.binder.is_covered(Kind::Function, name) {
+            return;
+        }
         let message = format!("unknown function {name}()");
         let mut problem = Diagnostic::error(codes::UNKNOWN_FUNCTION, call.name.span, message);
         problem = match self.binder.missing_module(Kind::Function, name) {

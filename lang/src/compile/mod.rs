@@ -9,7 +9,10 @@ mod modules;
 mod settings;
 mod usage;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use kahea_diag::{Diagnostic, Diagnostics, SourceMap, Span, codes};
 use kahea_module::{
@@ -60,6 +63,8 @@ pub struct Compiled {
     pub modules: Vec<Starting>,
     /// Their places.
     pub loaded: Loaded,
+    /// `modparam` lines that were taken: module, parameter, value.
+    pub params: Vec<(Str, Str, Value)>,
     /// Own parameters.
     pub custom: Vec<CustomSetting>,
     /// `cfgengine`, where not the native language.
@@ -83,7 +88,8 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
         ..
     } = parsed;
     let defines = texts(&defines);
-    let mut modules = modules::load(&config, registry, &mut diagnostics);
+    let mut absent = HashSet::new();
+    let mut modules = modules::load(&config, registry, &mut absent, &mut diagnostics);
     let mut loaded = Loaded::default();
     modules.iter().for_each(|starting| loaded.add(&starting.pending));
     let (names, blocks) = name_routes(&config, &mut diagnostics);
@@ -92,13 +98,14 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
     let binder = Arc::new(Binder::new(
         registry.clone(),
         loaded.clone(),
+        absent,
         names.clone(),
         defines,
         flags,
     ));
     let mut usage = Usage::default();
     let globals = settings::globals(&config, &mut diagnostics);
-    modules::parameters(&config, &binder, &mut modules, &mut usage, &mut diagnostics);
+    let params = modules::parameters(&config, &binder, &mut modules, &mut usage, &mut diagnostics);
     let mut program = Program {
         names,
         ..Program::default()
@@ -125,6 +132,7 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
         binder,
         modules,
         loaded,
+        params,
         custom,
         engine,
         diagnostics,
@@ -174,11 +182,7 @@ fn name_routes<'a>(config: &'a ConfigFile, diagnostics: &mut Diagnostics) -> (Ro
                 .ok()
                 .and_then(|at| blocks.get(at))
                 .map(|(_, _, block)| block.head);
-            let what = if name.is_empty() {
-                kind.keyword().to_owned()
-            } else {
-                format!("{}[{name}]", kind.keyword())
-            };
+            let what = block_name(kind, &name);
             let problem = Diagnostic::error(
                 codes::DUPLICATE_ROUTE,
                 block.head,
@@ -193,6 +197,15 @@ fn name_routes<'a>(config: &'a ConfigFile, diagnostics: &mut Diagnostics) -> (Ro
         blocks.push((kind, name, block));
     }
     (names, blocks)
+}
+
+/// As the script writes its head.
+fn block_name(kind: RouteKind, name: &Str) -> String {
+    match kind {
+        _ if name.is_empty() => kind.keyword().to_owned(),
+        RouteKind::Request => format!("route[{name}]"),
+        _ => format!("{}[{name}]", kind.keyword()),
+    }
 }
 
 fn kind_of(kind: ast::RouteKind, named: bool) -> RouteKind {
@@ -254,7 +267,7 @@ fn unused(
             RouteKind::Event => unknown_event(name, block, binder, usage, diagnostics),
             _ if name.is_empty() || embedded || !usage.is_unused(name) => {}
             _ => {
-                let message = format!("{}[{name}] is never called", kind.keyword());
+                let message = format!("{} is never called", block_name(*kind, name));
                 let problem = Diagnostic::warning(codes::UNUSED_ROUTE, block.head, message);
                 diagnostics.push(problem.help("call it, or take it out"));
             }
@@ -290,7 +303,8 @@ fn unknown_event(
         Some(start) => text.starts_with(start),
         None => *event == text,
     });
-    if known || !usage.is_unused(name) {
+    let group = text.split(':').next().unwrap_or_default();
+    if known || binder.is_absent(group) || !usage.is_unused(name) {
         return;
     }
     let problem = Diagnostic::warning(
@@ -298,7 +312,6 @@ fn unknown_event(
         block.head,
         format!("event_route[{text}] never runs"),
     );
-    let group = text.split(':').next().unwrap_or_default();
     let loaded = kahea_module::Bind::has_module(binder, group);
     diagnostics.push(if !loaded && crate::known::is_module(group) {
         problem.help(format!("module {group} is not loaded"))

@@ -1,6 +1,6 @@
 //! `loadmodule` and `modparam`.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use kahea_diag::{Diagnostic, Diagnostics, Span, closest, codes};
 use kahea_module::{
@@ -22,6 +22,7 @@ use crate::{
 pub(super) fn load(
     config: &ConfigFile,
     registry: &Arc<Registry>,
+    absent: &mut HashSet<String>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Starting> {
     let mut modules: Vec<Starting> = BUILT_IN
@@ -42,6 +43,7 @@ pub(super) fn load(
             .filter(|decl| !BUILT_IN.contains(&decl.name))
         else {
             diagnostics.push(unknown_module(&name, line.name.span, registry));
+            absent.insert(name);
             continue;
         };
         if let Some(first) = modules.iter().find(|module| module.pending.name() == decl.name) {
@@ -98,7 +100,8 @@ pub(super) fn parameters(
     modules: &mut [Starting],
     usage: &mut Usage,
     diagnostics: &mut Diagnostics,
-) {
+) -> Vec<(Str, Str, Value)> {
+    let mut taken = Vec::new();
     for item in &config.items {
         let ItemKind::ModParam(line) = &item.kind else {
             continue;
@@ -113,8 +116,10 @@ pub(super) fn parameters(
         }
         for name in line.modules.value.text().split('|') {
             one(name.trim(), line, &value, binder, modules, diagnostics);
+            taken.push((Str::from(name.trim()), line.name.value.clone(), value.clone()));
         }
     }
+    taken
 }
 
 fn value(line: &ModParam, binder: &Binder, diagnostics: &mut Diagnostics) -> Option<Value> {

@@ -8,8 +8,9 @@ use kahea_module::{
 use kahea_sip::Transport;
 
 use super::CustomSetting;
-use crate::ast::{
-    self, Address, ConfigFile, Host, Ident, ItemKind, Port, Setting, SettingValue, SocketBlock,
+use crate::{
+    ast::{self, Address, ConfigFile, Host, Ident, ItemKind, Port, Setting, SettingValue, SocketBlock},
+    known::{self, Kind},
 };
 
 /// All global parameters.
@@ -87,6 +88,15 @@ impl Setter<'_> {
     fn value(&mut self, name: &str, place: Span, span: Span, value: GlobalValue) {
         let current = name.replace("blacklist", "blocklist");
         let Some(row) = globals::find(&current) else {
+            if !known::modules_with(Kind::OldGlobal, name).is_empty() {
+                let problem = Diagnostic::warning(
+                    codes::NO_LONGER_USED,
+                    place,
+                    format!("{name} has no effect any more"),
+                );
+                self.diagnostics.push(problem.help("take the line out"));
+                return;
+            }
             let problem = Diagnostic::error(
                 codes::UNKNOWN_SETTING,
                 place,
@@ -104,7 +114,7 @@ impl Setter<'_> {
             );
             self.diagnostics.push(problem.help(format!("write {current}")));
         }
-        if let Err(BindError { message, help }) = row.set(self.globals, value) {
+        if let Err(BindError { message, help, .. }) = row.set(self.globals, value) {
             let problem = Diagnostic::error(codes::BAD_VALUE, span, message);
             self.diagnostics.push(match help {
                 Some(help) => problem.help(help),

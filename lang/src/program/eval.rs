@@ -182,7 +182,7 @@ impl Pure {
     /// As [`Pure::value`].
     pub fn truth(&self, cx: &mut Cx) -> Result<bool, Fault> {
         match self {
-            Pure::Matches(left, regex) => Ok(left.value(cx)?.str().is_some_and(|text| regex.is_match(&text))),
+            Pure::Matches(left, regex) => Ok(regex.is_match(&left.value(cx)?.str_or_empty())),
             Pure::Logic { and, left, right } => {
                 let left = left.truth(cx)?;
                 if left == *and { right.truth(cx) } else { Ok(left) }
@@ -286,7 +286,7 @@ fn joins(left: &Value, right: &Value) -> bool {
     match left {
         Value::Str(_) => true,
         Value::Int(_) => false,
-        Value::Null => matches!(right, Value::Str(_)),
+        Value::Null => !matches!(right, Value::Int(_)),
     }
 }
 
@@ -303,30 +303,38 @@ fn compare(op: Operator, left: &Value, right: &Value, cx: &mut Cx) -> Result<boo
     Ok(match op {
         Equal => equal(left, right),
         Differ => !equal(left, right),
-        StrEqual => left.str_or_empty() == right.str_or_empty(),
-        StrDiffer => left.str_or_empty() != right.str_or_empty(),
+        StrEqual => str_equal(left, right),
+        StrDiffer => !str_equal(left, right),
         IntEqual => to_int(left) == to_int(right),
         IntDiffer => to_int(left) != to_int(right),
         Less => to_int(left) < to_int(right),
         LessEqual => to_int(left) <= to_int(right),
         Greater => to_int(left) > to_int(right),
         GreaterEqual => to_int(left) >= to_int(right),
-        _ => match (left.str(), right) {
-            (_, Value::Null) | (None, _) => false,
-            (Some(text), pattern) => cx.regex(&pattern.str_or_empty())?.is_match(&text),
-        },
+        _ if right.is_null() => false,
+        _ => cx.regex(&right.str_or_empty())?.is_match(&left.str_or_empty()),
     })
 }
 
+/// `==`: a value never equals `$null` on the right, and `$null` on the left is 0 or the empty text.
 fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::Int(a), b) => *a == to_int(b),
-        (Value::Str(a), Value::Str(b)) => a == b,
-        (Value::Str(a), Value::Int(b)) => *a == kahea_module::value::int_text(*b),
-        (Value::Str(a), Value::Null) => a.is_empty(),
+        (Value::Null, Value::Null) => true,
+        (_, Value::Null) => false,
         (Value::Null, Value::Int(b)) => *b == 0,
         (Value::Null, Value::Str(b)) => b.is_empty(),
+        (Value::Int(a), b) => b.int() == Some(*a),
+        (Value::Str(a), Value::Str(b)) => a == b,
+        (Value::Str(a), Value::Int(b)) => *a == kahea_module::value::int_text(*b),
+    }
+}
+
+/// `eq`: as texts.
+fn str_equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
         (Value::Null, Value::Null) => true,
+        (_, Value::Null) => false,
+        (a, b) => a.str_or_empty() == b.str_or_empty(),
     }
 }
 
@@ -354,6 +362,7 @@ mod tests {
     #[test]
     fn null_equals_zero_and_the_empty_text() {
         assert!(equal(&Value::Null, &Value::Int(0)) && equal(&Value::Null, &text("")));
+        assert!(!equal(&text(""), &Value::Null) && !equal(&Value::Int(0), &text("")));
         assert!(equal(&Value::Int(3), &text("3")) && equal(&text("5"), &Value::Int(5)));
         assert!(!equal(&text("abc"), &text("ABC")));
     }

@@ -143,6 +143,8 @@ pub enum Op {
     Return(u32),
     /// Leaves the route with the popped value.
     ReturnPop,
+    /// Leaves the route with code 0, without ending the script: `break` outside of loops.
+    Break,
     /// Ends the script with an expression's value.
     Exit(u32),
     /// Ends the script; the message goes no further.

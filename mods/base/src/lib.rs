@@ -1,8 +1,14 @@
 //! Modules of the base family: variables, logging, replies, utilities.
 
+pub mod avpops;
+pub mod corex;
+pub mod kex;
 mod maxfwd;
+mod memory;
 pub mod pv;
 pub mod sl;
+pub mod transforms;
+mod uri_edit;
 mod xlog;
 
 use kahea_module::{modules, registry::ModuleDecl};
@@ -17,5 +23,8 @@ pub fn modules() -> Vec<ModuleDecl> {
         Sl,
         Xlog,
         Maxfwd,
+        corex::Corex,
+        kex::Kex,
+        avpops::Avpops,
     ]
 }

@@ -58,6 +58,7 @@ impl GlobalDecl {
     /// The value is of another kind or out of range; the error names the parameter and what it takes.
     pub fn set(&self, globals: &mut Globals, value: GlobalValue) -> Result<(), BindError> {
         (self.set)(globals, value).map_err(|error| BindError {
+            covered: error.covered,
             message: format!("{} {}", self.name, error.message),
             help: error.help,
         })

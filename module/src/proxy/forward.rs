@@ -86,7 +86,9 @@ fn forward_once(
         connection: None,
         flags: cx.forward_flags,
     };
-    deliver(cx, destination, data, true)
+    deliver(cx, destination, data, true)?;
+    cx.config().counts.fwd_requests.inc();
+    Ok(())
 }
 
 /// The listener that the request came to, where it can send there too.

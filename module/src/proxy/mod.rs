@@ -13,5 +13,5 @@ pub use self::{
     relay::forward_reply,
     reply::{Redirect, is_local_tag, local_tag, reply, reply_to},
     send::{deliver, send_raw},
-    via::{branch, own_via},
+    via::{branch, own_via, own_via_branch},
 };

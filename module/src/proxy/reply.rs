@@ -7,13 +7,16 @@ use std::{
 };
 
 use kahea_sip::{
-    Destination, HeaderId, Method,
+    Destination, HeaderId, Limits, Message, Method,
     build::{LocalReply, ViaFix, local_reply},
     view::{NameAddr, Via},
 };
 
-use super::{send::deliver, via::hex};
-use crate::{Cx, Fault, ReplyExtra, Ret, Str, Target};
+use super::{
+    send::deliver,
+    via::{hex, xavp_params},
+};
+use crate::{Cx, Fault, MessageFlags, ReplyExtra, Ret, Str, Target};
 
 /// Drawn once in a process: makes its tags its own.
 static SEED: LazyLock<u64> = LazyLock::new(|| {
@@ -154,9 +157,30 @@ fn build(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<Str, Fault> {
     };
     let mut out = Vec::with_capacity(512);
     match local_reply(&cx.msg, &reply, &mut out) {
-        Ok(()) => Ok(Str::from(out)),
+        Ok(()) => Ok(with_via_params(cx, Str::from(out))),
         Err(error) => Err(Fault::peer(error.to_string())),
     }
+}
+
+/// Adds the fields of `xavp_via_reply_params` to the topmost Via, where the script wants it.
+fn with_via_params(cx: &Cx, reply: Str) -> Str {
+    let name = cx.config().globals.xavp_via_reply_params.as_ref();
+    let wanted = cx.iflags.has(MessageFlags::ADD_XAVP_VIA_REPLY_PARAMS);
+    let Some(name) = name.filter(|_| wanted) else {
+        return reply;
+    };
+    let Ok(parsed) = Message::parse(reply.clone(), &Limits::default()) else {
+        return reply;
+    };
+    let end = parsed.vias().next().map(|hop| hop.span.end());
+    let parts = end.and_then(|end| reply.split_at_checked(usize::try_from(end).ok()?));
+    let Some((before, after)) = parts else {
+        return reply;
+    };
+    let mut out = before.to_vec();
+    xavp_params(cx, name, &mut out);
+    out.extend_from_slice(after);
+    Str::from(out)
 }
 
 /// The value of the Warning header (`sip_warning`), as Kamailio words it.

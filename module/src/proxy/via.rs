@@ -7,7 +7,7 @@ use std::{
 
 use kahea_sip::{HeaderId, Transport, view};
 
-use crate::{Cx, Listener, value::push_int};
+use crate::{Cx, Listener, MessageFlags, Value, value::push_int, xavp::XValue};
 
 /// The branch of a statelessly forwarded request: the same for retransmissions, another for every other request
 /// (RFC 3261 section 16.11).
@@ -42,13 +42,19 @@ pub(super) fn hex(n: u64) -> [u8; 16] {
 
 /// Adds the Via line of this server for a request that leaves from `from` over `transport`.
 pub fn own_via(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>) {
+    own_via_branch(cx, from, transport, 0, out);
+}
+
+/// The same for the branch of this number, which ends the branch parameter.
+pub fn own_via_branch(cx: &Cx, from: &Listener, transport: Transport, number: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Via: SIP/2.0/");
     out.extend_from_slice(transport.via_name().as_bytes());
     out.push(b' ');
     sent_by(cx, from, transport, out);
     out.extend_from_slice(b";branch=z9hG4bK");
     out.extend_from_slice(&branch(cx));
-    out.extend_from_slice(b".0");
+    out.push(b'.');
+    push_int(number.into(), out);
     if cx.local_rport || cx.config().globals.local_rport {
         out.extend_from_slice(b";rport");
     }
@@ -60,16 +66,56 @@ pub fn own_via(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>
     if transport.is_stream() && cx.config().globals.tcp_accept_aliases {
         out.extend_from_slice(b";alias");
     }
+    if cx.iflags.has(MessageFlags::ADD_SRVID) && cx.config().globals.server_id != 0 {
+        out.extend_from_slice(b";srvid=");
+        push_int(cx.config().globals.server_id, out);
+    }
+    if cx.iflags.has(MessageFlags::ADD_XAVP_VIA_PARAMS)
+        && let Some(name) = &cx.config().globals.xavp_via_params
+    {
+        xavp_params(cx, name, out);
+    }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The fields of an xavp as parameters, `;name=value`.
+pub(super) fn xavp_params(cx: &Cx, name: &[u8], out: &mut Vec<u8>) {
+    let Some(XValue::List(fields)) = cx.xavps.get(name, 0).map(|xavp| &xavp.value) else {
+        return;
+    };
+    for field in fields.iter() {
+        let (XValue::Int(_) | XValue::Str(_)) = &field.value else {
+            continue;
+        };
+        out.push(b';');
+        out.extend_from_slice(&field.name);
+        out.push(b'=');
+        field.value.value().push_to(out);
+    }
+}
+
+/// A field of the xavp that `xavp_via_fields` names, where the script wants it used.
+fn via_field(cx: &Cx, field: &[u8]) -> Option<Value> {
+    let name = cx.config().globals.xavp_via_fields.as_ref()?;
+    let wanted = cx.iflags.has(MessageFlags::USE_XAVP_VIA_FIELDS);
+    match wanted
+        .then(|| cx.xavps.get(name, 0))
+        .flatten()
+        .map(|xavp| &xavp.value)
+    {
+        Some(XValue::List(fields)) => fields.get(field, 0).map(|field| field.value.value()),
+        _ => None,
+    }
 }
 
 /// The host and, where it is not the default, the port that peers should answer to.
 fn sent_by(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>) {
     let globals = &cx.config().globals;
     let listener = from.advertised.as_ref();
-    let host = cx
-        .advertised_host
+    let field = via_field(cx, b"address").and_then(|value| value.str());
+    let host = field
         .as_ref()
+        .or(cx.advertised_host.as_ref())
         .or(listener.map(|(host, _)| host))
         .or(globals.advertised_address.as_ref());
     match (host, from.address.ip()) {
@@ -79,8 +125,9 @@ fn sent_by(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>) {
     }
     let stated = listener.map(|(_, port)| *port).filter(|port| *port != 0);
     let global = globals.advertised_port.and_then(|port| u16::try_from(port).ok());
-    let port = cx
-        .advertised_port
+    let field = via_field(cx, b"port").and_then(|value| u16::try_from(value.int()?).ok());
+    let port = field
+        .or(cx.advertised_port)
         .or(stated)
         .or(global)
         .unwrap_or(from.address.port());

@@ -401,17 +401,17 @@ enum Wire {
     EventType,
     /// The text with what is not printable as `.`.
     Safe,
-    /// One byte as a character.
-    ByteAt(usize),
-    /// One byte in hexadecimal.
-    HexAt(usize),
+    /// One byte as a character; at the index where the name states no position.
+    ByteAt(Option<usize>),
+    /// One byte in hexadecimal, likewise.
+    HexAt(Option<usize>),
 }
 
 impl Wire {
     fn parse(name: &str, _: &dyn Bind) -> Result<Wire, BindError> {
         let unknown = || {
             BindError::new(format!("$rcv() has no attribute '{name}'")).help(
-                "use buf, len, proto, sproto, srcip, rcvip, srcport, rcvport, af, evtype, safe, bufat/N or hexat/N",
+                "use buf, len, proto, sproto, srcip, rcvip, srcport, rcvport, af, evtype, safe, bufat[/N] or hexat[/N]",
             )
         };
         Ok(match name {
@@ -426,9 +426,11 @@ impl Wire {
             "af" => Wire::Family,
             "evtype" => Wire::EventType,
             "safe" => Wire::Safe,
+            "bufat" => Wire::ByteAt(None),
+            "hexat" => Wire::HexAt(None),
             _ => match name.split_once('/') {
-                Some(("bufat", at)) => Wire::ByteAt(at.parse().map_err(|_| unknown())?),
-                Some(("hexat", at)) => Wire::HexAt(at.parse().map_err(|_| unknown())?),
+                Some(("bufat", at)) => Wire::ByteAt(Some(at.parse().map_err(|_| unknown())?)),
+                Some(("hexat", at)) => Wire::HexAt(Some(at.parse().map_err(|_| unknown())?)),
                 _ => return Err(unknown()),
             },
         })
@@ -444,7 +446,7 @@ fn sees_wire(cx: &Cx) -> bool {
         )
 }
 
-fn wire(_: &Pv, cx: &mut Cx, part: &Wire, _: Index) -> Value {
+fn wire(_: &Pv, cx: &mut Cx, part: &Wire, index: Index) -> Value {
     if !sees_wire(cx) {
         return Value::Null;
     }
@@ -472,11 +474,18 @@ fn wire(_: &Pv, cx: &mut Cx, part: &Wire, _: Index) -> Value {
                 })
                 .collect::<Vec<u8>>(),
         ),
-        Wire::ByteAt(at) => data
-            .get(*at)
-            .map_or(Value::Null, |byte| piece(cx, std::slice::from_ref(byte))),
-        Wire::HexAt(at) => data.get(*at).map(|byte| format!("{byte:02x}")).into(),
+        Wire::ByteAt(at) => match byte_at(&data, *at, index) {
+            Some(byte) => piece(cx, std::slice::from_ref(byte)),
+            None => Value::Null,
+        },
+        Wire::HexAt(at) => byte_at(&data, *at, index)
+            .map(|byte| format!("{byte:02x}"))
+            .into(),
     }
+}
+
+fn byte_at(data: &[u8], stated: Option<usize>, index: Index) -> Option<&u8> {
+    data.get(stated.or_else(|| index.pick(data.len()))?)
 }
 
 fn set_wire(_: &Pv, cx: &mut Cx, part: &Wire, _: Index, value: Value) -> Result<(), Fault> {

@@ -112,8 +112,11 @@ fn alias(aliases: &Aliases, name: &AvpName) -> AvpName {
 
 /// The value of an AVP; with `[*]` all values, joined.
 pub fn read(cx: &Cx, name: &AvpName, index: Index) -> Value {
-    if index != Index::All {
-        return cx.avps.get(AvpClass::FromUser, name, index);
+    match index {
+        Index::All => {}
+        // As in Kamailio an index below 0 finds nothing but the newest value.
+        Index::At(..0) if index.pick(count(cx, name)) != Some(0) => return Value::Null,
+        index => return cx.avps.get(AvpClass::FromUser, name, index),
     }
     let mut out: Option<Vec<u8>> = None;
     for avp in cx.avps.all(AvpClass::FromUser, name) {
@@ -126,6 +129,11 @@ pub fn read(cx: &Cx, name: &AvpName, index: Index) -> Value {
         }
     }
     out.into()
+}
+
+/// How many values an AVP has.
+pub fn count(cx: &Cx, name: &AvpName) -> usize {
+    cx.avps.all(AvpClass::FromUser, name).count()
 }
 
 /// Assigns an AVP.

@@ -209,15 +209,20 @@ fn joined<'a>(values: impl Iterator<Item = &'a [u8]>) -> Value {
 fn list<'m>(cx: &'m Cx, name: &HeaderName) -> Option<Vec<&'m [u8]>> {
     let split: fn(&'m [u8]) -> Vec<&'m [u8]> = match name.id {
         HeaderId::Via => |value| Vias::new(value).flatten().map(|via| via.raw).collect(),
-        HeaderId::Contact
-        | HeaderId::Route
+        // As in Kamailio the last contact of a header comes first.
+        HeaderId::Contact => |value| match Contacts::parse(value) {
+            Contacts::Star => vec![value],
+            Contacts::List(list) => {
+                let mut all: Vec<&[u8]> = list.flatten().map(|addr| addr.raw).collect();
+                all.reverse();
+                all
+            }
+        },
+        HeaderId::Route
         | HeaderId::RecordRoute
         | HeaderId::Diversion
         | HeaderId::PAssertedIdentity
-        | HeaderId::PPreferredIdentity => |value| match Contacts::parse(value) {
-            Contacts::Star => vec![value],
-            Contacts::List(_) => Addrs::new(value).flatten().map(|addr| addr.raw).collect(),
-        },
+        | HeaderId::PPreferredIdentity => |value| Addrs::new(value).flatten().map(|addr| addr.raw).collect(),
         _ => return None,
     };
     Some(
@@ -229,16 +234,17 @@ fn list<'m>(cx: &'m Cx, name: &HeaderName) -> Option<Vec<&'m [u8]>> {
 }
 
 fn hfl(m: &Pv, cx: &mut Cx, name: &HeaderName, index: Index) -> Value {
+    let at = match index {
+        Index::None => Some(0),
+        // Unlike `$hdr()` it does not count from the end.
+        Index::At(at) => usize::try_from(at).ok(),
+        Index::All => return hdr(m, cx, name, index),
+    };
     let Some(values) = list(cx, name) else {
         return hdr(m, cx, name, index);
     };
-    match index {
-        Index::All => joined(values.into_iter()),
-        index => {
-            let found = index.pick(values.len()).and_then(|at| values.get(at));
-            found.map_or(Value::Null, |value| piece(cx, value))
-        }
-    }
+    let found = at.and_then(|at| values.get(at));
+    found.map_or(Value::Null, |value| piece(cx, value))
 }
 
 fn hflc(_: &Pv, cx: &mut Cx, name: &HeaderName, _: Index) -> Value {
@@ -320,8 +326,8 @@ x-a: two
             Value::from("SIP/2.0/TCP b;branch=z9hG4bK2")
         );
         assert_eq!(
-            hfl(&m, &mut cx, &name("Contact"), Index::At(-1)),
-            Value::from("<sip:z@1.1.1.1>;expires=300")
+            hfl(&m, &mut cx, &name("Contact"), Index::At(0)),
+            Value::from("<sip:y@1.1.1.1>")
         );
         assert_eq!(hflc(&m, &mut cx, &name("v"), Index::None), Value::Int(3));
         assert_eq!(hflc(&m, &mut cx, &name("X-A"), Index::None), Value::Int(2));

@@ -162,8 +162,7 @@ fn flags(d: &mut Decl<Pv>) {
 }
 
 /// `$sf`; `setsflag()` and its like work on the same figure.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ScriptFlags(pub u32);
+pub use kahea_module::state::ScriptFlags;
 
 /// The buffer that the script sees: the received message, or raw data in an event route.
 fn raw(cx: &Cx) -> Str {
@@ -175,10 +174,7 @@ fn method(cx: &Cx) -> Value {
 }
 
 fn status(cx: &Cx) -> Value {
-    match cx.msg.first_line() {
-        FirstLine::Reply { status_text, .. } => Value::Str(cx.msg.text(*status_text)),
-        FirstLine::Request { .. } => Value::Null,
-    }
+    cx.msg.status().into()
 }
 
 /// The message with its changes: edits, and the Request-URI.

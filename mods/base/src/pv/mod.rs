@@ -3,23 +3,31 @@
 //! One file per group of variables; [`core`] holds those that need no module. Transformations have a folder of their own.
 
 mod address;
-mod avps;
+pub(crate) mod avps;
+mod branches;
 pub mod clock;
 pub mod core;
+mod functions;
 mod headers;
+mod identity;
+#[cfg(test)]
+mod inventory;
 mod message;
+mod misc;
 mod parties;
 mod script_vars;
+pub mod select;
 mod text;
 mod time;
 mod uri;
 mod via;
+mod xavp;
 
 use std::sync::Arc;
 
 use kahea_module::{Decl, Env, InitError, Module, Str, Value};
 
-pub use self::core::CoreVars;
+pub use self::{core::CoreVars, identity::AuthorizedUser, message::ScriptFlags};
 
 /// The module.
 #[derive(Default)]
@@ -34,6 +42,13 @@ pub struct Params {
     shvset: Vec<(Str, Value)>,
     varset: Vec<(Str, Value)>,
     aliases: avps::Aliases,
+}
+
+impl Pv {
+    /// Other names for AVPs (`avp_aliases`).
+    pub(crate) fn aliases(&self) -> &avps::Aliases {
+        &self.aliases
+    }
 }
 
 impl Module for Pv {
@@ -51,6 +66,12 @@ impl Module for Pv {
         time::declare(d);
         script_vars::declare(d);
         avps::declare(d);
+        xavp::declare(d);
+        branches::declare(d);
+        identity::declare(d);
+        misc::declare(d);
+        functions::declare(d);
+        crate::transforms::declare(d);
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {

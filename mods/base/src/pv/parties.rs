@@ -129,10 +129,11 @@ fn to(d: &mut Decl<Pv>) {
         |_, cx, _| Value::Int(Party::To.read(cx).is_some_and(|to| to.tag().is_some()).into()),
         "1 where To has a tag, else 0.",
     );
-    d.var(
+    d.var_rw(
         "tUl",
         |_, cx, _| user_length(cx, Party::To),
-        "The length of the user in To.",
+        |_, cx, _, v| set_user(cx, Party::To, v),
+        "The length of the user in To; an assignment sets the user, as Kamailio's does.",
     );
     d.var(
         "tul",
@@ -153,15 +154,15 @@ fn with_uri(cx: &Cx, party: Party, read: impl FnOnce(&Uri<'_>) -> Value) -> Valu
 }
 
 fn user(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| filled(cx, text::user(uri)))
+    with_uri(cx, party, |uri| filled(cx, uri.user))
 }
 
 fn host(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| filled(cx, text::host(uri)))
+    with_uri(cx, party, |uri| filled(cx, uri.host))
 }
 
 fn user_length(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| Value::Int(text::length(text::user(uri))))
+    with_uri(cx, party, |uri| Value::Int(text::length(uri.user)))
 }
 
 fn uri_length(cx: &Cx, party: Party) -> Value {

@@ -1,7 +1,7 @@
 //! Small helpers that every group of variables uses.
 
 use kahea_module::{Cx, Fault, Str, Value};
-use kahea_sip::{Header, HeaderId, view::Uri};
+use kahea_sip::{Header, HeaderId};
 
 /// A piece of the received message as a value that shares its buffer.
 pub fn piece(cx: &Cx, bytes: &[u8]) -> Value {
@@ -42,28 +42,6 @@ pub fn header_value(cx: &Cx, id: HeaderId) -> Value {
 /// The header's value.
 pub fn body_of(cx: &Cx, header: &Header) -> Value {
     piece(cx, cx.msg.value(header))
-}
-
-/// The user as Kamailio takes it: of a URN the namespace (`service` in `urn:service:sos`).
-pub fn user<'a>(uri: &Uri<'a>) -> &'a [u8] {
-    match uri.scheme {
-        kahea_sip::view::Scheme::Urn => split_urn(uri.host).0,
-        _ => uri.user,
-    }
-}
-
-/// The host as Kamailio takes it: of a URN what follows the namespace.
-pub fn host<'a>(uri: &Uri<'a>) -> &'a [u8] {
-    match uri.scheme {
-        kahea_sip::view::Scheme::Urn => split_urn(uri.host).1,
-        _ => uri.host,
-    }
-}
-
-fn split_urn(name: &[u8]) -> (&[u8], &[u8]) {
-    let at = name.iter().position(|b| *b == b':').unwrap_or(name.len());
-    let (namespace, rest) = name.split_at(at);
-    (namespace, rest.strip_prefix(b":").unwrap_or(rest))
 }
 
 /// The length of a piece as a script number.
@@ -107,9 +85,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_urn_has_its_namespace_as_user() {
-        let uri = Uri::parse(b"urn:service:sos.police").expect("a URN");
-        assert_eq!(user(&uri), b"service");
-        assert_eq!(host(&uri), b"sos.police");
+    fn assignments_take_one_kind_of_value() {
+        assert_eq!(text_only(Value::from("a"), "$x"), Ok(Str::from("a")));
+        assert!(text_only(Value::Int(1), "$x").is_err());
+        assert!(text_only(Value::Null, "$x").is_err());
+        assert_eq!(number_only(&Value::Null, "$x"), Ok(0));
+        assert!(number_only(&Value::from("1"), "$x").is_err());
     }
 }

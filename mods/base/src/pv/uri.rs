@@ -167,12 +167,12 @@ fn part(uri: &Option<Str>, part: Part) -> Value {
 
 /// The user.
 pub fn user(whole: &Str, uri: &Uri<'_>) -> Value {
-    filled_of(whole, text::user(uri))
+    filled_of(whole, uri.user)
 }
 
 /// The host.
 pub fn host(whole: &Str, uri: &Uri<'_>) -> Value {
-    filled_of(whole, text::host(uri))
+    filled_of(whole, uri.host)
 }
 
 /// The port as it is written, or the default.
@@ -196,11 +196,15 @@ pub fn transport(whole: &Str, uri: &Uri<'_>) -> Value {
 }
 
 fn user_length(_: &Str, uri: &Uri<'_>) -> Value {
-    Value::Int(text::length(text::user(uri)))
+    Value::Int(text::length(uri.user))
 }
 
 fn scheme(_: &Str, uri: &Uri<'_>) -> Value {
+    // As in Kamailio a SIP URI with user=phone counts as a telephone number.
+    let is_phone = uri.has_user_param_phone();
     Value::from(match uri.scheme {
+        Scheme::Sip if is_phone => "tel",
+        Scheme::Sips if is_phone => "tels",
         Scheme::Sip => "sip",
         Scheme::Sips => "sips",
         Scheme::Tel => "tel",

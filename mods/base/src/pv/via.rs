@@ -13,7 +13,7 @@ use super::{
 
 /// Declares the variables.
 pub fn declare(d: &mut Decl<Pv>) {
-    d.var_named("via0", Naming::Required, named(|_, cx, field, _| read(cx, 0, *field)), "A part of the first Via: `host`, `port`, `proto`, `protoid`, `branch`, `rport`, `received`, `params`, `oc`, `ocval`, `ocseq`, `ocalgo` or `ocvalidity`.");
+    d.var_named("via0", Naming::Required, named(|_, cx, field, _| read(cx, 0, *field)), "A part of the first Via: `host`, `port`, `proto`, `protoid`, `branch`, `rport`, `received`, `params`, `i`, `oc`, `ocval`, `ocseq`, `ocalgo` or `ocvalidity`.");
     d.var_named(
         "via1",
         Naming::Required,
@@ -63,13 +63,14 @@ fn field(name: &str, _: &dyn Bind) -> Result<Field, BindError> {
         "rport" => Field::Rport,
         "received" => Field::Received,
         "params" => Field::Params,
+        "i" => Field::Param("i"),
         "oc" | "ocval" | "oc-val" => Field::Param("oc"),
         "ocseq" | "oc-seq" => Field::Param("oc-seq"),
         "ocalgo" | "oc-algo" => Field::Param("oc-algo"),
         "ocvalidity" | "oc-validity" => Field::Param("oc-validity"),
         _ => {
             return Err(BindError::new(format!("a Via has no part '{name}'")).help(
-                "use host, port, proto, protoid, branch, rport, received, params, oc, ocval, ocseq, ocalgo or ocvalidity",
+                "use host, port, proto, protoid, branch, rport, received, params, i, oc, ocval, ocseq, ocalgo or ocvalidity",
             ));
         }
     })

@@ -73,9 +73,11 @@ mod tests {
 
     use super::*;
 
+    type Written = (Level, Option<i32>, Str);
+
     /// The process has one log: the tests of this file share it and look for their own texts.
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<(Level, Option<i32>, Str)>>>);
+    struct Kept(Arc<Mutex<Vec<Written>>>);
 
     impl Sink for Kept {
         fn write(&self, line: &Line<'_>) {

@@ -67,7 +67,7 @@ pub(super) fn search_body(_: &Textops, cx: &mut Cx, regex: Lit<LineRegex>) -> bo
     found(cx, Area::Body, &regex)
 }
 
-fn append_at(cx: &mut Cx, area: Area, regex: &LineRegex, text: Str) -> Result<bool, Fault> {
+fn append_at(cx: &mut Cx, area: Area, regex: &LineRegex, text: &Str) -> Result<bool, Fault> {
     let base = area.span(cx);
     let Some((_, end)) = regex
         .captures(cx.msg.bytes(base))
@@ -78,7 +78,7 @@ fn append_at(cx: &mut Cx, area: Area, regex: &LineRegex, text: Str) -> Result<bo
     cx.spend_bytes(text.len())?;
     let at = span_in(base, end, end);
     let tag = tag_at(cx, at);
-    cx.edits.insert(at.start(), Place::After, text, tag);
+    cx.edits.insert(at.start(), Place::After, text.clone(), tag);
     Ok(true)
 }
 
@@ -86,18 +86,18 @@ pub(super) fn search_append(
     _: &Textops,
     cx: &mut Cx,
     regex: Lit<LineRegex>,
-    text: Str,
+    text: Lit<Str>,
 ) -> Result<bool, Fault> {
-    append_at(cx, Area::AfterFirstLine, &regex, text)
+    append_at(cx, Area::AfterFirstLine, &regex, &text)
 }
 
 pub(super) fn search_append_body(
     _: &Textops,
     cx: &mut Cx,
     regex: Lit<LineRegex>,
-    text: Str,
+    text: Lit<Str>,
 ) -> Result<bool, Fault> {
-    append_at(cx, Area::Body, &regex, text)
+    append_at(cx, Area::Body, &regex, &text)
 }
 
 /// Puts `text` in the place of these ranges of `base`; whether there were any.
@@ -124,11 +124,21 @@ fn replace_in(cx: &mut Cx, area: Area, regex: &LineRegex, text: &Str, which: Whi
     replace_ranges(cx, base, ranges, text)
 }
 
-pub(super) fn replace(_: &Textops, cx: &mut Cx, regex: Lit<LineRegex>, text: Str) -> Result<bool, Fault> {
+pub(super) fn replace(
+    _: &Textops,
+    cx: &mut Cx,
+    regex: Lit<LineRegex>,
+    text: Lit<Str>,
+) -> Result<bool, Fault> {
     replace_in(cx, Area::AfterFirstLine, &regex, &text, Which::First)
 }
 
-pub(super) fn replace_all(_: &Textops, cx: &mut Cx, regex: Lit<LineRegex>, text: Str) -> Result<bool, Fault> {
+pub(super) fn replace_all(
+    _: &Textops,
+    cx: &mut Cx,
+    regex: Lit<LineRegex>,
+    text: Lit<Str>,
+) -> Result<bool, Fault> {
     replace_in(cx, Area::AfterFirstLine, &regex, &text, Which::All)
 }
 
@@ -136,7 +146,7 @@ pub(super) fn replace_hdrs(
     _: &Textops,
     cx: &mut Cx,
     regex: Lit<LineRegex>,
-    text: Str,
+    text: Lit<Str>,
 ) -> Result<bool, Fault> {
     replace_in(cx, Area::Headers, &regex, &text, Which::First)
 }
@@ -145,7 +155,7 @@ pub(super) fn replace_body(
     _: &Textops,
     cx: &mut Cx,
     regex: Lit<LineRegex>,
-    text: Str,
+    text: Lit<Str>,
 ) -> Result<bool, Fault> {
     replace_in(cx, Area::Body, &regex, &text, Which::First)
 }
@@ -154,7 +164,7 @@ pub(super) fn replace_body_all(
     _: &Textops,
     cx: &mut Cx,
     regex: Lit<LineRegex>,
-    text: Str,
+    text: Lit<Str>,
 ) -> Result<bool, Fault> {
     replace_in(cx, Area::Body, &regex, &text, Which::All)
 }
@@ -164,7 +174,7 @@ pub(super) fn replace_body_atonce(
     _: &Textops,
     cx: &mut Cx,
     regex: Lit<kahea_module::Regex>,
-    text: Str,
+    text: Lit<Str>,
 ) -> Result<bool, Fault> {
     let base = Area::Body.span(cx);
     if base.is_empty() {
@@ -340,10 +350,10 @@ mod tests {
     #[test]
     fn replacements_keep_to_their_area() {
         let cx = &mut with_body("X-A: alice\n", SDP);
-        assert_eq!(replace(&Textops, cx, lit("alice"), "bob".into()), Ok(true));
-        assert_eq!(replace_body(&Textops, cx, lit("alice"), "carol".into()), Ok(true));
-        assert_eq!(replace_hdrs(&Textops, cx, lit("carol"), "x".into()), Ok(false));
-        assert_eq!(replace_all(&Textops, cx, lit("zzz"), "x".into()), Ok(false));
+        assert_eq!(replace(&Textops, cx, lit("alice"), lit("bob")), Ok(true));
+        assert_eq!(replace_body(&Textops, cx, lit("alice"), lit("carol")), Ok(true));
+        assert_eq!(replace_hdrs(&Textops, cx, lit("carol"), lit("x")), Ok(false));
+        assert_eq!(replace_all(&Textops, cx, lit("zzz"), lit("x")), Ok(false));
         let text = built(cx);
         assert!(
             text.contains("X-A: bob\r\n") && text.contains("o=carol 1"),
@@ -355,15 +365,12 @@ mod tests {
     fn all_lines_or_the_body_at_once() {
         let cx = &mut with_body("X: 1\n", SDP);
         assert_eq!(
-            replace_body_all(&Textops, cx, lit("^[a-z]="), "Q=".into()),
+            replace_body_all(&Textops, cx, lit("^[a-z]="), lit("Q=")),
             Ok(true)
         );
         assert!(built(cx).ends_with("Q=0\r\nQ=alice 1 1 IN IP4 127.0.0.1\r\nQ=-\r\n"));
         let cx = &mut with_body("X: 1\n", SDP);
-        assert_eq!(
-            replace_body_atonce(&Textops, cx, lit("^.+$"), "".into()),
-            Ok(true)
-        );
+        assert_eq!(replace_body_atonce(&Textops, cx, lit("^.+$"), lit("")), Ok(true));
         assert!(built(cx).ends_with("\r\n\r\n"));
     }
 
@@ -386,18 +393,12 @@ mod tests {
     #[test]
     fn text_is_added_behind_a_match() {
         let cx = &mut with_body("X-A: one\n", SDP);
+        assert_eq!(search_append(&Textops, cx, lit("X-A: one"), lit("ONE")), Ok(true));
         assert_eq!(
-            search_append(&Textops, cx, lit("X-A: one"), "ONE".into()),
+            search_append_body(&Textops, cx, lit("^s=-"), lit("dash")),
             Ok(true)
         );
-        assert_eq!(
-            search_append_body(&Textops, cx, lit("^s=-"), "dash".into()),
-            Ok(true)
-        );
-        assert_eq!(
-            search_append_body(&Textops, cx, lit("X-A"), "no".into()),
-            Ok(false)
-        );
+        assert_eq!(search_append_body(&Textops, cx, lit("X-A"), lit("no")), Ok(false));
         let text = built(cx);
         assert!(
             text.contains("X-A: oneONE\r\n") && text.ends_with("s=-dash\r\n"),

@@ -1,0 +1,90 @@
+//! Small things that functions of several modules keep with a message, by [`Cx::extra`].
+
+use crate::{Cx, Str, Value};
+
+/// The value of a function of the embedded languages that answers with one (`KSR.pv.get`, Kamailio's `xval`): the
+/// function sets it, and the language takes it after the call. Null where the function had none to give.
+#[derive(Debug, Default)]
+pub struct Returned(pub Option<Value>);
+
+impl Returned {
+    /// Answers with a value.
+    pub fn set(cx: &mut Cx, value: Value) {
+        cx.extra::<Returned>().0 = Some(value);
+    }
+
+    /// What the last function answered with, once.
+    pub fn take(cx: &mut Cx) -> Option<Value> {
+        cx.extra::<Returned>().0.take()
+    }
+}
+
+/// Script flags 0–31 (`setsflag()`, `$sf`): they last as long as the message is in work here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScriptFlags(pub u32);
+
+/// `KSR.set_drop()`: once the script has ended the message goes no further.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropRequested(pub bool);
+
+/// The group instances that `cfg_select()` chose for this message.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    groups: Vec<(Str, Str)>,
+}
+
+impl Selected {
+    /// From now on `group[id]` stands before `group`.
+    pub fn select(&mut self, group: &[u8], id: i64) {
+        self.reset(group);
+        let instance = Str::from(format!("{}[{id}]", String::from_utf8_lossy(group)));
+        self.groups.push((Str::copy(group), instance));
+    }
+
+    /// `group` stands for itself again.
+    pub fn reset(&mut self, group: &[u8]) {
+        self.groups.retain(|(known, _)| **known != *group);
+    }
+}
+
+/// A run-time parameter as this message sees it: of the chosen instance where it has one, else of the group.
+pub fn setting(cx: &Cx, group: &[u8], name: &[u8]) -> Option<Value> {
+    let settings = &cx.worker.config.settings;
+    let chosen = cx
+        .extra_ref::<Selected>()
+        .and_then(|selected| selected.groups.iter().find(|(known, _)| **known == *group));
+    chosen
+        .and_then(|(_, instance)| settings.get(instance, name))
+        .or_else(|| settings.get(group, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Server;
+
+    #[test]
+    fn a_chosen_instance_stands_before_its_group() {
+        let server = Server::new(|config| {
+            let settings = &config.settings;
+            settings.declare("pstn", "gw", Value::Int(1), "", false);
+            settings.declare("pstn", "port", Value::Int(5060), "", false);
+            settings.declare("pstn[7]", "gw", Value::Int(2), "", false);
+        });
+        let mut cx = server.invite();
+        cx.extra::<Selected>().select(b"pstn", 7);
+        assert_eq!(setting(&cx, b"pstn", b"gw"), Some(Value::Int(2)));
+        assert_eq!(setting(&cx, b"pstn", b"port"), Some(Value::Int(5060)));
+        cx.extra::<Selected>().reset(b"pstn");
+        assert_eq!(setting(&cx, b"pstn", b"gw"), Some(Value::Int(1)));
+        assert_eq!(setting(&cx, b"pstn", b"nope"), None);
+    }
+
+    #[test]
+    fn an_answer_is_taken_once() {
+        let mut cx = Server::default().invite();
+        Returned::set(&mut cx, Value::Int(5));
+        assert_eq!(Returned::take(&mut cx), Some(Value::Int(5)));
+        assert_eq!(Returned::take(&mut cx), None);
+    }
+}
