@@ -135,7 +135,7 @@ fn the_control_socket_belongs_to_its_owner_and_survives_bad_clients() {
         answers[3]["result"]
             .as_array()
             .unwrap()
-            .contains(&"core.reload".into())
+            .contains(&"core.version".into())
     );
 }
 

@@ -205,56 +205,8 @@ async fn run(method: &str, args: Vec<RpcValue>, server: &Arc<Server>, process: &
                 .await
                 .unwrap_or_else(|error| Err((500, format!("the reload failed: {error}"), Json::Null)))
         }
-        "system.listMethods" => on_worker(server, |worker, _| Ok(vec![list(&worker)]), args).await,
-        "system.methodHelp" => on_worker(server, |worker, mut args| help(&worker, args.pop()), args).await,
         _ => command(method, args, server).await,
     }
-}
-
-/// The commands of the process itself.
-const OWN: [(&str, &str); 3] = [
-    (
-        "core.reload",
-        "Reads the configuration again; a wrong one changes nothing.",
-    ),
-    ("system.listMethods", "Lists all commands."),
-    ("system.methodHelp", "Says what a command does."),
-];
-
-fn rows(worker: &Worker) -> Vec<(&'static str, &'static str)> {
-    let mut rows = OWN.to_vec();
-    for (name, _) in worker.config.modules.iter() {
-        let decl = worker.config.registry.module(name);
-        rows.extend(
-            decl.into_iter()
-                .flat_map(|decl| &decl.rpcs)
-                .map(|rpc| (rpc.name, rpc.doc)),
-        );
-    }
-    rows.sort_unstable();
-    rows.dedup();
-    rows
-}
-
-fn list(worker: &Worker) -> RpcValue {
-    RpcValue::Array(
-        rows(worker)
-            .into_iter()
-            .map(|(name, _)| RpcValue::from(name))
-            .collect(),
-    )
-}
-
-fn help(worker: &Worker, name: Option<RpcValue>) -> RpcResult {
-    let Some(RpcValue::Str(wanted)) = name else {
-        return Err(RpcFault::new(400, "Name a command"));
-    };
-    let found = rows(worker)
-        .into_iter()
-        .find(|(name, _)| name.as_bytes() == &*wanted);
-    found
-        .map(|(_, doc)| vec![RpcValue::from(doc)])
-        .ok_or_else(|| unknown(&wanted.text()))
 }
 
 fn unknown(method: &str) -> RpcFault {
@@ -273,19 +225,6 @@ async fn command(method: &str, args: Vec<RpcValue>, server: &Arc<Server>) -> Ans
             // The client may have gone.
             let _ = sender.send(dispatch(&method, args, worker).await);
         })
-    });
-    outcome(server, job, receiver).await
-}
-
-async fn on_worker(
-    server: &Arc<Server>,
-    work: fn(Rc<Worker>, Vec<RpcValue>) -> RpcResult,
-    args: Vec<RpcValue>,
-) -> Answer {
-    let (sender, receiver) = oneshot::channel();
-    let job: crate::Job = Box::new(move |worker| {
-        let _ = sender.send(work(worker, args));
-        Box::pin(std::future::ready(()))
     });
     outcome(server, job, receiver).await
 }
