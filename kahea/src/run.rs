@@ -49,7 +49,7 @@ pub fn server(options: Options, args: Vec<String>, program: &str) -> ExitCode {
 }
 
 fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode, String> {
-    let place = Place::of(&options).absolute();
+    let place = Place::of(&options);
     let (inherited, refused) = systemd::inherited();
     refused
         .iter()
@@ -86,6 +86,8 @@ fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode,
         },
         false => None,
     };
+    // Reloads read the same file wherever the process works.
+    let place = place.absolute();
     let begun = Begun {
         options,
         args,
