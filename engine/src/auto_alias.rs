@@ -1,10 +1,6 @@
 //! `auto_aliases`: names of the own addresses count as `myself`.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use kahea_module::{Str, config::Alias};
 use kahea_net::{
@@ -42,7 +38,11 @@ impl OwnNames {
         }
         let mut aliases: Vec<Alias> = Vec::new();
         for listener in &listeners {
-            let found = known.get(&listener.address).into_iter().flatten().map(String::as_str);
+            let found = known
+                .get(&listener.address)
+                .into_iter()
+                .flatten()
+                .map(String::as_str);
             for name in written(listener).into_iter().chain(found) {
                 add(&mut aliases, listener, name);
             }
@@ -64,16 +64,24 @@ fn written(listener: &ListenerInfo) -> Option<&str> {
 fn add(aliases: &mut Vec<Alias>, listener: &ListenerInfo, name: &str) {
     let host = Str::from(name.trim_end_matches('.'));
     let known = aliases.iter().any(|alias| {
-        alias.host.eq_ignore_ascii_case(&host) && alias.port == listener.port && alias.transport == listener.transport
+        alias.host.eq_ignore_ascii_case(&host)
+            && alias.port == listener.port
+            && alias.transport == listener.transport
     });
     if !known && !host.is_empty() {
-        aliases.push(Alias { transport: listener.transport, host, port: listener.port });
+        aliases.push(Alias {
+            transport: listener.transport,
+            host,
+            port: listener.port,
+        });
     }
 }
 
 /// The names of an address in the form of hosts(5).
 fn names_in(hosts: &str, ip: IpAddr) -> Vec<String> {
-    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+    let lines = hosts
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
     let mut names = Vec::new();
     for mut words in lines {
         if words.next().and_then(|word| word.parse().ok()) == Some(ip) {
@@ -91,20 +99,24 @@ fn ask(net: &Net, addresses: Vec<IpAddr>) -> Vec<(IpAddr, String)> {
     }
     let resolver = Resolver::new(&net.config().dns, net.stats().clone(), 1);
     let (sender, receiver) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name("own-names".into()).spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            let search = async {
-                for ip in asked {
-                    for name in reverse(&resolver, ip).await {
-                        // The start that asked may have gone on.
-                        let _ = sender.send((ip, name));
-                    }
-                }
+    let thread = std::thread::Builder::new()
+        .name("own-names".into())
+        .spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+                return;
             };
-            let _ = tokio::time::timeout(PATIENCE, search).await;
+            runtime.block_on(async {
+                let search = async {
+                    for ip in asked {
+                        for name in reverse(&resolver, ip).await {
+                            // The start that asked may have gone on.
+                            let _ = sender.send((ip, name));
+                        }
+                    }
+                };
+                let _ = tokio::time::timeout(PATIENCE, search).await;
+            });
         });
-    });
     match thread {
         Ok(_) => receiver.iter().collect(),
         Err(_) => Vec::new(),
@@ -112,7 +124,9 @@ fn ask(net: &Net, addresses: Vec<IpAddr>) -> Vec<(IpAddr, String)> {
 }
 
 async fn reverse(resolver: &Resolver, ip: IpAddr) -> Vec<String> {
-    let Ok(records) = resolver.lookup(&reverse_name(ip), RecordKind::Ptr).await else { return Vec::new() };
+    let Ok(records) = resolver.lookup(&reverse_name(ip), RecordKind::Ptr).await else {
+        return Vec::new();
+    };
     let names = records.iter().filter_map(|record| match &record.data {
         RecordData::Ptr(name) => Some(name.to_string()),
         _ => None,
@@ -156,16 +170,26 @@ mod tests {
     fn reverse_names_are_those_of_dns() {
         assert_eq!(reverse_name([192, 0, 2, 7].into()), "7.2.0.192.in-addr.arpa");
         let six = reverse_name("2001:db8::1".parse().unwrap());
-        assert!(six.starts_with("1.0.0.0.") && six.ends_with("8.b.d.0.1.0.0.2.ip6.arpa"), "{six}");
+        assert!(
+            six.starts_with("1.0.0.0.") && six.ends_with("8.b.d.0.1.0.0.2.ip6.arpa"),
+            "{six}"
+        );
     }
 
     #[test]
     fn the_name_of_a_listen_line_is_an_own_name() {
         let listen = ListenSpec::new(Transport::Udp, ListenAddress::Name("lo".into()), Some(0));
-        let config = NetConfig { listen: vec![listen], ..NetConfig::default() };
+        let config = NetConfig {
+            listen: vec![listen],
+            ..NetConfig::default()
+        };
         let net = Net::bind(config, 1, Inherited::default()).unwrap();
         let aliases = OwnNames::default().of(&net);
         let port = net.listeners()[0].port;
-        assert!(aliases.iter().any(|alias| alias.host == "lo" && alias.port == port));
+        assert!(
+            aliases
+                .iter()
+                .any(|alias| alias.host == "lo" && alias.port == port)
+        );
     }
 }

@@ -144,12 +144,17 @@ fn listen(globals: &Globals, spec: &ListenSpec) -> kahea_net::ListenSpec {
     };
     let transport = spec.transport.unwrap_or(Transport::None);
     let secure = matches!(transport, Transport::Tls | Transport::Wss);
-    let port = spec.port.or_else(|| secure.then(|| number(globals.tls_port_no)).flatten());
+    let port = spec
+        .port
+        .or_else(|| secure.then(|| number(globals.tls_port_no)).flatten());
     kahea_net::ListenSpec {
         transport,
         address,
         port,
-        advertise: spec.advertise.as_ref().map(|own| (own.host.text().into_owned(), own.port)),
+        advertise: spec
+            .advertise
+            .as_ref()
+            .map(|own| (own.host.text().into_owned(), own.port)),
         name: text(spec.name.as_ref()),
         r#virtual: spec.is_virtual,
         agname: text(spec.agname.as_ref()),
@@ -204,10 +209,28 @@ mod tests {
     fn governs_network(name: &str) -> bool {
         const ELSEWHERE: [&str; 2] = ["tcp_accept_protocols", "tcp_children"];
         const OTHERS: [&str; 22] = [
-            "listen", "port", "disable_tcp", "advertised_address", "advertised_port", "auto_bind_ipv6",
-            "bind_ipv6_link_local", "mhomed", "tos", "pmtu_discovery", "ip_free_bind", "mcast", "mcast_loopback",
-            "mcast_ttl", "maxbuffer", "maxsndbuffer", "msg_recv_max_size", "rev_dns", "use_dns_cache",
-            "use_dns_failover", "use_dst_blocklist", "dns",
+            "listen",
+            "port",
+            "disable_tcp",
+            "advertised_address",
+            "advertised_port",
+            "auto_bind_ipv6",
+            "bind_ipv6_link_local",
+            "mhomed",
+            "tos",
+            "pmtu_discovery",
+            "ip_free_bind",
+            "mcast",
+            "mcast_loopback",
+            "mcast_ttl",
+            "maxbuffer",
+            "maxsndbuffer",
+            "msg_recv_max_size",
+            "rev_dns",
+            "use_dns_cache",
+            "use_dns_failover",
+            "use_dst_blocklist",
+            "dns",
         ];
         let family = ["tcp_", "dns_", "dst_blocklist_", "udp_mtu", "udp4_"];
         !ELSEWHERE.contains(&name)
@@ -232,17 +255,29 @@ mod tests {
     #[test]
     fn defaults_of_both_sides_agree_but_for_what_the_script_language_states() {
         let mapped = net_config(&Globals::default());
-        let own = NetConfig { port: mapped.port, maxsndbuffer: 262_144, udp4_raw_mtu: 1500, ..NetConfig::default() };
+        let own = NetConfig {
+            port: mapped.port,
+            maxsndbuffer: 262_144,
+            udp4_raw_mtu: 1500,
+            ..NetConfig::default()
+        };
         assert_eq!(mapped, own);
         assert_eq!(mapped.port, Some(5060));
     }
 
     #[test]
     fn tls_listeners_have_a_port_of_their_own() {
-        let mut globals = Globals { port: 5070, ..Globals::default() };
+        let mut globals = Globals {
+            port: 5070,
+            ..Globals::default()
+        };
         let host = ListenHost::Any;
-        globals.listen.push(ListenSpec::new(Some(Transport::Tls), host.clone(), None));
-        globals.listen.push(ListenSpec::new(Some(Transport::Udp), host, None));
+        globals
+            .listen
+            .push(ListenSpec::new(Some(Transport::Tls), host.clone(), None));
+        globals
+            .listen
+            .push(ListenSpec::new(Some(Transport::Udp), host, None));
         let ports: Vec<_> = net_config(&globals).listen.iter().map(|spec| spec.port).collect();
         assert_eq!(ports, [Some(5061), None]);
     }

@@ -93,7 +93,17 @@ impl Server {
         inherited: Inherited,
     ) -> Result<Server, StartError> {
         let opened = &mut || Ok(());
-        Server::start_with(loaded, registry, shared, Setup { workers, inherited, message_bytes: None, opened })
+        Server::start_with(
+            loaded,
+            registry,
+            shared,
+            Setup {
+                workers,
+                inherited,
+                message_bytes: None,
+                opened,
+            },
+        )
     }
 
     /// The same with more to say about how.
@@ -106,9 +116,15 @@ impl Server {
         shared: Arc<Shared>,
         setup: Setup<'_>,
     ) -> Result<Server, StartError> {
-        let Setup { workers, inherited, message_bytes, opened } = setup;
+        let Setup {
+            workers,
+            inherited,
+            message_bytes,
+            opened,
+        } = setup;
         let prepared = ready(loaded, 1, &shared)?;
-        let net = Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
+        let net =
+            Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
         opened().map_err(StartError::Process)?;
         let (alive, ended) = blocking::channel();
         let mut server = Server {
@@ -133,7 +149,9 @@ impl Server {
     /// Adds what is known only once the listeners are open.
     fn complete(&self, prepared: Prepared) -> Result<Arc<Generation>, StartError> {
         let mut generation = prepared.with_listeners(&self.net);
-        let Some(config) = Arc::get_mut(&mut generation.config) else { return Ok(Arc::new(generation)) };
+        let Some(config) = Arc::get_mut(&mut generation.config) else {
+            return Ok(Arc::new(generation));
+        };
         if config.globals.auto_aliases {
             config.identity.aliases.extend(self.names.of(&self.net));
         }
@@ -143,8 +161,14 @@ impl Server {
         match Prefix::of(&config.globals, &*config.bind) {
             Ok(Some(prefix)) => {
                 let for_replies = prefix.clone();
-                config.hooks.request.insert(0, Arc::new(move |cx| entered(&prefix, cx)));
-                config.hooks.reply.insert(0, Arc::new(move |cx| entered(&for_replies, cx)));
+                config
+                    .hooks
+                    .request
+                    .insert(0, Arc::new(move |cx| entered(&prefix, cx)));
+                config
+                    .hooks
+                    .reply
+                    .insert(0, Arc::new(move |cx| entered(&for_replies, cx)));
             }
             Ok(None) => {}
             Err(error) => return Err(prefix_error(&config.globals, &error)),
@@ -163,7 +187,9 @@ impl Server {
         let next = current.saturating_add(1);
         let prepared = ready(loaded, next, &self.shared)?;
         let before = (*self.net.config()).clone();
-        self.net.replace(net_config(prepared.globals())).map_err(StartError::Listeners)?;
+        self.net
+            .replace(net_config(prepared.globals()))
+            .map_err(StartError::Listeners)?;
         let level = prepared.globals().debug;
         let generation = match self.complete(prepared) {
             Ok(generation) => generation,
@@ -209,7 +235,9 @@ impl Server {
 
     /// Runs something on a worker, between its messages; false where that worker has ended.
     pub fn on_worker(&self, index: usize, job: Job) -> bool {
-        self.workers.get(index).is_some_and(|worker| worker.orders.send(Order::Run(job)).is_ok())
+        self.workers
+            .get(index)
+            .is_some_and(|worker| worker.orders.send(Order::Run(job)).is_ok())
     }
 
     /// Stops: no more messages are taken, what is queued is sent, threads end.
@@ -222,7 +250,10 @@ impl Server {
         self.net.shutdown();
         let ended = self.ended.lock();
         let in_time = match limit {
-            Some(limit) => !matches!(ended.recv_timeout(limit), Err(blocking::RecvTimeoutError::Timeout)),
+            Some(limit) => !matches!(
+                ended.recv_timeout(limit),
+                Err(blocking::RecvTimeoutError::Timeout)
+            ),
             None => ended.recv().is_err(),
         };
         if in_time {
@@ -247,7 +278,11 @@ fn prefix_error(globals: &Globals, error: &kahea_module::BindError) -> StartErro
     let mut sources = SourceMap::new();
     let file = sources.add("log_prefix", &*text, Origin::Root);
     let span = Span::new(file, 0, u32::try_from(text.len()).unwrap_or(0));
-    let problem = Diagnostic::error(codes::START_FAILED, span, format!("log_prefix: {}", error.message));
+    let problem = Diagnostic::error(
+        codes::START_FAILED,
+        span,
+        format!("log_prefix: {}", error.message),
+    );
     StartError::Module(Box::new((problem, sources)))
 }
 
@@ -270,14 +305,19 @@ fn spawn(
     alive: blocking::Sender<()>,
 ) -> std::io::Result<Handle> {
     let (orders, taken) = mpsc::unbounded_channel();
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        log::set_worker(index.saturating_add(1));
-        if let Err(error) = work(index, &net, generation, taken) {
-            kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
-        }
-        drop(alive);
-    })?;
-    Ok(Handle { thread: Mutex::new(Some(thread)), orders })
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            log::set_worker(index.saturating_add(1));
+            if let Err(error) = work(index, &net, generation, taken) {
+                kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
+            }
+            drop(alive);
+        })?;
+    Ok(Handle {
+        thread: Mutex::new(Some(thread)),
+        orders,
+    })
 }
 
 fn work(
@@ -286,7 +326,9 @@ fn work(
     generation: Arc<Generation>,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let host = Rc::new(NetHost::new(net.worker(index)));
@@ -326,7 +368,13 @@ impl Sink for Unprefixed {
 fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
     let runner = Rc::new(Runner::new(generation.program.clone()));
     let seed = seed(index, generation.config.shared.started_at);
-    let worker = kahea_module::Worker::new(index, generation.config.clone(), host.clone(), runner.clone(), seed);
+    let worker = kahea_module::Worker::new(
+        index,
+        generation.config.clone(),
+        host.clone(),
+        runner.clone(),
+        seed,
+    );
     let worker = Rc::new(worker);
     runner.bind(&worker);
     for hook in &generation.config.hooks.worker_start {

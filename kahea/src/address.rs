@@ -35,7 +35,11 @@ pub fn listen(text: &str) -> Result<Vec<ListenSpec>, String> {
     let advertise = match advertised {
         Some(told) => {
             let (host, port) = host_and_port(told).ok_or_else(bad)?;
-            Some(Advertise { host: Str::from(host), port, transport: None })
+            Some(Advertise {
+                host: Str::from(host),
+                port,
+                transport: None,
+            })
         }
         None => None,
     };
@@ -55,13 +59,19 @@ pub fn listen(text: &str) -> Result<Vec<ListenSpec>, String> {
 /// One sentence.
 pub fn alias(text: &str) -> Result<AliasSpec, String> {
     let (transport, rest) = transport(text);
-    let (host, port) = host_and_port(rest).ok_or_else(|| format!("bad alias: {text} (the form is [proto:]host[:port])"))?;
-    Ok(AliasSpec { transport, host: Str::from(host), port })
+    let (host, port) =
+        host_and_port(rest).ok_or_else(|| format!("bad alias: {text} (the form is [proto:]host[:port])"))?;
+    Ok(AliasSpec {
+        transport,
+        host: Str::from(host),
+        port,
+    })
 }
 
 fn transport(text: &str) -> (Option<Transport>, &str) {
     let known = text.split_once(':').and_then(|(word, rest)| {
-        let transport = Transport::parse(word.as_bytes()).filter(|transport| *transport != Transport::None)?;
+        let transport =
+            Transport::parse(word.as_bytes()).filter(|transport| *transport != Transport::None)?;
         Some((Some(transport), rest))
     });
     known.unwrap_or((None, text))
@@ -98,11 +108,22 @@ mod tests {
         assert_eq!(one("localhost").host, ListenHost::Name("localhost".into()));
         let full = one("udp:127.0.0.1:5080/1.2.3.4:5060");
         assert_eq!((full.transport, full.port), (Some(Transport::Udp), Some(5080)));
-        assert_eq!(full.advertise.map(|told| (told.host, told.port)), Some(("1.2.3.4".into(), Some(5060))));
+        assert_eq!(
+            full.advertise.map(|told| (told.host, told.port)),
+            Some(("1.2.3.4".into(), Some(5060)))
+        );
         assert_eq!(one("tcp:[::1]:5062").host, ListenHost::Ip("::1".parse().unwrap()));
         assert_eq!(listen("(eth0, eth1, 127.0.0.1):5065").unwrap().len(), 3);
         assert_eq!(one("eth0:5062").transport, None);
-        for bad in ["foo:bar:baz", "udp:", "(eth0", "(eth0)x", "[::1", "a:70000", "a/b:c"] {
+        for bad in [
+            "foo:bar:baz",
+            "udp:",
+            "(eth0",
+            "(eth0)x",
+            "[::1",
+            "a:70000",
+            "a/b:c",
+        ] {
             assert!(listen(bad).is_err(), "{bad}");
         }
     }
@@ -110,7 +131,10 @@ mod tests {
     #[test]
     fn aliases_are_read() {
         let read = alias("tcp:example.com:5060").unwrap();
-        assert_eq!((read.transport, &*read.host, read.port), (Some(Transport::Tcp), &b"example.com"[..], Some(5060)));
+        assert_eq!(
+            (read.transport, &*read.host, read.port),
+            (Some(Transport::Tcp), &b"example.com"[..], Some(5060))
+        );
         assert_eq!(alias("example.com").unwrap().port, None);
         assert!(alias("").is_err());
     }

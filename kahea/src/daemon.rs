@@ -1,5 +1,8 @@
 //! Going into the background. The one place of this crate that needs unsafe code: fork(2).
-#![expect(unsafe_code, reason = "std cannot fork; nix can, and leaves it to the caller that no thread runs yet")]
+#![expect(
+    unsafe_code,
+    reason = "std cannot fork; nix can, and leaves it to the caller that no thread runs yet"
+)]
 
 use std::{
     fs::OpenOptions,
@@ -32,7 +35,9 @@ pub fn split() -> io::Result<Side> {
         ForkResult::Parent { .. } => {
             drop(writer);
             let mut answer = [0];
-            Ok(Side::Parent(matches!(reader.read(&mut answer), Ok(1)) && answer == [READY]))
+            Ok(Side::Parent(
+                matches!(reader.read(&mut answer), Ok(1)) && answer == [READY],
+            ))
         }
         ForkResult::Child => {
             drop(reader);

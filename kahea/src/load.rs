@@ -39,7 +39,9 @@ impl Place {
     pub fn absolute(self) -> Place {
         match self {
             Place::File(path) if path != "-" => {
-                let full = std::path::absolute(&path).ok().and_then(|full| full.into_os_string().into_string().ok());
+                let full = std::path::absolute(&path)
+                    .ok()
+                    .and_then(|full| full.into_os_string().into_string().ok());
                 Place::File(full.unwrap_or(path))
             }
             other => other,
@@ -60,15 +62,24 @@ impl Place {
 /// # Errors
 /// A value of the command line cannot be right.
 pub fn load(place: &Place, options: &Options, registry: &Arc<Registry>) -> Result<Loaded, String> {
-    let sources = With { prelude: prelude(place, options) };
-    let root = if sources.prelude.is_some() { COMMAND_LINE } else { place.name() };
+    let sources = With {
+        prelude: prelude(place, options),
+    };
+    let root = if sources.prelude.is_some() {
+        COMMAND_LINE
+    } else {
+        place.name()
+    };
     let mut loaded = boot::load_from(root, &sources, &language(options), registry);
     overrule(options, &mut loaded.globals)?;
     Ok(loaded)
 }
 
 /// The configuration as text, after includes, conditions and definitions.
-pub fn printed(place: &Place, options: &Options) -> (Vec<u8>, kahea_diag::Diagnostics, kahea_diag::SourceMap) {
+pub fn printed(
+    place: &Place,
+    options: &Options,
+) -> (Vec<u8>, kahea_diag::Diagnostics, kahea_diag::SourceMap) {
     let sources = With { prelude: None };
     let read = kahea_lang::preprocess::preprocess(place.name(), &sources, &language(options));
     (read.text(), read.diagnostics, read.sources)
@@ -96,7 +107,11 @@ fn prelude(place: &Place, options: &Options) -> Option<String> {
         text.push_str(&format!("loadmodule \"{}\"\n", quoted(module)));
     }
     for (module, name, value) in &options.params {
-        text.push_str(&format!("modparam(\"{}\", \"{}\", {value})\n", quoted(module), quoted(name)));
+        text.push_str(&format!(
+            "modparam(\"{}\", \"{}\", {value})\n",
+            quoted(module),
+            quoted(name)
+        ));
     }
     text.push_str(&format!("include_file \"{}\"\n", quoted(place.name())));
     Some(text)
@@ -130,7 +145,9 @@ impl Sources for With {
                 self.0.find(text, start)
             }
         }
-        boot::Files.regex(pattern, ignore_case).map(|inner| Box::new(Boxed(inner)) as Box<dyn Pattern>)
+        boot::Files
+            .regex(pattern, ignore_case)
+            .map(|inner| Box::new(Boxed(inner)) as Box<dyn Pattern>)
     }
 }
 
@@ -158,7 +175,10 @@ pub fn overrule(options: &Options, globals: &mut Globals) -> Result<(), String> 
     set(&mut globals.maxsndbuffer, options.send_buffer);
     set(&mut globals.server_id, options.server_id);
     set(&mut globals.tcp_children, options.tcp_children.map(Some));
-    set(&mut globals.rundir, options.run_dir.as_ref().map(|dir| Str::from(dir.as_str())));
+    set(
+        &mut globals.rundir,
+        options.run_dir.as_ref().map(|dir| Str::from(dir.as_str())),
+    );
     set(&mut globals.workdir, options.work_dir.as_ref().map(text));
     set(&mut globals.chroot, options.root_dir.as_ref().map(text));
     set(&mut globals.user, options.user.as_ref().map(text));
@@ -180,7 +200,9 @@ fn set<T>(field: &mut T, value: Option<T>) {
 /// `-m`: queues of TCP, the cache of DNS and the blocklist together fit into so many megabytes.
 fn bound_memory(megabytes: Option<u64>, globals: &mut Globals) -> Result<(), String> {
     let Some(megabytes) = megabytes else { return Ok(()) };
-    let bytes = megabytes.checked_mul(1 << 20).and_then(|bytes| i64::try_from(bytes).ok());
+    let bytes = megabytes
+        .checked_mul(1 << 20)
+        .and_then(|bytes| i64::try_from(bytes).ok());
     let bytes = bytes.ok_or_else(|| format!("bad shmem size number: -m {megabytes}"))?;
     let kilobytes = bytes / 1024;
     globals.tcp_wq_max = globals.tcp_wq_max.min(bytes / 2);
@@ -200,7 +222,11 @@ mod tests {
     #[test]
     fn the_built_in_configuration_has_no_finding() {
         let loaded = load(&Place::BuiltIn, &Options::default(), &registry()).unwrap();
-        let shown: Vec<_> = loaded.diagnostics.iter().map(|item| item.message.clone()).collect();
+        let shown: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .map(|item| item.message.clone())
+            .collect();
         assert!(shown.is_empty(), "{shown:?}");
     }
 
@@ -208,7 +234,11 @@ mod tests {
     fn modules_of_the_command_line_come_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.cfg");
-        std::fs::write(&path, "request_route { maxfwd_test(); mf_process_maxfwd_header(\"10\"); exit; }\n").unwrap();
+        std::fs::write(
+            &path,
+            "request_route { maxfwd_test(); mf_process_maxfwd_header(\"10\"); exit; }\n",
+        )
+        .unwrap();
         let options = Options {
             modules: vec!["maxfwd".into()],
             params: vec![("maxfwd".into(), "max_limit".into(), "100".into())],
@@ -216,15 +246,25 @@ mod tests {
         };
         let place = Place::File(path.to_str().unwrap().into());
         let loaded = load(&place, &options, &registry()).unwrap();
-        let errors: Vec<_> = loaded.diagnostics.iter().map(|item| item.message.clone()).collect();
-        assert!(errors.len() == 1 && errors[0].contains("maxfwd_test"), "{errors:?}");
+        let errors: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .map(|item| item.message.clone())
+            .collect();
+        assert!(
+            errors.len() == 1 && errors[0].contains("maxfwd_test"),
+            "{errors:?}"
+        );
         let bare = load(&place, &Options::default(), &registry()).unwrap();
         assert_eq!(bare.diagnostics.error_count(), 2);
     }
 
     #[test]
     fn the_command_line_overrules() {
-        let mut globals = Globals { debug: 3, ..Globals::default() };
+        let mut globals = Globals {
+            debug: 3,
+            ..Globals::default()
+        };
         let options = Options {
             debug: Some(1),
             foreground: 2,
@@ -234,7 +274,10 @@ mod tests {
             ..Options::default()
         };
         overrule(&options, &mut globals).unwrap();
-        assert_eq!((globals.debug, globals.fork, globals.disable_tcp), (1, false, true));
+        assert_eq!(
+            (globals.debug, globals.fork, globals.disable_tcp),
+            (1, false, true)
+        );
         assert_eq!(globals.listen.len(), 1);
         assert_eq!((globals.tcp_wq_max, globals.dns_cache_mem), (1 << 19, 256));
     }

@@ -22,9 +22,15 @@ use options::Request;
 const FAILED: u8 = 255;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let args: Vec<String> = std::env::args_os()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
     let program = args.first().map_or("kahea", String::as_str);
-    let program = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or("kahea").to_owned();
+    let program = Path::new(program)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("kahea")
+        .to_owned();
     if let Some(code) = command::run(&program, &args) {
         return code;
     }

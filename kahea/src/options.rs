@@ -149,7 +149,11 @@ pub fn parse(args: &[String]) -> Result<Request, String> {
 
 type Words<'a> = std::slice::Iter<'a, String>;
 
-fn short_options(options: &mut Options, flags: &str, words: &mut Words<'_>) -> Result<Option<Request>, String> {
+fn short_options(
+    options: &mut Options,
+    flags: &str,
+    words: &mut Words<'_>,
+) -> Result<Option<Request>, String> {
     let mut rest = flags;
     while let Some(letter) = rest.chars().next() {
         rest = rest.get(letter.len_utf8()..).unwrap_or_default();
@@ -167,7 +171,9 @@ fn short_options(options: &mut Options, flags: &str, words: &mut Words<'_>) -> R
             attached => Some(attached),
         };
         let Some(value) = value else {
-            return Err(format!("Option '-{letter}' requires an argument. Use -h for help."));
+            return Err(format!(
+                "Option '-{letter}' requires an argument. Use -h for help."
+            ));
         };
         valued(options, letter, value)?;
         return Ok(None);
@@ -246,7 +252,9 @@ fn long_option(options: &mut Options, text: &str, words: &mut Words<'_>) -> Resu
         });
     }
     let Some(value) = attached.or_else(|| words.next().map(String::as_str)) else {
-        return Err(format!("Option '--{name}' requires an argument. Use -h for help."));
+        return Err(format!(
+            "Option '--{name}' requires an argument. Use -h for help."
+        ));
     };
     long_valued(options, name, value).map(|()| None)
 }
@@ -259,7 +267,10 @@ fn known(name: &str) -> Result<(&'static str, bool), String> {
     let mut fitting = LONG.iter().filter(|(known, _)| known.starts_with(name));
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => Ok(*one),
-        (Some(one), Some(two)) => Err(format!("Option '--{name}' is ambiguous: --{} or --{}.", one.0, two.0)),
+        (Some(one), Some(two)) => Err(format!(
+            "Option '--{name}' is ambiguous: --{} or --{}.",
+            one.0, two.0
+        )),
         _ => Err(format!("Unknown option '--{name}'. Use -h for help.")),
     }
 }
@@ -270,7 +281,9 @@ fn long_valued(options: &mut Options, name: &str, value: &str) -> Result<(), Str
         "subst" => options.substs.push(value.to_owned()),
         "substdef" => options.substdefs.push(value.to_owned()),
         "substdefs" => options.substdefs_quoted.push(value.to_owned()),
-        "server-id" => options.server_id = Some(number(value).ok_or(format!("bad server id: --server-id={value}"))?),
+        "server-id" => {
+            options.server_id = Some(number(value).ok_or(format!("bad server id: --server-id={value}"))?)
+        }
         "loadmodule" => options.modules.push(value.to_owned()),
         "modparam" => options.params.push(modparam(value)?),
         "log-engine" => options.log_engine = Some(log_engine(value)?),
@@ -292,7 +305,12 @@ fn number(text: &str) -> Option<i64> {
 
 fn count(text: &str, what: &str, letter: char) -> Result<i64, String> {
     let n = number(text).filter(|n| *n >= 0);
-    n.ok_or_else(|| format!("bad {what}{}number: -{letter} {text}", if what.is_empty() { "" } else { " " }))
+    n.ok_or_else(|| {
+        format!(
+            "bad {what}{}number: -{letter} {text}",
+            if what.is_empty() { "" } else { " " }
+        )
+    })
 }
 
 fn megabytes(text: &str, what: &str, letter: char) -> Result<u64, String> {
@@ -317,7 +335,9 @@ fn poll_method(text: &str) -> Result<(), String> {
 fn memory_manager(text: &str) -> Result<(), String> {
     match text {
         "fm" | "f_malloc" | "qm" | "q_malloc" | "tlsf" | "tlsf_malloc" => Ok(()),
-        _ => Err(format!("bad memory manager: {text} (valid fm, qm, tlsf; all mean the one that is here)")),
+        _ => Err(format!(
+            "bad memory manager: {text} (valid fm, qm, tlsf; all mean the one that is here)"
+        )),
     }
 }
 
@@ -337,7 +357,9 @@ fn define(text: &str) -> Result<(String, Option<String>), String> {
 }
 
 fn modparam(text: &str) -> Result<(String, String, String), String> {
-    let bad = || format!("invalid modparam: {text} (the form is module:parameter:s:text or module:parameter:i:number)");
+    let bad = || {
+        format!("invalid modparam: {text} (the form is module:parameter:s:text or module:parameter:i:number)")
+    };
     let mut parts = text.splitn(4, ':');
     let mut part = || parts.next().filter(|part| !part.is_empty()).ok_or_else(bad);
     let (module, name, kind) = (part()?, part()?, part()?);
@@ -379,9 +401,15 @@ mod tests {
         let all = options("-DDE -ddd -fa.cfg -m 64 -M8 -cA WITH_X -A FLT=1 -P/run/p");
         assert!(all.stderr && all.check);
         assert_eq!((all.foreground, all.debug), (2, Some(3)));
-        assert_eq!((all.config.as_deref(), all.pid_file.as_deref()), (Some("a.cfg"), Some("/run/p")));
+        assert_eq!(
+            (all.config.as_deref(), all.pid_file.as_deref()),
+            (Some("a.cfg"), Some("/run/p"))
+        );
         assert_eq!((all.shared_memory, all.private_memory), (Some(64), Some(8)));
-        assert_eq!(all.defines, [("WITH_X".into(), None), ("FLT".into(), Some("1".into()))]);
+        assert_eq!(
+            all.defines,
+            [("WITH_X".into(), None), ("FLT".into(), Some("1".into()))]
+        );
     }
 
     #[test]
@@ -389,7 +417,10 @@ mod tests {
         let all = options("--debug=2 --loadmodule pv --modparam=corex:alias_subdomains:s:a.b:c --cfg");
         assert_eq!(all.debug, Some(2));
         assert_eq!(all.modules, ["pv"]);
-        assert_eq!(all.params, [("corex".into(), "alias_subdomains".into(), "\"a.b:c\"".into())]);
+        assert_eq!(
+            all.params,
+            [("corex".into(), "alias_subdomains".into(), "\"a.b:c\"".into())]
+        );
         assert!(all.print_config);
         assert!(read("--subst").is_err(), "needs a value");
         assert!(read("--l=x").unwrap_err().contains("ambiguous"));

@@ -61,22 +61,30 @@ impl Identity {
     /// What failed and why, one sentence.
     pub fn assume(&mut self) -> Result<(), String> {
         if let Some(root) = &self.root {
-            chroot(root.as_str()).map_err(|error| format!("cannot make {root} the root directory: {error}"))?;
+            chroot(root.as_str())
+                .map_err(|error| format!("cannot make {root} the root directory: {error}"))?;
             chdir("/").map_err(|error| format!("cannot go to the new root directory: {error}"))?;
         }
         if let Some(dir) = &self.work_dir {
-            chdir(dir.as_str()).map_err(|error| format!("cannot go to the working directory {dir}: {error}"))?;
+            chdir(dir.as_str())
+                .map_err(|error| format!("cannot go to the working directory {dir}: {error}"))?;
         }
         self.make_run_dir();
         self.pid_files.write()?;
         if let Some(gid) = self.group {
-            setgid(gid).map_err(|error| format!("cannot change to group {gid}: {error}; start as root, or leave -g out"))?;
+            setgid(gid).map_err(|error| {
+                format!("cannot change to group {gid}: {error}; start as root, or leave -g out")
+            })?;
         }
         if let Some((uid, name)) = &self.user {
             if let (Some(name), Some(gid)) = (name, self.group) {
-                initgroups(name, gid).map_err(|error| format!("cannot take the groups of user {uid}: {error}; start as root, or leave -u out"))?;
+                initgroups(name, gid).map_err(|error| {
+                    format!("cannot take the groups of user {uid}: {error}; start as root, or leave -u out")
+                })?;
             }
-            setuid(*uid).map_err(|error| format!("cannot change to user {uid}: {error}; start as root, or leave -u out"))?;
+            setuid(*uid).map_err(|error| {
+                format!("cannot change to user {uid}: {error}; start as root, or leave -u out")
+            })?;
         }
         Ok(())
     }
@@ -98,10 +106,17 @@ impl Identity {
 
 fn user(name: &str) -> Result<(Uid, Option<Gid>, Option<CString>), String> {
     let found = match name.parse() {
-        Ok(number) => User::from_uid(Uid::from_raw(number)).ok().flatten().ok_or_else(|| Uid::from_raw(number)),
+        Ok(number) => User::from_uid(Uid::from_raw(number))
+            .ok()
+            .flatten()
+            .ok_or_else(|| Uid::from_raw(number)),
         Err(_) => match User::from_name(name).ok().flatten() {
             Some(user) => Ok(user),
-            None => return Err(format!("there is no user {name}: name one of this machine with -u or user=")),
+            None => {
+                return Err(format!(
+                    "there is no user {name}: name one of this machine with -u or user="
+                ));
+            }
         },
     };
     Ok(match found {
@@ -116,7 +131,9 @@ fn group(name: &str) -> Result<Gid, String> {
     }
     match Group::from_name(name).ok().flatten() {
         Some(group) => Ok(group.gid),
-        None => Err(format!("there is no group {name}: name one of this machine with -g or group=")),
+        None => Err(format!(
+            "there is no group {name}: name one of this machine with -g or group="
+        )),
     }
 }
 
@@ -150,7 +167,9 @@ impl PidFiles {
 
 fn write_number(path: &str, number: Pid) -> Result<(), String> {
     if let Some(other) = running(Path::new(path)) {
-        return Err(format!("process {other} of the pid file {path} is running: stop it, or name another file"));
+        return Err(format!(
+            "process {other} of the pid file {path} is running: stop it, or name another file"
+        ));
     }
     let write = || -> io::Result<()> {
         match fs::remove_file(path) {
@@ -184,7 +203,8 @@ pub fn set_limits(globals: &Globals) -> Result<(), String> {
         }
     }
     if globals.disable_core_dump {
-        setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| format!("cannot switch core dumps off: {error}"))?;
+        setrlimit(Resource::RLIMIT_CORE, 0, 0)
+            .map_err(|error| format!("cannot switch core dumps off: {error}"))?;
         prctl::set_dumpable(false).map_err(|error| format!("cannot switch core dumps off: {error}"))?;
     }
     Ok(())
@@ -198,7 +218,10 @@ mod tests {
     fn a_pid_file_of_a_running_process_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pid");
-        let files = PidFiles { process: path.to_str().map(str::to_owned), group: None };
+        let files = PidFiles {
+            process: path.to_str().map(str::to_owned),
+            group: None,
+        };
         let parent = Pid::parent();
         fs::write(&path, format!("{parent}\n")).unwrap();
         let error = files.write().unwrap_err();
@@ -213,10 +236,16 @@ mod tests {
     #[test]
     fn unknown_users_and_groups_are_named() {
         let pid_files = PidFiles::default();
-        let globals = Globals { user: Some("nobody-of-that-name".into()), ..Globals::default() };
+        let globals = Globals {
+            user: Some("nobody-of-that-name".into()),
+            ..Globals::default()
+        };
         let error = Identity::of(&globals, pid_files.clone(), None).err().unwrap();
         assert!(error.contains("nobody-of-that-name"), "{error}");
-        let globals = Globals { group: Some("no-such-group".into()), ..Globals::default() };
+        let globals = Globals {
+            group: Some("no-such-group".into()),
+            ..Globals::default()
+        };
         assert!(Identity::of(&globals, pid_files, None).is_err());
         assert_eq!(user("0").unwrap().0, Uid::from_raw(0));
         assert_eq!(group("4711").unwrap(), Gid::from_raw(4711));

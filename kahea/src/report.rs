@@ -22,7 +22,11 @@ impl Findings {
     /// Of a configuration.
     pub fn of(diagnostics: &Diagnostics, sources: SourceMap) -> Findings {
         let list = diagnostics.sorted(&sources).into_iter().cloned().collect();
-        Findings { list, sources, bare: Vec::new() }
+        Findings {
+            list,
+            sources,
+            bare: Vec::new(),
+        }
     }
 
     /// Of a failed start; `lines` finds the `listen` lines where they are wanted.
@@ -34,7 +38,11 @@ impl Findings {
             }
             StartError::Module(both) => {
                 let (problem, sources) = *both;
-                Findings { list: vec![problem], sources, bare: Vec::new() }
+                Findings {
+                    list: vec![problem],
+                    sources,
+                    bare: Vec::new(),
+                }
             }
             StartError::Listeners(errors) => of_listeners(errors, lines()),
             StartError::Thread(error) => Findings::bare(format!(
@@ -46,13 +54,23 @@ impl Findings {
 
     /// One sentence about no text.
     pub fn bare(text: String) -> Findings {
-        Findings { list: Vec::new(), sources: SourceMap::new(), bare: vec![text] }
+        Findings {
+            list: Vec::new(),
+            sources: SourceMap::new(),
+            bare: vec![text],
+        }
     }
 
     /// As the terminal shows them: each with its line and a caret.
     pub fn full(&self) -> String {
-        let mut text: String = self.list.iter().map(|item| render::full(item, &self.sources)).collect();
-        self.bare.iter().for_each(|line| text.push_str(&format!("error: {line}\n")));
+        let mut text: String = self
+            .list
+            .iter()
+            .map(|item| render::full(item, &self.sources))
+            .collect();
+        self.bare
+            .iter()
+            .for_each(|line| text.push_str(&format!("error: {line}\n")));
         text
     }
 
@@ -63,7 +81,9 @@ impl Findings {
             text.push_str(render::line(item, &self.sources).trim_end());
             text.push('\n');
         }
-        self.bare.iter().for_each(|line| text.push_str(&format!("error: {line}\n")));
+        self.bare
+            .iter()
+            .for_each(|line| text.push_str(&format!("error: {line}\n")));
         text
     }
 
@@ -86,21 +106,33 @@ impl Findings {
                 Severity::Warning => Level::Warning,
                 _ => Level::Notice,
             };
-            write(level, "<core>", format_args!("{}", render::line(item, &self.sources).trim_end()));
+            write(
+                level,
+                "<core>",
+                format_args!("{}", render::line(item, &self.sources).trim_end()),
+            );
         }
-        self.bare.iter().for_each(|line| write(Level::Error, "<core>", format_args!("{line}")));
+        self.bare
+            .iter()
+            .for_each(|line| write(Level::Error, "<core>", format_args!("{line}")));
     }
 }
 
 /// Each at its `listen` line, where it has one.
 fn of_listeners(errors: Vec<BindError>, (spans, sources): (Vec<Span>, SourceMap)) -> Findings {
-    let mut findings = Findings { list: Vec::new(), sources, bare: Vec::new() };
+    let mut findings = Findings {
+        list: Vec::new(),
+        sources,
+        bare: Vec::new(),
+    };
     for error in errors {
         let span = error.index.and_then(|index| spans.get(index)).copied();
         match span {
             Some(span) => {
                 let text = format!("cannot listen on {}: {}", error.listener, error.cause);
-                findings.list.push(Diagnostic::error(codes::START_FAILED, span, text).help(error.remedy));
+                findings
+                    .list
+                    .push(Diagnostic::error(codes::START_FAILED, span, text).help(error.remedy));
             }
             None => findings.bare.push(error.to_string()),
         }
@@ -114,7 +146,11 @@ pub fn listen_lines(parsed: parser::Parsed, globals: &Globals) -> (Vec<Span>, So
     for item in &parsed.config.items {
         match &item.kind {
             ItemKind::Listen(binds) => {
-                spans.extend(binds.iter().flat_map(|bind| bind.address.hosts.iter().map(|_| item.span)));
+                spans.extend(
+                    binds
+                        .iter()
+                        .flat_map(|bind| bind.address.hosts.iter().map(|_| item.span)),
+                );
             }
             ItemKind::Socket(block) => {
                 let hosts = block.bind.as_ref().map_or(0, |address| address.hosts.len());

@@ -49,9 +49,11 @@ pub fn server(options: Options, args: Vec<String>, program: &str) -> ExitCode {
 }
 
 fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode, String> {
-    let place = Place::of(&options).absolute();
+    let place = Place::of(&options);
     let (inherited, refused) = systemd::inherited();
-    refused.iter().for_each(|text| out::complain(&format!("{text}\n")));
+    refused
+        .iter()
+        .for_each(|text| out::complain(&format!("{text}\n")));
     if options.print_config {
         return Ok(print(&place, &options));
     }
@@ -68,7 +70,10 @@ fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode,
         return Ok(ExitCode::SUCCESS);
     }
     set_limits(&loaded.globals).map_err(|text| format!("{text}\n"))?;
-    let pid_files = PidFiles { process: options.pid_file.clone(), group: options.group_pid_file.clone() };
+    let pid_files = PidFiles {
+        process: options.pid_file.clone(),
+        group: options.group_pid_file.clone(),
+    };
     let background = loaded.globals.fork;
     // As in Kamailio, a daemon that is told nothing else works in the root directory.
     let work_dir = background.then_some("/");
@@ -81,7 +86,16 @@ fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode,
         },
         false => None,
     };
-    let begun = Begun { options, args, program: program.to_owned(), place, registry, identity };
+    // Reloads read the same file wherever the process works.
+    let place = place.absolute();
+    let begun = Begun {
+        options,
+        args,
+        program: program.to_owned(),
+        place,
+        registry,
+        identity,
+    };
     begun.run(loaded, inherited, child)
 }
 
@@ -89,7 +103,10 @@ fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode,
 fn hint(place: &Place, options: &Options) -> String {
     match options.config {
         Some(_) => String::new(),
-        None => format!("{} was read because there was no -f; name another file with -f\n", place.name()),
+        None => format!(
+            "{} was read because there was no -f; name another file with -f\n",
+            place.name()
+        ),
     }
 }
 
@@ -108,7 +125,8 @@ fn print(place: &Place, options: &Options) -> ExitCode {
 fn warn_of_engine(globals: &Globals) {
     let engine = globals.log_engine_type.clone().unwrap_or_default();
     if Style::of(&engine.text(), "").is_none() {
-        let text = format!("log_engine_type: there is no engine {engine}, so lines stay plain; write \"json\"");
+        let text =
+            format!("log_engine_type: there is no engine {engine}, so lines stay plain; write \"json\"");
         log::write(Level::Warning, "<core>", format_args!("{text}"));
     }
 }
@@ -157,24 +175,54 @@ impl Begun {
         out::print(&shown);
         if let Some(child) = child {
             let keep = globals.log_stderror;
-            child.ready(keep).map_err(|error| format!("cannot let go of the terminal: {error}\n"))?;
+            child
+                .ready(keep)
+                .map_err(|error| format!("cannot let go of the terminal: {error}\n"))?;
         }
-        let Begun { options, program, place, registry, identity, .. } = self;
-        let reloader = Arc::new(Reloader { options, program, place, registry, server: server.clone(), log });
+        let Begun {
+            options,
+            program,
+            place,
+            registry,
+            identity,
+            ..
+        } = self;
+        let reloader = Arc::new(Reloader {
+            options,
+            program,
+            place,
+            registry,
+            server: server.clone(),
+            log,
+        });
         let clean = runtime.block_on(reloader.clone().serve(signals, &globals));
         identity.leave();
         runtime.shutdown_background();
-        Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        Ok(if clean {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(FAILED)
+        })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the start of the process is the source of its times")]
-    fn open(&mut self, loaded: Loaded, inherited: kahea_net::Inherited) -> Result<Arc<Server>, kahea_engine::StartError> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the start of the process is the source of its times"
+    )]
+    fn open(
+        &mut self,
+        loaded: Loaded,
+        inherited: kahea_net::Inherited,
+    ) -> Result<Arc<Server>, kahea_engine::StartError> {
         let shared = Arc::new(Shared::new(SystemTime::now(), Instant::now(), self.args.clone()));
         let identity = &mut self.identity;
         let setup = Setup {
             workers: self.options.workers.unwrap_or_else(processors),
             inherited,
-            message_bytes: self.options.private_memory.map(|megabytes| megabytes.saturating_mul(1 << 20)),
+            message_bytes: self
+                .options
+                .private_memory
+                .map(|megabytes| megabytes.saturating_mul(1 << 20)),
             opened: &mut || identity.assume(),
         };
         Server::start_with(loaded, self.registry.clone(), shared, setup).map(Arc::new)
@@ -195,14 +243,20 @@ impl Begun {
         let listeners = server.net().listeners();
         let mut text = String::from("Listening on \n");
         for listener in &listeners {
-            text.push_str(&format!("             {}: {}", listener.transport, listener.socket_addr()));
+            text.push_str(&format!(
+                "             {}: {}",
+                listener.transport,
+                listener.socket_addr()
+            ));
             if let Some((host, port)) = &listener.advertise {
                 text.push_str(&format!(" advertise {host}:{port}"));
             }
             text.push('\n');
         }
         if self.place == Place::BuiltIn {
-            let first = listeners.first().map_or("127.0.0.1:5060".to_owned(), |one| one.socket_addr().to_string());
+            let first = listeners
+                .first()
+                .map_or("127.0.0.1:5060".to_owned(), |one| one.socket_addr().to_string());
             text.push_str(&format!(
                 "\nThere is no configuration file, so the built-in one runs: it answers OPTIONS and forwards the rest.\n\
                  Try it:             sipsak -vv -s sip:{first}\n\
@@ -265,18 +319,28 @@ impl Reloader {
             }
         }
         systemd::stopping();
-        log::write(Level::Notice, "<core>", format_args!("Thank you for flying {}!!!", self.program));
+        log::write(
+            Level::Notice,
+            "<core>",
+            format_args!("Thank you for flying {}!!!", self.program),
+        );
         for task in [control, watchdog].into_iter().flatten() {
             task.abort();
             // It was aborted, which is what the error says.
             let _ = task.await;
         }
-        let limit = u64::try_from(globals.exit_timeout).ok().filter(|seconds| *seconds > 0);
+        let limit = u64::try_from(globals.exit_timeout)
+            .ok()
+            .filter(|seconds| *seconds > 0);
         let (server, limit) = (self.server.clone(), limit.map(Duration::from_secs));
         let stopped = tokio::task::spawn_blocking(move || server.stop_within(limit)).await;
         let clean = stopped.unwrap_or(false);
         if !clean {
-            log::write(Level::Critical, "<core>", format_args!("workers were busy beyond exit_timeout and were left behind"));
+            log::write(
+                Level::Critical,
+                "<core>",
+                format_args!("workers were busy beyond exit_timeout and were left behind"),
+            );
         }
         clean
     }
@@ -297,7 +361,10 @@ impl Reloader {
     fn again(&self) -> Result<(u64, Findings), Findings> {
         let mut loaded = load::load(&self.place, &self.options, &self.registry).map_err(Findings::bare)?;
         if loaded.diagnostics.has_errors() {
-            return Err(Findings::of(&loaded.diagnostics, std::mem::take(&mut loaded.sources)));
+            return Err(Findings::of(
+                &loaded.diagnostics,
+                std::mem::take(&mut loaded.sources),
+            ));
         }
         let findings = Findings::of(&loaded.diagnostics, loaded.sources.clone());
         let globals = loaded.globals.clone();
@@ -325,7 +392,11 @@ impl Process for Reloader {
             Ok((number, findings)) => {
                 findings.log();
                 let name = self.place.name();
-                log::write(Level::Notice, "<core>", format_args!("configuration {number} read from {name}"));
+                log::write(
+                    Level::Notice,
+                    "<core>",
+                    format_args!("configuration {number} read from {name}"),
+                );
                 let mut data = findings.data();
                 data["generation"] = json!(number);
                 Ok(data)
@@ -337,7 +408,11 @@ impl Process for Reloader {
                 Err((500, text.to_owned(), findings.data()))
             }
         };
-        systemd::ready(&format!("{} workers, configuration {}", self.server.workers(), self.server.generation()));
+        systemd::ready(&format!(
+            "{} workers, configuration {}",
+            self.server.workers(),
+            self.server.generation()
+        ));
         answer
     }
 }

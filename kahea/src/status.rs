@@ -24,11 +24,19 @@ pub fn dump(server: &Server, log: &Log) {
 fn lines(server: &Server, log: &Log) -> Vec<String> {
     let net = server.net();
     let mut lines = vec![
-        format!("state: {} workers, configuration number {}", server.workers(), server.generation()),
+        format!(
+            "state: {} workers, configuration number {}",
+            server.workers(),
+            server.generation()
+        ),
         format!("state: memory: {}", memory()),
         format!("state: {} log lines lost", log.lost()),
     ];
-    lines.extend(net.listeners().iter().map(|listener| format!("state: listens on {listener}")));
+    lines.extend(
+        net.listeners()
+            .iter()
+            .map(|listener| format!("state: listens on {listener}")),
+    );
     let connections = net.connections();
     lines.push(format!("state: {} connections", connections.len()));
     lines.extend(connections.iter().take(LISTED).map(|one| {
@@ -38,7 +46,12 @@ fn lines(server: &Server, log: &Log) -> Vec<String> {
         )
     }));
     for row in net.stats().rows() {
-        lines.push(format!("state: {}.{} = {}", row.group, row.name, row.counter.value()));
+        lines.push(format!(
+            "state: {}.{} = {}",
+            row.group,
+            row.name,
+            row.counter.value()
+        ));
     }
     let stats = &server.shared().stats;
     for group in stats.groups() {
@@ -53,8 +66,12 @@ fn lines(server: &Server, log: &Log) -> Vec<String> {
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let wanted = ["VmRSS:", "VmHWM:", "RssAnon:", "Threads:"];
-    let words = status.lines().filter(|line| wanted.iter().any(|name| line.starts_with(name)));
-    let words: Vec<String> = words.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let words = status
+        .lines()
+        .filter(|line| wanted.iter().any(|name| line.starts_with(name)));
+    let words: Vec<String> = words
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
     words.join(", ")
 }
 

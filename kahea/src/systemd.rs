@@ -11,7 +11,9 @@ pub fn inherited() -> (Inherited, Vec<String>) {
     let mut passed = ListenFd::from_env();
     let (mut sockets, mut refused): (Vec<OwnedFd>, Vec<String>) = (Vec::new(), Vec::new());
     for index in 0..passed.len() {
-        let udp = passed.take_udp_socket(index).map(|socket| socket.map(<OwnedFd as From<UdpSocket>>::from));
+        let udp = passed
+            .take_udp_socket(index)
+            .map(|socket| socket.map(<OwnedFd as From<UdpSocket>>::from));
         let taken = udp.or_else(|_| {
             let tcp = passed.take_tcp_listener(index);
             tcp.map(|socket| socket.map(<OwnedFd as From<TcpListener>>::from))
@@ -29,7 +31,11 @@ pub fn inherited() -> (Inherited, Vec<String>) {
 
 /// All is open, messages are handled.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status), NotifyState::MainPid(std::process::id())]);
+    tell(&[
+        NotifyState::Ready,
+        NotifyState::Status(status),
+        NotifyState::MainPid(std::process::id()),
+    ]);
 }
 
 /// The configuration is being read again; [`ready`] ends that.
@@ -52,7 +58,9 @@ pub fn alive() {
 
 /// How often [`alive`] must be said: half of what the unit allows.
 pub fn watchdog() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|every| !every.is_zero())
+    sd_notify::watchdog_enabled()
+        .map(|limit| limit / 2)
+        .filter(|every| !every.is_zero())
 }
 
 fn tell(states: &[NotifyState<'_>]) {

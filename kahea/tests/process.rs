@@ -1,5 +1,10 @@
 //! The running process: signals, reload, background, privileges, systemd, the control socket.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)] // reason: a test
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods
+)] // reason: a test
 
 mod common;
 
@@ -16,7 +21,7 @@ use std::{
     process::Command,
 };
 
-use common::{Place, LIMIT, ask, finish, kahea, wait_for};
+use common::{LIMIT, Place, ask, finish, kahea, wait_for};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid},
@@ -31,12 +36,21 @@ fn term_ends_the_server_cleanly() {
     let place = Place::new();
     let pid_file = place.file("pid");
     let server = place.start(&["-P", pid_file.to_str().unwrap()]);
-    assert_eq!(fs::read_to_string(&pid_file).unwrap().trim(), server.pid().to_string());
+    assert_eq!(
+        fs::read_to_string(&pid_file).unwrap().trim(),
+        server.pid().to_string()
+    );
     assert!(place.file("kahea.sock").exists());
     assert_eq!(server.stop().code(), Some(0));
     assert!(!pid_file.exists() && !place.file("kahea.sock").exists());
     assert!(place.log().contains("Listening on "), "{}", place.log());
-    assert!(place.log().contains(" NOTICE: <core>: Thank you for flying kahea!!!"), "{}", place.log());
+    assert!(
+        place
+            .log()
+            .contains(" NOTICE: <core>: Thank you for flying kahea!!!"),
+        "{}",
+        place.log()
+    );
 }
 
 #[test]
@@ -45,10 +59,14 @@ fn hangup_reads_the_configuration_again() {
     let server = place.start(&[]);
     place.answers("two");
     server.signal(Signal::SIGHUP);
-    wait_for("the second configuration", || ask(place.port).filter(|line| Some(line) == ok("two").as_ref()));
+    wait_for("the second configuration", || {
+        ask(place.port).filter(|line| Some(line) == ok("two").as_ref())
+    });
     place.script("sl_send_reply(\"200\" \"three\");");
     server.signal(Signal::SIGHUP);
-    wait_for("the complaint", || place.log().contains("the old one stays in force").then_some(()));
+    wait_for("the complaint", || {
+        place.log().contains("the old one stays in force").then_some(())
+    });
     assert_eq!(ask(place.port), ok("two"));
     assert!(place.log().contains("a.cfg:9:"), "{}", place.log());
     assert_eq!(server.stop().code(), Some(0));
@@ -59,9 +77,14 @@ fn user1_shows_the_state() {
     let place = Place::new();
     let server = place.start(&[]);
     server.signal(Signal::SIGUSR1);
-    wait_for("the state", || place.log().contains("state: core.rcv_requests").then_some(()));
+    wait_for("the state", || {
+        place.log().contains("state: core.rcv_requests").then_some(())
+    });
     let log = place.log();
-    assert!(log.contains("state: 2 workers, configuration number 1") && log.contains("VmRSS"), "{log}");
+    assert!(
+        log.contains("state: 2 workers, configuration number 1") && log.contains("VmRSS"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -79,7 +102,10 @@ fn reload_by_command_tells_what_is_wrong() {
     assert_eq!(ask(place.port), ok("two"));
     place.script("nonsense();");
     let (code, _, errors) = reload();
-    assert!(code == 255 && errors.contains("nonsense") && errors.contains('^'), "{code} {errors}");
+    assert!(
+        code == 255 && errors.contains("nonsense") && errors.contains('^'),
+        "{code} {errors}"
+    );
     assert_eq!(ask(place.port), ok("two"));
 }
 
@@ -94,12 +120,23 @@ fn the_control_socket_belongs_to_its_owner_and_survives_bad_clients() {
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream.write_all(b"no json\n{\"id\":2}\n{\"method\":\"no.such\",\"id\":3}\n{\"method\":\"system.listMethods\",\"id\":\"x\"}\n").unwrap();
-    let answers: Vec<serde_json::Value> =
-        BufReader::new(stream).lines().take(4).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    let codes: Vec<_> = answers.iter().map(|answer| answer["error"]["code"].as_i64()).collect();
+    let answers: Vec<serde_json::Value> = BufReader::new(stream)
+        .lines()
+        .take(4)
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    let codes: Vec<_> = answers
+        .iter()
+        .map(|answer| answer["error"]["code"].as_i64())
+        .collect();
     assert_eq!(codes, [Some(-32700), Some(-32600), Some(-32601), None]);
     assert_eq!(answers[3]["id"], "x");
-    assert!(answers[3]["result"].as_array().unwrap().contains(&"core.reload".into()));
+    assert!(
+        answers[3]["result"]
+            .as_array()
+            .unwrap()
+            .contains(&"core.version".into())
+    );
 }
 
 #[test]
@@ -138,14 +175,25 @@ fn privileges_are_dropped_and_sockets_kept() {
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
     let ids = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().skip(1).map(|word| word.parse::<u32>().unwrap()).collect::<Vec<_>>()
+        line.split_whitespace()
+            .skip(1)
+            .map(|word| word.parse::<u32>().unwrap())
+            .collect::<Vec<_>>()
     };
-    assert!(ids("Uid:").iter().all(|id| *id == nobody.uid.as_raw()), "{status}");
-    assert!(ids("Gid:").iter().all(|id| *id == nobody.gid.as_raw()), "{status}");
+    assert!(
+        ids("Uid:").iter().all(|id| *id == nobody.uid.as_raw()),
+        "{status}"
+    );
+    assert!(
+        ids("Gid:").iter().all(|id| *id == nobody.gid.as_raw()),
+        "{status}"
+    );
     assert_eq!(ask(place.port), ok("one"));
     place.answers("two");
     server.signal(Signal::SIGHUP);
-    wait_for("the second configuration", || ask(place.port).filter(|line| Some(line) == ok("two").as_ref()));
+    wait_for("the second configuration", || {
+        ask(place.port).filter(|line| Some(line) == ok("two").as_ref())
+    });
     assert_eq!(server.stop().code(), Some(0));
 }
 
@@ -155,7 +203,10 @@ fn an_unknown_user_stops_the_start() {
     let mut command = place.command();
     command.args(["-DD", "-E", "-u", "no-such-user"]);
     let (code, _, errors) = finish(command);
-    assert!(code == 255 && errors.contains("there is no user no-such-user"), "{errors}");
+    assert!(
+        code == 255 && errors.contains("there is no user no-such-user"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -165,7 +216,10 @@ fn systemd_hears_how_the_server_is() {
     let systemd = UnixDatagram::bind(&path).unwrap();
     systemd.set_read_timeout(Some(LIMIT)).unwrap();
     let mut command = place.command();
-    command.args(["-DD", "-E"]).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    command
+        .args(["-DD", "-E"])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "200000");
     let server = place.run(command);
     let hear = |wanted: &str| {
         wait_for(wanted, || {
@@ -193,7 +247,11 @@ fn sockets_of_systemd_are_used() {
     let inherited = socket.as_fd().try_clone_to_owned().unwrap();
     let mut command = Command::new("sh");
     command
-        .args(["-c", "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh"])
+        .args([
+            "-c",
+            "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"",
+            "sh",
+        ])
         .arg(env!("CARGO_BIN_EXE_kahea"))
         .arg("-f")
         .arg(place.config())
@@ -217,7 +275,10 @@ fn lines_of_the_script_have_kamailios_form_and_the_prefix() {
     let log = place.log();
     let line = log.lines().find(|line| line.contains("hello OPTIONS")).unwrap();
     let (head, rest) = line.split_once(") INFO: ").unwrap();
-    assert!(head.trim_start().ends_with(&format!("({}", server.pid())), "{line}");
+    assert!(
+        head.trim_start().ends_with(&format!("({}", server.pid())),
+        "{line}"
+    );
     assert_eq!(rest, "{OPTIONS 1} <script>: hello OPTIONS");
 }
 
@@ -226,9 +287,18 @@ fn lines_are_json_where_that_is_wanted() {
     let place = Place::new();
     place.script("xlog(\"L_INFO\", \"say \\\"hi\\\"\\n\"); sl_send_reply(\"200\", \"one\");");
     let _server = place.start(&["--log-engine=json:M"]);
-    let line = wait_for("the line", || place.log().lines().find(|line| line.contains("hi")).map(str::to_owned));
+    let line = wait_for("the line", || {
+        place
+            .log()
+            .lines()
+            .find(|line| line.contains("hi"))
+            .map(str::to_owned)
+    });
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&value["level"], &value["message"]), (&"INFO".into(), &"<script>: say \"hi\"".into()));
+    assert_eq!(
+        (&value["level"], &value["message"]),
+        (&"INFO".into(), &"<script>: say \"hi\"".into())
+    );
 }
 
 #[test]
@@ -236,7 +306,10 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let place = Place::new();
     place.script("$var(x) = $rm; xlog(\"L_INFO\", \"line of some length $rm $rm $rm $rm $rm $rm $rm $rm\\n\"); sl_send_reply(\"200\", \"one\");");
     let mut command = place.command();
-    command.args(["-DD", "-E"]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    command
+        .args(["-DD", "-E"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let _pipe = child.stderr.take().unwrap();
     wait_for("an answer", || ask(place.port));

@@ -77,7 +77,9 @@ impl Control {
     pub async fn serve(self, server: Arc<Server>, process: Arc<dyn Process>) {
         let places = Arc::new(Semaphore::new(CLIENTS));
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
             match self.listener.accept().await {
                 Ok((client, _)) => {
                     let (server, process) = (server.clone(), process.clone());
@@ -106,11 +108,18 @@ impl Drop for Control {
 async fn talk(mut client: UnixStream, server: &Arc<Server>, process: &Arc<dyn Process>) -> io::Result<()> {
     let (reader, mut writer) = client.split();
     let mut reader = BufReader::new(reader);
-    while let Some(line) = timeout(IDLE, read_line(&mut reader)).await.map_err(|_| io::ErrorKind::TimedOut)?? {
-        let Some(answer) = answer(&line, server, process).await else { continue };
+    while let Some(line) = timeout(IDLE, read_line(&mut reader))
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)??
+    {
+        let Some(answer) = answer(&line, server, process).await else {
+            continue;
+        };
         let mut text = answer.to_string();
         text.push('\n');
-        timeout(IDLE, writer.write_all(text.as_bytes())).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        timeout(IDLE, writer.write_all(text.as_bytes()))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
     }
     Ok(())
 }
@@ -129,7 +138,10 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Optio
         let used = taken.saturating_add(usize::from(end.is_some()));
         reader.consume(used);
         if line.len() > LONGEST {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the request is too long"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the request is too long",
+            ));
         }
         if end.is_some() {
             return Ok(Some(line));
@@ -144,7 +156,14 @@ async fn answer(line: &[u8], server: &Arc<Server>, process: &Arc<dyn Process>) -
     }
     let request: Json = match serde_json::from_slice(line) {
         Ok(request) => request,
-        Err(error) => return Some(failure(Json::Null, -32700, &format!("no JSON: {error}"), Json::Null)),
+        Err(error) => {
+            return Some(failure(
+                Json::Null,
+                -32700,
+                &format!("no JSON: {error}"),
+                Json::Null,
+            ));
+        }
     };
     let id = request.get("id").cloned();
     let Some(method) = request.get("method").and_then(Json::as_str) else {
@@ -182,44 +201,19 @@ async fn run(method: &str, args: Vec<RpcValue>, server: &Arc<Server>, process: &
         "core.reload" => {
             let process = process.clone();
             let reload = tokio::task::spawn_blocking(move || process.reload());
-            reload.await.unwrap_or_else(|error| Err((500, format!("the reload failed: {error}"), Json::Null)))
+            reload
+                .await
+                .unwrap_or_else(|error| Err((500, format!("the reload failed: {error}"), Json::Null)))
         }
-        "system.listMethods" => on_worker(server, |worker, _| Ok(vec![list(&worker)]), args).await,
-        "system.methodHelp" => on_worker(server, |worker, mut args| help(&worker, args.pop()), args).await,
         _ => command(method, args, server).await,
     }
 }
 
-/// The commands of the process itself.
-const OWN: [(&str, &str); 3] = [
-    ("core.reload", "Reads the configuration again; a wrong one changes nothing."),
-    ("system.listMethods", "Lists all commands."),
-    ("system.methodHelp", "Says what a command does."),
-];
-
-fn rows(worker: &Worker) -> Vec<(&'static str, &'static str)> {
-    let mut rows = OWN.to_vec();
-    for (name, _) in worker.config.modules.iter() {
-        let decl = worker.config.registry.module(name);
-        rows.extend(decl.into_iter().flat_map(|decl| &decl.rpcs).map(|rpc| (rpc.name, rpc.doc)));
-    }
-    rows.sort_unstable();
-    rows.dedup();
-    rows
-}
-
-fn list(worker: &Worker) -> RpcValue {
-    RpcValue::Array(rows(worker).into_iter().map(|(name, _)| RpcValue::from(name)).collect())
-}
-
-fn help(worker: &Worker, name: Option<RpcValue>) -> RpcResult {
-    let Some(RpcValue::Str(wanted)) = name else { return Err(RpcFault::new(400, "Name a command")) };
-    let found = rows(worker).into_iter().find(|(name, _)| name.as_bytes() == &*wanted);
-    found.map(|(_, doc)| vec![RpcValue::from(doc)]).ok_or_else(|| unknown(&wanted.text()))
-}
-
 fn unknown(method: &str) -> RpcFault {
-    RpcFault::new(-32601, format!("no loaded module has a command {method}; system.listMethods lists them"))
+    RpcFault::new(
+        -32601,
+        format!("no loaded module has a command {method}; system.listMethods lists them"),
+    )
 }
 
 /// Runs a command of a module on the first worker.
@@ -235,19 +229,6 @@ async fn command(method: &str, args: Vec<RpcValue>, server: &Arc<Server>) -> Ans
     outcome(server, job, receiver).await
 }
 
-async fn on_worker(
-    server: &Arc<Server>,
-    work: fn(Rc<Worker>, Vec<RpcValue>) -> RpcResult,
-    args: Vec<RpcValue>,
-) -> Answer {
-    let (sender, receiver) = oneshot::channel();
-    let job: crate::Job = Box::new(move |worker| {
-        let _ = sender.send(work(worker, args));
-        Box::pin(std::future::ready(()))
-    });
-    outcome(server, job, receiver).await
-}
-
 async fn outcome(server: &Arc<Server>, job: crate::Job, receiver: oneshot::Receiver<RpcResult>) -> Answer {
     if !server.on_worker(0, job) {
         return Err((503, "the server is stopping".into(), Json::Null));
@@ -256,7 +237,11 @@ async fn outcome(server: &Arc<Server>, job: crate::Job, receiver: oneshot::Recei
         Ok(Ok(Ok(values))) => Ok(result(values)),
         Ok(Ok(Err(fault))) => Err((fault.code, fault.text.text().into_owned(), Json::Null)),
         Ok(Err(_)) => Err((500, "the command ended without an answer".into(), Json::Null)),
-        Err(_) => Err((504, format!("no answer within {} seconds", PATIENCE.as_secs()), Json::Null)),
+        Err(_) => Err((
+            504,
+            format!("no answer within {} seconds", PATIENCE.as_secs()),
+            Json::Null,
+        )),
     }
 }
 
@@ -275,7 +260,9 @@ async fn dispatch(method: &str, args: Vec<RpcValue>, worker: Rc<Worker>) -> RpcR
         let rpcs = &config.registry.module(name)?.rpcs;
         rpcs.iter().find(|rpc| rpc.name == method).map(|rpc| (rpc, slot))
     });
-    let Some((rpc, slot)) = found else { return Err(unknown(method)) };
+    let Some((rpc, slot)) = found else {
+        return Err(unknown(method));
+    };
     let mut call = RpcCall::new(worker, args);
     rpc.run(slot, &mut call).await
 }

@@ -12,7 +12,9 @@ pub fn to_json(value: &RpcValue) -> Json {
         RpcValue::Double(n) => Number::from_f64(*n).map_or(Json::Null, Json::Number),
         RpcValue::Str(text) => Json::String(text.text().into_owned()),
         RpcValue::Struct(members) => {
-            let members = members.iter().map(|(name, value)| (name.text().into_owned(), to_json(value)));
+            let members = members
+                .iter()
+                .map(|(name, value)| (name.text().into_owned(), to_json(value)));
             Json::Object(members.collect::<Map<_, _>>())
         }
         RpcValue::Array(items) => Json::Array(items.iter().map(to_json).collect()),
@@ -31,7 +33,10 @@ pub fn from_json(value: &Json) -> RpcValue {
         Json::String(text) => RpcValue::from(text.as_str()),
         Json::Array(items) => RpcValue::Array(items.iter().map(from_json).collect()),
         Json::Object(members) => RpcValue::Struct(
-            members.iter().map(|(name, value)| (Str::from(name.as_str()), from_json(value))).collect(),
+            members
+                .iter()
+                .map(|(name, value)| (Str::from(name.as_str()), from_json(value)))
+                .collect(),
         ),
     }
 }

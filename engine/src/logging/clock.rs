@@ -6,7 +6,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// Local time as RFC 3164 section 4.1.2 writes it: `Nov  1 09:05:00`.
 pub fn stamp(time: SystemTime) -> String {
@@ -19,8 +21,14 @@ pub fn stamp(time: SystemTime) -> String {
         libc::localtime_r(&raw const unix, out.as_mut_ptr());
         out.assume_init()
     };
-    let month = usize::try_from(tm.tm_mon).ok().and_then(|at| MONTHS.get(at)).unwrap_or(&"Jan");
-    format!("{month} {:2} {:02}:{:02}:{:02}", tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec)
+    let month = usize::try_from(tm.tm_mon)
+        .ok()
+        .and_then(|at| MONTHS.get(at))
+        .unwrap_or(&"Jan");
+    format!(
+        "{month} {:2} {:02}:{:02}:{:02}",
+        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec
+    )
 }
 
 #[cfg(test)]
@@ -31,6 +39,9 @@ mod tests {
     fn stamps_have_fifteen_characters() {
         let text = stamp(UNIX_EPOCH);
         assert_eq!(text.len(), 15, "{text}");
-        assert!(text.starts_with("Jan  1 ") || text.starts_with("Dec 31 "), "{text}");
+        assert!(
+            text.starts_with("Jan  1 ") || text.starts_with("Dec 31 "),
+            "{text}"
+        );
     }
 }

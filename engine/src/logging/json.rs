@@ -60,8 +60,19 @@ pub fn format(line: &Line<'_>, shape: Shape, out: &mut Vec<u8>) {
     }
     let (pid, level) = (std::process::id(), line.level.name());
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "{{ \"idx\": {}, \"pid\": {pid}, \"level\": \"{level}\", \"module\": ", line.worker);
-    text(if line.module.is_empty() { b"core" } else { line.module.as_bytes() }, out);
+    let _ = write!(
+        out,
+        "{{ \"idx\": {}, \"pid\": {pid}, \"level\": \"{level}\", \"module\": ",
+        line.worker
+    );
+    text(
+        if line.module.is_empty() {
+            b"core"
+        } else {
+            line.module.as_bytes()
+        },
+        out,
+    );
     let shown = match shape.prefix {
         PrefixMember::Always => true,
         PrefixMember::Present => !line.prefix.is_empty(),
@@ -83,7 +94,8 @@ pub fn format(line: &Line<'_>, shape: Shape, out: &mut Vec<u8>) {
 }
 
 fn member(value: &[u8], nested: bool, out: &mut Vec<u8>) {
-    let is_object = nested && value.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(value).is_ok();
+    let is_object =
+        nested && value.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(value).is_ok();
     match is_object {
         true => out.extend_from_slice(value),
         false => text(value, out),
@@ -102,7 +114,15 @@ mod tests {
     use super::*;
 
     fn show(text: &[u8], prefix: &[u8], data: &str) -> String {
-        let line = Line { level: Level::Error, facility: None, module: "sl", prefix, text, script: false, worker: 2 };
+        let line = Line {
+            level: Level::Error,
+            facility: None,
+            module: "sl",
+            prefix,
+            text,
+            script: false,
+            worker: 2,
+        };
         let mut out = Vec::new();
         format(&line, Shape::parse(data), &mut out);
         String::from_utf8(out).unwrap()

@@ -129,7 +129,9 @@ impl Log {
         } else {
             self.compose(&settings, line, false, &mut out);
             let facility = line.facility.unwrap_or(settings.facility);
-            self.syslog.lock().write(facility, line.level, &settings.ident, &out)
+            self.syslog
+                .lock()
+                .write(facility, line.level, &settings.ident, &out)
         };
         if !written {
             self.lost.fetch_add(1, Relaxed);
@@ -224,7 +226,15 @@ mod tests {
     use super::*;
 
     pub(super) fn line<'a>(text: &'a [u8], script: bool) -> Line<'a> {
-        Line { level: Level::Info, facility: None, module: "core", prefix: b"", text, script, worker: 4 }
+        Line {
+            level: Level::Info,
+            facility: None,
+            module: "core",
+            prefix: b"",
+            text,
+            script,
+            worker: 4,
+        }
     }
 
     #[test]
@@ -232,13 +242,22 @@ mod tests {
         let mut out = Vec::new();
         format(&line(b"a\nb\x1b[2J", false), &mut out);
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, format!(" 4({}) INFO: core: a\\x0ab\\x1b[2J\n", std::process::id()));
+        assert_eq!(
+            text,
+            format!(" 4({}) INFO: core: a\\x0ab\\x1b[2J\n", std::process::id())
+        );
     }
 
     #[test]
     fn script_lines_go_out_as_they_are_behind_the_prefix() {
         let mut out = Vec::new();
-        format(&Line { prefix: b"{call 7} ", ..line(b"<script>: hello\n", true) }, &mut out);
+        format(
+            &Line {
+                prefix: b"{call 7} ",
+                ..line(b"<script>: hello\n", true)
+            },
+            &mut out,
+        );
         assert!(out.ends_with(b" INFO: {call 7} <script>: hello\n"));
     }
 
@@ -247,7 +266,10 @@ mod tests {
         let mut out = Vec::new();
         colored(&line(b"x", false), &mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("\x1b[0;36;49m 4(") && text.ends_with("core: x\x1b[0;39;49m\n"), "{text:?}");
+        assert!(
+            text.starts_with("\x1b[0;36;49m 4(") && text.ends_with("core: x\x1b[0;39;49m\n"),
+            "{text:?}"
+        );
     }
 
     #[test]
@@ -259,7 +281,11 @@ mod tests {
 
     #[test]
     fn settings_follow_the_configuration() {
-        let globals = Globals { log_stderror: true, log_name: Some("edge".into()), ..Globals::default() };
+        let globals = Globals {
+            log_stderror: true,
+            log_name: Some("edge".into()),
+            ..Globals::default()
+        };
         let settings = Settings::of(&globals, "kahea");
         assert!(settings.stderr && settings.ident == "edge");
         assert_eq!(Settings::of(&Globals::default(), "kahea").ident, "kahea");

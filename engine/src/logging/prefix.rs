@@ -16,9 +16,14 @@ impl Prefix {
     /// # Errors
     /// The text holds a variable that does not exist.
     pub fn of(globals: &Globals, bind: &dyn Bind) -> Result<Option<Prefix>, BindError> {
-        let Some(text) = &globals.log_prefix else { return Ok(None) };
+        let Some(text) = &globals.log_prefix else {
+            return Ok(None);
+        };
         let format = bind.format(&text.text())?;
-        Ok(Some(Prefix { format, live: globals.log_prefix_mode == 1 }))
+        Ok(Some(Prefix {
+            format,
+            live: globals.log_prefix_mode == 1,
+        }))
     }
 
     /// Puts it in front of the lines of this thread until [`leave`].

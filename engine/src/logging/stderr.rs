@@ -27,7 +27,11 @@ impl Terminal {
 
     fn write_to(&mut self, to: &impl AsFd, line: &[u8]) -> bool {
         if self.missed > 0 || self.cut {
-            let note = format!("{}-- {} log lines lost: the reader was too slow\n", if self.cut { "\n" } else { "" }, self.missed);
+            let note = format!(
+                "{}-- {} log lines lost: the reader was too slow\n",
+                if self.cut { "\n" } else { "" },
+                self.missed
+            );
             if !ready(to) || !matches!(write(to, note.as_bytes()), Ok(n) if n == note.len()) {
                 self.missed = self.missed.saturating_add(1);
                 return false;
@@ -63,7 +67,10 @@ fn pieces(to: &impl AsFd, line: &[u8]) -> usize {
 fn ready(to: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
     poll(&mut fds, PollTimeout::ZERO).is_ok()
-        && fds.iter().all(|fd| fd.revents().is_some_and(|events| events.contains(PollFlags::POLLOUT)))
+        && fds.iter().all(|fd| {
+            fd.revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLOUT))
+        })
 }
 
 #[cfg(test)]

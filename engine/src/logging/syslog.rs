@@ -1,10 +1,6 @@
 //! Lines to the syslog daemon of the machine (RFC 3164) over its datagram socket.
 
-use std::{
-    os::unix::net::UnixDatagram,
-    path::PathBuf,
-    time::SystemTime,
-};
+use std::{os::unix::net::UnixDatagram, path::PathBuf, time::SystemTime};
 
 use kahea_module::log::Level;
 
@@ -39,15 +35,24 @@ impl Syslog {
     /// Sends a line; false where nobody takes it at once.
     pub fn write(&mut self, facility: i32, level: Level, ident: &str, text: &[u8]) -> bool {
         let packet = packet(facility, level, ident, text);
-        if self.socket.as_ref().is_some_and(|socket| socket.send(&packet).is_ok()) {
+        if self
+            .socket
+            .as_ref()
+            .is_some_and(|socket| socket.send(&packet).is_ok())
+        {
             return true;
         }
         self.connect();
-        self.socket.as_ref().is_some_and(|socket| socket.send(&packet).is_ok())
+        self.socket
+            .as_ref()
+            .is_some_and(|socket| socket.send(&packet).is_ok())
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the stamp of a log line is the wall clock's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the stamp of a log line is the wall clock's"
+)]
 fn packet(facility: i32, level: Level, ident: &str, text: &[u8]) -> Vec<u8> {
     let priority = facility | severity(level);
     let stamp = clock::stamp(SystemTime::now());
@@ -87,7 +92,10 @@ mod tests {
             let length = daemon.recv(&mut buffer).unwrap();
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             assert!(text.starts_with("<134>"), "{text}");
-            assert!(text.ends_with(&format!(" kahea[{}]: INFO: hello", std::process::id())), "{text}");
+            assert!(
+                text.ends_with(&format!(" kahea[{}]: INFO: hello", std::process::id())),
+                "{text}"
+            );
             drop(daemon);
             std::fs::remove_file(&device).unwrap();
         }

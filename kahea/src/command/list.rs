@@ -7,7 +7,7 @@ use kahea_module::{
     FuncDecl, Naming,
     registry::{ModuleDecl, Registry},
 };
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use crate::out;
 
@@ -46,15 +46,12 @@ const ALL: [What; 9] = [
     What::Stats,
 ];
 
-/// Prints one list, or all of them: as JSON an array or an object of arrays.
+/// Prints one list, or all of them; as JSON an array of rows, or modules with their rows and the global parameters.
 pub fn run(what: Option<What>, json: bool) -> ExitCode {
     let registry = crate::modules::registry();
     out::print(&match (what, json) {
         (Some(what), true) => format!("{:#}\n", Json::Array(rows(&registry, what))),
-        (None, true) => {
-            let lists = ALL.into_iter().map(|what| (name(what), Json::Array(rows(&registry, what))));
-            format!("{:#}\n", Json::Object(lists.collect::<Map<_, _>>()))
-        }
+        (None, true) => format!("{:#}\n", kahea_engine::listing::json(&registry)),
         (Some(what), false) => text(&registry, what),
         (None, false) => ALL
             .into_iter()
@@ -75,7 +72,9 @@ fn text(registry: &Registry, what: What) -> String {
 /// `module: what it is: what it does`.
 fn line(row: &Json) -> String {
     let member = |name: &str| row.get(name).and_then(Json::as_str);
-    let title = ["signature", "path", "variable", "transformation", "name"].into_iter().find_map(member);
+    let title = ["signature", "path", "variable", "transformation", "name"]
+        .into_iter()
+        .find_map(member);
     let title = title.unwrap_or_default();
     let doc = member("doc").unwrap_or_default();
     match member("module") {
@@ -89,7 +88,11 @@ fn line(row: &Json) -> String {
 }
 
 fn rows(registry: &Registry, what: What) -> Vec<Json> {
-    registry.modules().iter().flat_map(|module| module_rows(module, what)).collect()
+    registry
+        .modules()
+        .iter()
+        .flat_map(|module| module_rows(module, what))
+        .collect()
 }
 
 fn module_rows(module: &ModuleDecl, what: What) -> Vec<Json> {
@@ -106,7 +109,12 @@ fn module_rows(module: &ModuleDecl, what: What) -> Vec<Json> {
             "events": module.events.len(),
             "stats": module.stats.len(),
         })],
-        What::Functions => module.funcs.iter().filter(|func| func.native).map(|func| function(own, func)).collect(),
+        What::Functions => module
+            .funcs
+            .iter()
+            .filter(|func| func.native)
+            .map(|func| function(own, func))
+            .collect(),
         What::Params => {
             let row = |param: &kahea_module::param::ParamInfo| {
                 json!({"module": own, "name": param.name, "aliases": param.aliases, "type": param.kind,
@@ -122,14 +130,22 @@ fn module_rows(module: &ModuleDecl, what: What) -> Vec<Json> {
             };
             module.transforms.iter().map(row).collect()
         }
-        What::Rpc => module.rpcs.iter().map(|rpc| json!({"module": own, "name": rpc.name, "doc": rpc.doc})).collect(),
+        What::Rpc => module
+            .rpcs
+            .iter()
+            .map(|rpc| json!({"module": own, "name": rpc.name, "doc": rpc.doc}))
+            .collect(),
         What::Kemi => module.funcs.iter().flat_map(|func| kemi(own, func)).collect(),
-        What::Events => {
-            module.events.iter().map(|one| json!({"module": own, "name": one.name, "doc": one.doc})).collect()
-        }
+        What::Events => module
+            .events
+            .iter()
+            .map(|one| json!({"module": own, "name": one.name, "doc": one.doc}))
+            .collect(),
         What::Stats => {
             let stats = module.stats.iter();
-            stats.map(|one| json!({"module": own, "group": one.group, "name": one.name, "doc": one.doc})).collect()
+            stats
+                .map(|one| json!({"module": own, "group": one.group, "name": one.name, "doc": one.doc}))
+                .collect()
         }
     }
 }
@@ -138,7 +154,9 @@ fn function(module: &str, func: &FuncDecl) -> Json {
     let parameters: Vec<Json> = func.parameters.iter().map(|one| {
         json!({"name": one.name, "type": format!("{:?}", one.kind), "optional": one.optional, "variadic": one.variadic})
     }).collect();
-    let kemi: Vec<Json> = kemi_names(func).map(|(path, count)| json!({"path": path, "count": count})).collect();
+    let kemi: Vec<Json> = kemi_names(func)
+        .map(|(path, count)| json!({"path": path, "count": count}))
+        .collect();
     json!({
         "module": module,
         "name": func.name,
@@ -187,14 +205,32 @@ mod tests {
     fn rows_say_all_that_is_declared() {
         let registry = crate::modules::registry();
         let functions = rows(&registry, What::Functions);
-        let reply = functions.iter().find(|row| row["name"] == "sl_send_reply").unwrap();
-        assert_eq!((&reply["module"], &reply["min_args"], &reply["max_args"]), (&json!("sl"), &json!(2), &json!(2)));
-        assert!(reply["routes"].as_array().unwrap().contains(&json!("request_route")));
+        let reply = functions
+            .iter()
+            .find(|row| row["name"] == "sl_send_reply")
+            .unwrap();
+        assert_eq!(
+            (&reply["module"], &reply["min_args"], &reply["max_args"]),
+            (&json!("sl"), &json!(2), &json!(2))
+        );
+        assert!(
+            reply["routes"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("request_route"))
+        );
         let kemi = rows(&registry, What::Kemi);
-        assert!(kemi.iter().any(|row| row["path"] == "KSR.maxfwd.process_maxfwd" && row["count"] == 1));
+        assert!(
+            kemi.iter()
+                .any(|row| row["path"] == "KSR.maxfwd.process_maxfwd" && row["count"] == 1)
+        );
         for what in ALL {
             let list = rows(&registry, what);
-            assert!(list.iter().all(|row| row.get("name").or(row.get("path")).is_some()), "{what:?}");
+            assert!(
+                list.iter()
+                    .all(|row| row.get("name").or(row.get("path")).is_some()),
+                "{what:?}"
+            );
         }
         assert!(text(&registry, What::Modules).contains("sl: "));
     }

@@ -72,7 +72,12 @@ enum Command {
 #[derive(clap::Args)]
 struct Running {
     /// Its runtime directory, as -Y or rundir= gives it.
-    #[arg(short = 'Y', long = "run-dir", value_name = "DIR", default_value = "/run/kamailio")]
+    #[arg(
+        short = 'Y',
+        long = "run-dir",
+        value_name = "DIR",
+        default_value = "/run/kamailio"
+    )]
     dir: PathBuf,
 }
 
@@ -110,7 +115,11 @@ pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
         }
     };
     Some(match line.command {
-        Command::Check { file, format, defines } => check(file, format, &defines),
+        Command::Check {
+            file,
+            format,
+            defines,
+        } => check(file, format, &defines),
         Command::List { what, json } => list::run(what, json),
         Command::Explain { code } => explain::run(&code),
         Command::Reload { server } => remote::reload(&server.dir),
@@ -123,7 +132,10 @@ fn check(file: String, format: Format, defines: &[String]) -> ExitCode {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (text.clone(), None),
     };
-    let options = Options { defines: defines.iter().map(split).collect(), ..Options::default() };
+    let options = Options {
+        defines: defines.iter().map(split).collect(),
+        ..Options::default()
+    };
     let registry = Arc::new(crate::modules::registry());
     let loaded = match load::load(&Place::File(file), &options, &registry) {
         Ok(loaded) => loaded,
@@ -139,5 +151,9 @@ fn check(file: String, format: Format, defines: &[String]) -> ExitCode {
         Format::Line => findings.lines(),
         Format::Json => findings.json() + "\n",
     });
-    if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+    if failed {
+        ExitCode::from(FAILED)
+    } else {
+        ExitCode::SUCCESS
+    }
 }

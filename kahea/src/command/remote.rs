@@ -20,18 +20,26 @@ pub fn reload(dir: &Path) -> ExitCode {
     match call(dir, "core.reload", Vec::new()) {
         Ok(answer) => {
             let failed = answer.get("error");
-            let data = failed.and_then(|error| error.get("data")).or_else(|| answer.get("result"));
+            let data = failed
+                .and_then(|error| error.get("data"))
+                .or_else(|| answer.get("result"));
             if let Some(text) = data.and_then(|data| data.get("text")).and_then(Json::as_str) {
                 out::complain(text);
             }
             match failed {
                 Some(error) => {
-                    let text = error.get("message").and_then(Json::as_str).unwrap_or("the reload failed");
+                    let text = error
+                        .get("message")
+                        .and_then(Json::as_str)
+                        .unwrap_or("the reload failed");
                     out::complain(&format!("{text}\n"));
                     ExitCode::from(FAILED)
                 }
                 None => {
-                    let number = data.and_then(|data| data.get("generation")).and_then(Json::as_u64).unwrap_or(0);
+                    let number = data
+                        .and_then(|data| data.get("generation"))
+                        .and_then(Json::as_u64)
+                        .unwrap_or(0);
                     out::print(&format!("configuration {number} is in force\n"));
                     ExitCode::SUCCESS
                 }
@@ -70,7 +78,10 @@ fn unreachable(dir: &Path, problem: &io::Error) -> ExitCode {
         }
         _ => "look into the log of the server",
     };
-    out::complain(&format!("no answer from {}: {problem}; {remedy}\n", path.display()));
+    out::complain(&format!(
+        "no answer from {}: {problem}; {remedy}\n",
+        path.display()
+    ));
     ExitCode::from(FAILED)
 }
 
@@ -88,7 +99,9 @@ fn call(dir: &Path, method: &str, args: Vec<Json>) -> io::Result<Json> {
 fn argument(text: &str) -> Json {
     match text.strip_prefix("s:") {
         Some(text) => json!(text),
-        None => text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number)),
+        None => text
+            .parse::<i64>()
+            .map_or_else(|_| json!(text), |number| json!(number)),
     }
 }
 

@@ -22,13 +22,20 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 /// The program under test.
 pub fn kahea() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kahea"));
-    command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS").stdin(Stdio::null());
+    command
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("LISTEN_FDS")
+        .stdin(Stdio::null());
     command
 }
 
 /// A free UDP port of the loopback address.
 pub fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Waits until something is there.
@@ -51,7 +58,10 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap(), port: free_port() };
+        let place = Place {
+            dir: tempfile::tempdir().unwrap(),
+            port: free_port(),
+        };
         place.answers("one");
         place
     }
@@ -85,7 +95,12 @@ impl Place {
     /// The server's command line with what every test needs.
     pub fn command(&self) -> Command {
         let mut command = kahea();
-        command.arg("-f").arg(self.config()).arg("-Y").arg(self.path()).args(["--workers", "2"]);
+        command
+            .arg("-f")
+            .arg(self.config())
+            .arg("-Y")
+            .arg(self.path())
+            .args(["--workers", "2"]);
         command
     }
 
@@ -98,7 +113,11 @@ impl Place {
 
     pub fn run(&self, mut command: Command) -> Running {
         let log = fs::File::create(self.file("log")).unwrap();
-        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child = command
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let running = Running { child };
         wait_for("an answer", || ask(self.port));
         running
@@ -157,7 +176,11 @@ pub fn ask(port: u16) -> Option<String> {
 
 /// Runs a command to its end: code, standard output, standard error.
 pub fn finish(mut command: Command) -> (i32, String, String) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
