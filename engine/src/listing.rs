@@ -147,8 +147,12 @@ mod tests {
         type Params = Option<i64>;
 
         fn declare(d: &mut Decl<Self>) {
-            d.param("depth", |depth| depth, "How deep.").alias("old_depth").live();
-            d.func("dig", ["where", "depth"], dig, "Digs.").routes(REQUEST).kemi_as(2, "", "dig");
+            d.param("depth", |depth| depth, "How deep.")
+                .alias("old_depth")
+                .live();
+            d.func("dig", ["where", "depth"], dig, "Digs.")
+                .routes(REQUEST)
+                .kemi_as(2, "", "dig");
             d.var("hole", |_, _, _| ScriptValue::Null, "The hole.");
             d.event("sample:deep", "It is deep.");
             d.stat("holes", "Holes dug.");
@@ -185,6 +189,10 @@ mod tests {
         let globals = listed["globals"].as_array().unwrap();
         let children = globals.iter().find(|row| row["name"] == "children").unwrap();
         assert_eq!(children["type"], "int");
-        assert!(globals.iter().all(|row| row["effect"] == "works" || row["why"].is_string()));
+        assert!(
+            globals
+                .iter()
+                .all(|row| row["effect"] == "works" || row["why"].is_string())
+        );
     }
 }
