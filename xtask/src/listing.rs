@@ -7,7 +7,12 @@ use crate::shell::{cargo, output};
 /// The whole listing: `modules` and `globals`.
 pub fn load() -> Result<Value, String> {
     let text = output(cargo().args(["run", "--quiet", "--package", "kahea", "--", "list", "--json"]))?;
-    serde_json::from_str(&text).map_err(|error| format!("kahea list --json: {error}"))
+    let listing: Value =
+        serde_json::from_str(&text).map_err(|error| format!("kahea list --json: {error}"))?;
+    if rows(&listing, "globals").next().is_none() {
+        return Err("kahea list --json: not the document of engine/src/listing.rs".to_owned());
+    }
+    Ok(listing)
 }
 
 /// The elements of an array member; none where there is no such member.

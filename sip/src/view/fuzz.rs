@@ -63,7 +63,9 @@ fn params(text: &[u8], params: Params<'_>) {
     params.get("tag");
 }
 
-fn uris(text: &[u8]) -> usize {
+/// Only the URI parsers, for their fuzz target.
+#[doc(hidden)]
+pub fn uris(text: &[u8]) -> usize {
     let uri = Uri::parse(text);
     if let Ok(uri) = &uri {
         inside(
@@ -232,7 +234,9 @@ fn lists(text: &[u8]) -> usize {
             .sum::<usize>()
 }
 
-fn sdp(text: &[u8]) -> usize {
+/// Only the session descriptions, for their fuzz target.
+#[doc(hidden)]
+pub fn sdp(text: &[u8]) -> usize {
     let sdp = Sdp::parse(text);
     if let Ok(sdp) = &sdp {
         assert_eq!(

@@ -38,7 +38,7 @@ pub use self::{
     escape::{param_escape, percent_decode, quote, unquote, user_escape},
     event::{Event, SubscriptionState},
     expires::{Expires, MaxForwards, RetryAfter, SessionExpires},
-    fuzz::fuzz_views,
+    fuzz::{fuzz_views, sdp as fuzz_sdp, uris as fuzz_uris},
     identity::Identity,
     media_type::{MediaType, MediaTypes},
     nameaddr::{Addrs, Contacts, NameAddr},
