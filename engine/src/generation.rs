@@ -50,7 +50,11 @@ pub struct Generation {
 ///
 /// # Errors
 /// A module refuses; the finding points at its `loadmodule` line.
-pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Result<Prepared, Diagnostic> {
+pub fn prepare(
+    compiled: Compiled,
+    generation: u64,
+    shared: &Arc<Shared>,
+) -> Result<Prepared, Box<Diagnostic>> {
     let Compiled {
         globals,
         program,
@@ -84,7 +88,7 @@ pub fn prepare(compiled: Compiled, generation: u64, shared: &Arc<Shared>) -> Res
             read_file: &|path| std::fs::read(path),
         };
         decl.init(pending, &mut env)
-            .map_err(|error| refused(decl.name, span, error))?;
+            .map_err(|error| Box::new(refused(decl.name, span, error)))?;
     }
     let onsend = bind.route(RouteKind::OnSend, "");
     let server_header = server_header(&globals);

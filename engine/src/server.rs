@@ -294,7 +294,7 @@ fn ready(loaded: Loaded, number: u64, shared: &Arc<Shared>) -> Result<Prepared, 
     let sources = std::mem::take(&mut loaded.sources);
     match prepare(loaded, number, shared) {
         Ok(prepared) => Ok(prepared),
-        Err(problem) => Err(StartError::Module(Box::new((problem, sources)))),
+        Err(problem) => Err(StartError::Module(Box::new((*problem, sources)))),
     }
 }
 
@@ -384,7 +384,7 @@ fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc
         worker,
         runner,
         entries: generation.entries,
-        limits: generation.limits.clone(),
+        limits: generation.limits,
     })
 }
 

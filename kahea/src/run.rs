@@ -398,7 +398,9 @@ impl Process for Reloader {
                     format_args!("configuration {number} read from {name}"),
                 );
                 let mut data = findings.data();
-                data["generation"] = json!(number);
+                if let Some(members) = data.as_object_mut() {
+                    members.insert("generation".to_owned(), json!(number));
+                }
                 Ok(data)
             }
             Err(findings) => {

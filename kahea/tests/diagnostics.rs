@@ -10,22 +10,22 @@ use std::{
 
 /// What `kahea -c` prints and its exit code, without the folder's name.
 fn findings(config: &Path) -> String {
-    let folder = config.parent().unwrap();
+    let folder = config.parent().expect("a folder");
     let output = Command::new(env!("CARGO_BIN_EXE_kahea"))
         .args(["-c", "-f"])
-        .arg(config.file_name().unwrap())
+        .arg(config.file_name().expect("a name"))
         .current_dir(folder)
         .output()
-        .unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    format!("{text}exit code {}\n", output.status.code().unwrap())
+        .expect("kahea runs");
+    let text = String::from_utf8(output.stderr).expect("text");
+    format!("{text}exit code {}\n", output.status.code().expect("an exit"))
 }
 
 fn configs() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken");
     let mut configs: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "cfg"))
         .collect();
     configs.sort();

@@ -7,7 +7,7 @@ use crate::{
     Bind, BindError, Cx, Fault, FuncDecl, Handler, Index, InitError, RouteKinds, TransformDecl,
     TransformKind, Value,
     func::{BindParts, CallParts, KemiName},
-    param::{ParamDecl, ParamInfo, ParamValue},
+    param::{Assign, ParamDecl, ParamInfo, ParamValue},
     registry::{Env, Handle},
     ret::LocalFuture,
     route::ANY,
@@ -109,7 +109,7 @@ impl<M: Module> Decl<M> {
         name: &'static str,
         kind: &'static str,
         doc: &'static str,
-        assign: Box<dyn Fn(&mut M::Params, &Value, &dyn Bind) -> Result<(), BindError> + Send + Sync>,
+        assign: Assign<M::Params>,
     ) -> ParamRow<'_, M::Params> {
         let info = ParamInfo {
             name,

@@ -74,7 +74,8 @@ impl<T: ParamValue + Default> ParamValue for Vec<T> {
     }
 }
 
-type Assign<P> = Box<dyn Fn(&mut P, &Value, &dyn Bind) -> Result<(), BindError> + Send + Sync>;
+/// How a parameter takes a value.
+pub(crate) type Assign<P> = Box<dyn Fn(&mut P, &Value, &dyn Bind) -> Result<(), BindError> + Send + Sync>;
 
 /// The declaration of a parameter.
 pub struct ParamDecl<P> {

@@ -22,7 +22,20 @@ struct Shard(AtomicI64);
 ///
 /// Each thread adds to a shard of its own, so that workers do not share cache lines.
 #[derive(Clone, Debug, Default)]
-pub struct Counter(Arc<[Shard; SHARDS]>);
+pub struct Counter(Arc<Shards>);
+
+/// One shard for each of the first threads; later threads share them.
+#[derive(Debug, Default)]
+struct Shards {
+    first: Shard,
+    rest: [Shard; SHARDS - 1],
+}
+
+impl Shards {
+    fn iter(&self) -> impl Iterator<Item = &Shard> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+}
 
 thread_local! {
     static SHARD: usize = {
@@ -34,7 +47,10 @@ thread_local! {
 impl Counter {
     fn shard(&self) -> &AtomicI64 {
         let at = SHARD.try_with(|at| *at).unwrap_or(0);
-        self.0.get(at).map_or_else(|| &self.0[0].0, |shard| &shard.0)
+        &at.checked_sub(1)
+            .and_then(|at| self.0.rest.get(at))
+            .unwrap_or(&self.0.first)
+            .0
     }
 
     /// Adds 1.
@@ -65,9 +81,7 @@ impl Counter {
         for shard in self.0.iter().skip(1) {
             shard.0.store(0, Relaxed);
         }
-        if let Some(first) = self.0.first() {
-            first.0.store(n, Relaxed);
-        }
+        self.0.first.0.store(n, Relaxed);
     }
 }
 

@@ -221,6 +221,9 @@ pub(crate) fn bind_plain<M: Send + Sync + 'static>(get: PlainGet<M>, set: Option
     })
 }
 
+/// Assigns a named variable.
+pub type SetNamed<M, N> = fn(&M, &mut Cx, &N, Index, Value) -> Result<(), Fault>;
+
 /// How a named variable reads its inner name.
 pub struct Named<M, N> {
     /// Parses the inner name; the error says what is allowed.
@@ -228,7 +231,7 @@ pub struct Named<M, N> {
     /// Reads.
     pub get: fn(&M, &mut Cx, &N, Index) -> Value,
     /// Assigns.
-    pub set: Option<fn(&M, &mut Cx, &N, Index, Value) -> Result<(), Fault>>,
+    pub set: Option<SetNamed<M, N>>,
     /// The parser wants the raw text even where it holds variables (`$sht(a=>$var(k))`); otherwise a name with
     /// variables in it is evaluated for each use and parsed then.
     pub raw: bool,

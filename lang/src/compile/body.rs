@@ -116,15 +116,11 @@ impl<'a> Body<'a> {
     /// Makes the jump at that step go to where the code is now.
     pub(super) fn land(&mut self, jump: usize) {
         let here = self.here();
-        if let Some(op) = self.code.get_mut(jump) {
-            match op {
-                Op::Jump(to)
-                | Op::JumpFalse(to)
-                | Op::JumpUnless(to)
-                | Op::JumpTrue(to)
-                | Op::LoopCount(to) => *to = here,
-                _ => {}
-            }
+        if let Some(
+            Op::Jump(to) | Op::JumpFalse(to) | Op::JumpUnless(to) | Op::JumpTrue(to) | Op::LoopCount(to),
+        ) = self.code.get_mut(jump)
+        {
+            *to = here;
         }
     }
 

@@ -131,12 +131,9 @@ pub(super) fn value_is_myself(value: &Value, cx: &Cx) -> bool {
 
 fn own_uri(cx: &Cx, uri: &[u8]) -> bool {
     let Ok(uri) = Uri::parse(uri) else { return false };
-    let port = uri.port.unwrap_or_else(|| {
-        if matches!(uri.scheme, kahea_sip::view::Scheme::Sips) {
-            5061
-        } else {
-            5060
-        }
+    let port = uri.port.unwrap_or(match uri.scheme {
+        kahea_sip::view::Scheme::Sips => 5061,
+        _ => 5060,
     });
     // Kamailio leaves the transport out of this test.
     cx.config().identity.is_myself(uri.host, port, Transport::None)

@@ -242,8 +242,8 @@ enum Part {
     HeaderCount,
     Body,
     BodyLength,
-    FirstPart,
-    LastPart,
+    Opening,
+    Closing,
 }
 
 impl Part {
@@ -257,8 +257,8 @@ impl Part {
             "hdrc" => Part::HeaderCount,
             "body" => Part::Body,
             "body_len" => Part::BodyLength,
-            "fpart" => Part::FirstPart,
-            "lpart" => Part::LastPart,
+            "fpart" => Part::Opening,
+            "lpart" => Part::Closing,
             _ => {
                 return Err(BindError::new(format!("$msg() has no part '{name}'"))
                     .help("use buf, len, fline, hdrs, hdrs_len, hdrc, body, body_len, fpart or lpart"));
@@ -281,8 +281,8 @@ fn part(_: &Pv, cx: &mut Cx, part: &Part, _: Index) -> Value {
         Part::HeaderCount => count(msg.headers().len()),
         Part::Body => text(msg.body_span()),
         Part::BodyLength => count(msg.body_span().len()),
-        Part::FirstPart => text(Span::new(msg.span().start(), headers.end())),
-        Part::LastPart => text(Span::new(msg.headers_start(), end)),
+        Part::Opening => text(Span::new(msg.span().start(), headers.end())),
+        Part::Closing => text(Span::new(msg.headers_start(), end)),
     }
 }
 

@@ -23,9 +23,9 @@ pub(super) fn declare<M: Module>(d: &mut Decl<M>) {
         "encode.base64t", "In base64 without padding.", |s| encode64(s, BASE64, false).into();
         "decode.base64t", "From base64 with or without padding.", |s| decode64(s, BASE64).into();
         "encode.base64url", "In base64url.", |s| encode64(s, BASE64_URL, true).into();
-        "decode.base64url", "From base64url.", |s| decode_url(s);
+        "decode.base64url", "From base64url.", decode_url;
         "encode.base64urlt", "In base64url without padding.", |s| encode64(s, BASE64_URL, false).into();
-        "decode.base64urlt", "From base64url with or without padding.", |s| decode_url(s);
+        "decode.base64urlt", "From base64url with or without padding.", decode_url;
     );
 }
 

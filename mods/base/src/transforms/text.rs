@@ -8,8 +8,8 @@ use crate::pv::clock::Calendar;
 pub(super) fn declare<M: Module>(d: &mut Decl<M>) {
     on_text!(d, "s",
         "len", "The length in bytes.", |s| length(s.len());
-        "int", "The number that the text is; null where it is none.", |s| decimal(s);
-        "intv", "The number that the text is, as a number without a text; null where it is none.", |s| decimal(s);
+        "int", "The number that the text is; null where it is none.", decimal;
+        "intv", "The number that the text is, as a number without a text; null where it is none.", decimal;
         "tolower", "In lower case (ASCII letters).", |s| s.to_ascii_lowercase().into();
         "toupper", "In upper case (ASCII letters).", |s| s.to_ascii_uppercase().into();
         "numeric", "Its digits alone.", |s| only(s, u8::is_ascii_digit);
