@@ -24,6 +24,7 @@ pub mod settings;
 pub mod state;
 pub mod static_dns;
 pub mod stats;
+pub mod subst;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod transform;

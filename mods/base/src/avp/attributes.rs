@@ -1,6 +1,6 @@
 //! Making, testing, changing and showing attributes.
 
-use kahea_mods_text::textops::subst::Subst;
+use kahea_module::subst::Subst;
 use kahea_module::{
     Cx, Decl, Fault, Lit, Str, Value,
     avp::{AvpClass, AvpName},

@@ -1,6 +1,6 @@
 //! `avp_subst()` and `avp_subst_pv()`.
 
-use kahea_mods_text::textops::subst::Subst;
+use kahea_module::subst::Subst;
 use kahea_module::{Bind, BindError, Cx, Decl, Fault, Lit, Str, Value, arg::Literal};
 
 use super::{

@@ -6,7 +6,8 @@ use std::{
 };
 
 use kahea_module::{
-    Bind, BindError, Cx, Decl, Env, Index, InitError, Module, Named, Naming, Str, Value, value::parse_int,
+    Bind, BindError, Cx, Decl, Env, Index, InitError, Module, Named, Naming, Str, Value, Var,
+    value::parse_int,
 };
 
 /// The pseudo-module of the core's own variables.
@@ -32,6 +33,17 @@ impl Module for CoreVars {
             "iuid",
             CoreVars::unique_id,
             "An identifier that no other reading yields.",
+        );
+        d.var_named(
+            "sel",
+            Naming::Required,
+            Named {
+                parse: super::select::parse,
+                get: |_, cx, select: &Var, _| select.get(cx),
+                set: None,
+                raw: true,
+            },
+            "A select; the language's `@via[1].host` is `$sel(via[1].host)`, with or without module pv.",
         );
         d.var_named(
             "env",

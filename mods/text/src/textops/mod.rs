@@ -6,7 +6,7 @@ pub mod headers;
 mod parts;
 mod replace;
 pub mod strings;
-pub mod subst;
+pub use kahea_module::subst;
 
 use kahea_module::{
     BRANCH, Decl, EVENT, Env, FAILURE, InitError, Module, REPLY, REQUEST, RouteKinds, TransformKind,

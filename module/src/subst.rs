@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use kahea_module::{
+use crate::{
     Bind, BindError, Cx, Fault, Format, Literal, Regex, Str, Value, regex::Captures,
     transform::BoundTransform,
 };
@@ -216,7 +216,7 @@ pub fn transformation(args: &str, bind: &dyn Bind) -> Result<BoundTransform, Bin
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::testing::{FakeBind, Server};
+    use crate::testing::{FakeBind, Server};
 
     use super::*;
 
