@@ -207,7 +207,7 @@ pub fn transformation(args: &str, bind: &dyn Bind) -> Result<BoundTransform, Bin
             Ok(Some(new)) => Value::Str(new),
             Ok(None) => Value::Str(text),
             Err(fault) => {
-                kahea_module::warning!("textops", "A substitution is given up: {}.", fault.text);
+                crate::warning!("textops", "A substitution is given up: {}.", fault.text);
                 Value::Null
             }
         }
