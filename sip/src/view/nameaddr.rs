@@ -353,6 +353,7 @@ mod tests {
             (";tag=1", 0),
             ("\"Alice\"", 0),
             ("sip:a@b>", 7),
+            ("\"A\" <sip:a b@c>", 10),
         ] {
             assert_eq!(NameAddr::parse(bad.as_bytes()).unwrap_err().at, at, "{bad}");
         }

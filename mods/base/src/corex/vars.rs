@@ -54,6 +54,7 @@ pub fn declare(d: &mut Decl<Corex>) {
 fn route(cx: &Cx) -> Str {
     match cx.route {
         RouteKind::Request if cx.route_name.is_empty() => Str::from_static("DEFAULT_ROUTE"),
+        RouteKind::CoreReply if cx.route_name.is_empty() => Str::from_static("DEFAULT_ONREPLY"),
         _ => cx.route_name.clone(),
     }
 }

@@ -131,7 +131,11 @@ mod tests {
             module().write(&mut cx, Level::Info, None, &text("hello"), true),
             Ok(true)
         );
-        let line = (Level::Info, Some(8), Str::from("<script>: kamailio.cfg:21:hello\n"));
+        let line = (
+            Level::Info,
+            Some(8),
+            Str::from("<script>: kamailio.cfg:21:hello\n"),
+        );
         assert!(kept.0.lock().unwrap().contains(&line));
     }
 

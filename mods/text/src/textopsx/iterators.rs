@@ -214,12 +214,7 @@ pub(super) fn bl_value(_: &Textopsx, cx: &mut Cx, name: &Str, _: Index) -> Value
 }
 
 /// Gives embedded languages what the variable of that iterator holds.
-pub(super) fn give(
-    m: &Textopsx,
-    cx: &mut Cx,
-    name: &Str,
-    get: fn(&Textopsx, &mut Cx, &Str, Index) -> Value,
-) {
+pub(super) fn give(m: &Textopsx, cx: &mut Cx, name: &Str, get: fn(&Textopsx, &mut Cx, &Str, Index) -> Value) {
     let value = get(m, cx, name, Index::None);
     Given::set(cx, value);
 }
