@@ -1,6 +1,6 @@
 //! `KSR.hdr.*`.
 
-use kahea_module::{Cx, Decl, Fault, ReplyExtra, Str, Value, ret::Given, rpc::RpcValue, var::Index};
+use kahea_module::{Cx, Decl, Fault, ReplyExtra, Str, Value, ret::Given, var::Index};
 use kahea_sip::{EditTag, Header, HeaderId, Place};
 
 use super::content;
@@ -199,7 +199,7 @@ fn getw_idx(_: &Core, cx: &mut Cx, name: Str, index: i64) {
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::testing::Server;
+    use kahea_module::{rpc::RpcValue, testing::Server};
 
     use super::*;
 
