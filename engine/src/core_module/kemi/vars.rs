@@ -157,7 +157,7 @@ fn is_null(_: &Core, cx: &mut Cx, name: Str) -> Result<bool, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::testing::Server;
+    use kahea_module::{rpc::RpcValue, testing::Server};
 
     use super::*;
 
@@ -171,13 +171,13 @@ mod tests {
         sets(&core, &mut cx, x(), Str::from_static("abc")).expect("set");
         assert_eq!(geti(&core, &mut cx, x()), Ok(0));
         get(&core, &mut cx, x()).expect("get");
-        assert_eq!(taken(&mut cx), "abc".into());
+        assert_eq!(taken(&mut cx), RpcValue::from("abc"));
         unset(&core, &mut cx, x()).expect("unset");
         assert_eq!(is_null(&core, &mut cx, x()), Ok(true));
         getw(&core, &mut cx, x()).expect("getw");
-        assert_eq!(taken(&mut cx), shown_null().into());
+        assert_eq!(taken(&mut cx), RpcValue::from(shown_null()));
         getvn(&core, &mut cx, x(), 5).expect("getvn");
-        assert_eq!(taken(&mut cx), 5.into());
+        assert_eq!(taken(&mut cx), RpcValue::Int(5));
         assert!(get(&core, &mut cx, Str::from_static("$nope")).is_err());
     }
 
