@@ -4,10 +4,14 @@
 use std::sync::Arc;
 
 use kahea_lang::program::{
-    CaseTest, Op, Program, Route,
+    CaseTest, Op, Program,
     eval::{binary, is_true, to_int, unary},
 };
-use kahea_module::{Blame, Cx, Fault, Outcome, Ret, RouteId, RouteKind, Value, log, ret::Later};
+use kahea_module::{
+    Blame, Cx, Fault, Outcome, Ret, RouteId, RouteKind, Value, log,
+    ret::Later,
+    route::{ScriptPlace, ScriptStep},
+};
 
 /// A script under way.
 pub struct Machine {
@@ -19,8 +23,8 @@ pub struct Machine {
 }
 
 struct Frame {
-    route: usize,
-    at: usize,
+    /// The step to come.
+    next: ScriptStep,
     /// Rounds of each loop that is under way.
     rounds: Vec<i64>,
     stack: usize,
@@ -51,10 +55,8 @@ impl Machine {
 
     fn enter(&mut self, route: RouteId) {
         self.acc = 1;
-        let route = usize::try_from(route.0).unwrap_or(usize::MAX);
         self.frames.push(Frame {
-            route,
-            at: 0,
+            next: ScriptStep::start(route),
             rounds: Vec::new(),
             stack: self.stack.len(),
         });
@@ -79,11 +81,15 @@ impl Machine {
             let Some(frame) = self.frames.last_mut() else {
                 return self.done(false, false);
             };
-            let route = program.routes.get(frame.route);
-            let Some(op) = route.and_then(|route| route.code.get(frame.at)).copied() else {
+            let route = program.routes.get(index(frame.next.route.0));
+            let Some(op) = route
+                .and_then(|route| route.code.get(index(frame.next.at)))
+                .copied()
+            else {
                 return Step::Stopped(Fault::new(Blame::Ours, "a route block without an end"));
             };
-            frame.at = frame.at.saturating_add(1);
+            cx.step = frame.next;
+            frame.next.at = frame.next.at.saturating_add(1);
             if let Some(step) = self.step(&program, op, cx) {
                 return step;
             }
@@ -315,7 +321,7 @@ impl Machine {
 
     fn jump(&mut self, to: u32) {
         if let Some(frame) = self.frames.last_mut() {
-            frame.at = index(to);
+            frame.next.at = to;
         }
     }
 
@@ -328,18 +334,17 @@ impl Machine {
         self.acc = fault.code;
     }
 
-    /// The step in work: its route and line.
-    fn place(&self) -> Option<(&Route, u32)> {
-        let frame = self.frames.last()?;
-        let route = self.program.routes.get(frame.route)?;
-        let line = route.lines.get(frame.at.checked_sub(1)?).copied()?;
-        Some((route, line))
+    /// Where the step in work stands.
+    fn place(&self) -> Option<ScriptPlace> {
+        let next = self.frames.last()?.next;
+        let at = next.at.checked_sub(1)?;
+        place(&self.program, ScriptStep { at, ..next })
     }
 
     fn fault_here(&self, fault: Fault) -> Fault {
         match self.place() {
-            Some((route, line)) => Fault {
-                text: format!("{}:{line}: {}", route.file, fault.text).into(),
+            Some(ScriptPlace { file, line }) => Fault {
+                text: format!("{file}:{line}: {}", fault.text).into(),
                 ..fault
             },
             None => fault,
@@ -349,7 +354,7 @@ impl Machine {
     /// Where the script is, for messages about a panic.
     pub fn position(&self) -> String {
         match self.place() {
-            Some((route, line)) => format!("{}:{line}", route.file),
+            Some(ScriptPlace { file, line }) => format!("{file}:{line}"),
             None => "outside of a route".to_owned(),
         }
     }
@@ -369,6 +374,16 @@ impl Machine {
             );
         }
     }
+}
+
+/// Where a step of a program stands in the configuration.
+pub fn place(program: &Program, step: ScriptStep) -> Option<ScriptPlace> {
+    let route = program.routes.get(index(step.route.0))?;
+    let line = route.lines.get(index(step.at)).copied()?;
+    Some(ScriptPlace {
+        file: route.file.clone(),
+        line,
+    })
 }
 
 const OUT_OF_STEPS: &str = "the message has used up its budget of steps: a loop that does not end?";

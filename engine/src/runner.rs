@@ -15,9 +15,10 @@ use kahea_lang::program::Program;
 use kahea_module::{
     Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
     ret::{Later, LocalFuture},
+    route::{ScriptPlace, ScriptStep},
 };
 
-use crate::machine::{Machine, Step};
+use crate::machine::{self, Machine, Step};
 
 /// The interpreter of one worker and one configuration.
 pub struct Runner {
@@ -127,39 +128,30 @@ pub async fn wait(cx: &mut Cx, later: Later) -> Ret {
 
 impl Engine for Runner {
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {
-        let mut machine = self.machine(route);
-        let mut step = guarded(cx, &mut machine, |cx, machine| machine.run(cx));
-        loop {
-            match step {
-                Ok(Step::Done(outcome)) => return outcome,
-                Ok(Step::Wait(_)) => {
-                    let fault =
-                        Fault::script("this function would have to wait, which this kind of route cannot");
-                    step = guarded(cx, &mut machine, |cx, machine| {
-                        machine.resume(cx, Ret::Fault(fault))
-                    });
-                }
-                Ok(Step::Stopped(fault)) => {
-                    error!("<core>", "{fault}");
-                    return FAILED;
-                }
-                Err(_) => return FAILED,
-            }
-        }
+        let caller = cx.step;
+        let outcome = self.run_to_end(cx, route);
+        cx.step = caller;
+        outcome
     }
 
     fn run<'a>(&'a self, cx: &'a mut Cx, route: RouteId) -> LocalFuture<'a, Outcome> {
         Box::pin(async move {
+            let caller = cx.step;
             let mut machine = self.machine(route);
             let result = match guarded(cx, &mut machine, |cx, machine| machine.run(cx)) {
                 Ok(step) => finish(cx, &mut machine, step).await,
                 Err(fault) => Err(fault),
             };
+            cx.step = caller;
             result.unwrap_or_else(|fault| {
                 error!("<core>", "{fault}");
                 FAILED
             })
         })
+    }
+
+    fn place(&self, step: ScriptStep) -> Option<ScriptPlace> {
+        machine::place(&self.program, step)
     }
 
     fn spawn(&self, task: LocalFuture<'static, ()>) {
@@ -188,6 +180,29 @@ impl Engine for Runner {
 }
 
 impl Runner {
+    /// Runs a route; a function in it that waits fails.
+    fn run_to_end(&self, cx: &mut Cx, route: RouteId) -> Outcome {
+        let mut machine = self.machine(route);
+        let mut step = guarded(cx, &mut machine, |cx, machine| machine.run(cx));
+        loop {
+            match step {
+                Ok(Step::Done(outcome)) => return outcome,
+                Ok(Step::Wait(_)) => {
+                    let fault =
+                        Fault::script("this function would have to wait, which this kind of route cannot");
+                    step = guarded(cx, &mut machine, |cx, machine| {
+                        machine.resume(cx, Ret::Fault(fault))
+                    });
+                }
+                Ok(Step::Stopped(fault)) => {
+                    error!("<core>", "{fault}");
+                    return FAILED;
+                }
+                Err(_) => return FAILED,
+            }
+        }
+    }
+
     /// Tells it the worker whose messages it runs.
     pub fn bind(&self, worker: &Rc<Worker>) {
         self.worker.replace(Rc::downgrade(worker));

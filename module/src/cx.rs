@@ -12,7 +12,13 @@ use kahea_sip::{
     view::{Malformed, NameAddr, Uri},
 };
 
-use crate::{Bind, Config, Fault, RouteKind, Str, Value, Worker, avp::Avps, regex::Regex, xavp::Xavps};
+use crate::{
+    Bind, Config, Fault, RouteKind, Str, Value, Worker,
+    avp::Avps,
+    regex::Regex,
+    route::{ScriptPlace, ScriptStep},
+    xavp::Xavps,
+};
 
 /// Where a request goes; changed at once by the script, unlike headers. Also one entry of the destination set.
 #[derive(Clone, Debug, Default)]
@@ -156,6 +162,8 @@ pub struct Cx {
     pub route: RouteKind,
     /// Its name (`request_route` has none).
     pub route_name: Str,
+    /// The step in work; see [`Cx::place`].
+    pub step: ScriptStep,
     /// While `onsend_route` runs.
     pub sending: Option<Sending>,
     /// `$mb` in `event_route[network:msg]`, where it is not the received message.
@@ -205,6 +213,7 @@ impl Cx {
             rc: 0,
             route: RouteKind::Request,
             route_name: Str::EMPTY,
+            step: ScriptStep::NONE,
             sending: None,
             raw: None,
             faked: false,
@@ -242,6 +251,11 @@ impl Cx {
     /// Wall clock.
     pub fn time(&self) -> SystemTime {
         self.worker.engine.time()
+    }
+
+    /// Where the step in work stands in the configuration; `None` outside of native scripts.
+    pub fn place(&self) -> Option<ScriptPlace> {
+        self.worker.engine.place(self.step)
     }
 
     /// The Request-URI as the script sees it: changed or as received. Empty in a reply.

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use crate::{Cx, RouteId, Str};
+use crate::{Cx, RouteId, Str, rpc::RpcValue};
 
 /// A future that stays on its worker.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -80,14 +80,20 @@ impl<T: Into<Ret>> From<Result<T, Fault>> for Ret {
     }
 }
 
-/// What a function gives an embedded language besides its code (`KSR.pvx.xavp_get()`): the caller takes it from
-/// [`Cx::extra`] after the call. [`RpcValue::Null`](crate::rpc::RpcValue::Null) where the function gives nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Given(pub crate::rpc::RpcValue);
+/// What a function gives an embedded language besides its code (`KSR.pv.get()`, Kamailio's `xval`): the function sets
+/// it, and the language takes it after the call.
+#[derive(Debug, Default)]
+pub struct Given(Option<RpcValue>);
 
-impl Default for Given {
-    fn default() -> Self {
-        Given(crate::rpc::RpcValue::Null)
+impl Given {
+    /// Gives a value.
+    pub fn set(cx: &mut Cx, value: impl Into<RpcValue>) {
+        cx.extra::<Given>().0 = Some(value.into());
+    }
+
+    /// What the last function gave, once; `None` where it gave nothing.
+    pub fn take(cx: &mut Cx) -> Option<RpcValue> {
+        cx.extra::<Given>().0.take()
     }
 }
 

@@ -95,8 +95,31 @@ impl BitOr for RouteKinds {
     }
 }
 
-/// The statement in work, where the interpreter leaves it in [`Cx::extra`](crate::Cx::extra) (`$cfg(line)`).
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A step of the running program. The interpreter notes it in [`Cx::step`](crate::Cx::step) at every step, which costs
+/// two stores; [`Cx::place`](crate::Cx::place) looks up what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptStep {
+    /// The route block.
+    pub route: RouteId,
+    /// The step in its code, from 0.
+    pub at: u32,
+}
+
+impl ScriptStep {
+    /// No step: no script runs.
+    pub const NONE: ScriptStep = ScriptStep {
+        route: RouteId(u32::MAX),
+        at: 0,
+    };
+
+    /// The start of a route block.
+    pub const fn start(route: RouteId) -> ScriptStep {
+        ScriptStep { route, at: 0 }
+    }
+}
+
+/// Where a step stands in the configuration (`$cfg(line)`).
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScriptPlace {
     /// The file of the configuration.
     pub file: crate::Str,

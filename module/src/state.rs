@@ -2,23 +2,6 @@
 
 use crate::{Cx, Str, Value};
 
-/// The value of a function of the embedded languages that answers with one (`KSR.pv.get`, Kamailio's `xval`): the
-/// function sets it, and the language takes it after the call. Null where the function had none to give.
-#[derive(Debug, Default)]
-pub struct Returned(pub Option<Value>);
-
-impl Returned {
-    /// Answers with a value.
-    pub fn set(cx: &mut Cx, value: Value) {
-        cx.extra::<Returned>().0 = Some(value);
-    }
-
-    /// What the last function answered with, once.
-    pub fn take(cx: &mut Cx) -> Option<Value> {
-        cx.extra::<Returned>().0.take()
-    }
-}
-
 /// Script flags 0–31 (`setsflag()`, `$sf`): they last as long as the message is in work here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScriptFlags(pub u32);
@@ -78,13 +61,5 @@ mod tests {
         cx.extra::<Selected>().reset(b"pstn");
         assert_eq!(setting(&cx, b"pstn", b"gw"), Some(Value::Int(1)));
         assert_eq!(setting(&cx, b"pstn", b"nope"), None);
-    }
-
-    #[test]
-    fn an_answer_is_taken_once() {
-        let mut cx = Server::default().invite();
-        Returned::set(&mut cx, Value::Int(5));
-        assert_eq!(Returned::take(&mut cx), Some(Value::Int(5)));
-        assert_eq!(Returned::take(&mut cx), None);
     }
 }

@@ -203,6 +203,10 @@ pub fn transformation(args: &str, bind: &dyn Bind) -> Result<BoundTransform, Bin
         let Some(text) = value.str() else {
             return Value::Null;
         };
+        // As in Kamailio an empty text stays empty, whatever the expression matches.
+        if text.is_empty() {
+            return Value::Str(text);
+        }
         match subst.run(cx, &text) {
             Ok(Some(new)) => Value::Str(new),
             Ok(None) => Value::Str(text),

@@ -19,6 +19,7 @@ use crate::{
     globals::Globals,
     registry::{Loaded, Registry},
     ret::LocalFuture,
+    route::{ScriptPlace, ScriptStep},
     settings::Settings,
 };
 
@@ -134,6 +135,14 @@ impl Engine for FakeEngine {
 
     fn run<'a>(&'a self, cx: &'a mut Cx, route: RouteId) -> LocalFuture<'a, Outcome> {
         Box::pin(std::future::ready(self.run_now(cx, route)))
+    }
+
+    /// Each step stands in a line of its own of `kamailio.cfg`.
+    fn place(&self, step: ScriptStep) -> Option<ScriptPlace> {
+        (step != ScriptStep::NONE).then(|| ScriptPlace {
+            file: Str::from_static("kamailio.cfg"),
+            line: step.at,
+        })
     }
 
     fn spawn(&self, _: LocalFuture<'static, ()>) {}

@@ -11,7 +11,12 @@ use std::{
 
 use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
 
-use crate::{Config, Cx, Fault, RouteId, Str, Value, regex::Regex, ret::LocalFuture};
+use crate::{
+    Config, Cx, Fault, RouteId, Str, Value,
+    regex::Regex,
+    ret::LocalFuture,
+    route::{ScriptPlace, ScriptStep},
+};
 
 /// A SIP hop to be resolved after RFC 3263.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -140,6 +145,9 @@ pub trait Engine {
 
     /// Runs a route.
     fn run<'a>(&'a self, cx: &'a mut Cx, route: RouteId) -> LocalFuture<'a, Outcome>;
+
+    /// Where a step of the program stands in the configuration.
+    fn place(&self, step: ScriptStep) -> Option<ScriptPlace>;
 
     /// Starts a task on this worker.
     fn spawn(&self, task: LocalFuture<'static, ()>);

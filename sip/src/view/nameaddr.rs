@@ -29,7 +29,7 @@ impl<'a> NameAddr<'a> {
     /// Without brackets the URI ends at the first `;`, so its parameters are those of the header (RFC 3261 20.10).
     ///
     /// # Errors
-    /// A quote or `<` that does not close, no URI, or text that is neither name, URI nor parameter.
+    /// A quote or `<` that does not close, no URI or one with a blank in it, or text that is neither name, URI nor parameter.
     pub fn parse(text: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
         let raw = scan::trim(text);
         NameAddr::read(raw).map_err(|error| error.shifted(scan::offset(text, raw)))
@@ -45,6 +45,9 @@ impl<'a> NameAddr<'a> {
         let uri = scan::trim(scan::cut(raw, open + 1, close));
         if uri.is_empty() {
             return Err(Malformed::new("no URI in '<>'", open));
+        }
+        if let Some(at) = uri.iter().position(|b| scan::is_lws(*b)) {
+            return Err(Malformed::new("blank in a URI", scan::offset(raw, uri) + at));
         }
         let display = scan::trim_end(scan::before(raw, open));
         let params = params(raw, close + 1)?;
@@ -350,6 +353,7 @@ mod tests {
             (";tag=1", 0),
             ("\"Alice\"", 0),
             ("sip:a@b>", 7),
+            ("\"A\" <sip:a b@c>", 10),
         ] {
             assert_eq!(NameAddr::parse(bad.as_bytes()).unwrap_err().at, at, "{bad}");
         }

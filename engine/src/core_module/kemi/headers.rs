@@ -1,6 +1,6 @@
 //! `KSR.hdr.*`.
 
-use kahea_module::{Cx, Decl, Fault, ReplyExtra, Str, Value, state::Returned, var::Index};
+use kahea_module::{Cx, Decl, Fault, ReplyExtra, Str, Value, ret::Given, var::Index};
 use kahea_sip::{EditTag, Header, HeaderId, Place};
 
 use super::content;
@@ -170,7 +170,7 @@ fn answer(cx: &mut Cx, name: &Str, index: i64, or: Value) {
         Value::Null => or,
         value => value,
     };
-    Returned::set(cx, value);
+    Given::set(cx, value);
 }
 
 fn get(_: &Core, cx: &mut Cx, name: Str) {
@@ -199,7 +199,7 @@ fn getw_idx(_: &Core, cx: &mut Cx, name: Str, index: i64) {
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::testing::Server;
+    use kahea_module::{rpc::RpcValue, testing::Server};
 
     use super::*;
 
@@ -242,12 +242,12 @@ mod tests {
         ];
         for (get, name, wanted) in cases {
             get(&core, &mut cx, text(name));
-            assert_eq!(Returned::take(&mut cx), Some(wanted));
+            assert_eq!(Given::take(&mut cx), Some(wanted.into()));
         }
         get_idx(&core, &mut cx, text("Via"), -1);
-        assert!(matches!(Returned::take(&mut cx), Some(Value::Str(_))));
+        assert!(matches!(Given::take(&mut cx), Some(RpcValue::Str(_))));
         get_idx(&core, &mut cx, text("Via"), 1);
-        assert_eq!(Returned::take(&mut cx), Some(Value::Null));
+        assert_eq!(Given::take(&mut cx), Some(RpcValue::Null));
         assert!(is_present(&core, &mut cx, text("v")) && !is_present(&core, &mut cx, text("X-No")));
     }
 

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use kahea_module::{Config, Cx, Decl, Fault, Str, Value, Var, state::Returned};
+use kahea_module::{Config, Cx, Decl, Fault, Str, Value, Var, ret::Given};
 
 use crate::core_module::Core;
 
@@ -111,7 +111,7 @@ fn answer(cx: &mut Cx, name: &Str, or: Value) -> Result<(), Fault> {
         Value::Null => or,
         value => value,
     };
-    Returned::set(cx, value);
+    Given::set(cx, value);
     Ok(())
 }
 
@@ -157,7 +157,7 @@ fn is_null(_: &Core, cx: &mut Cx, name: Str) -> Result<bool, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::testing::Server;
+    use kahea_module::{rpc::RpcValue, testing::Server};
 
     use super::*;
 
@@ -165,19 +165,19 @@ mod tests {
     fn variables_are_set_read_and_unset_by_name() {
         let (core, mut cx) = (Core::for_tests(), Server::default().invite());
         let x = || Str::from_static("$var(x)");
-        let taken = |cx: &mut Cx| Returned::take(cx).expect("an answer");
+        let taken = |cx: &mut Cx| Given::take(cx).expect("an answer");
         set_int(&core, &mut cx, x(), 7).expect("set");
         assert_eq!(geti(&core, &mut cx, x()), Ok(7));
         sets(&core, &mut cx, x(), Str::from_static("abc")).expect("set");
         assert_eq!(geti(&core, &mut cx, x()), Ok(0));
         get(&core, &mut cx, x()).expect("get");
-        assert_eq!(taken(&mut cx), Value::Str(Str::from_static("abc")));
+        assert_eq!(taken(&mut cx), RpcValue::from("abc"));
         unset(&core, &mut cx, x()).expect("unset");
         assert_eq!(is_null(&core, &mut cx, x()), Ok(true));
         getw(&core, &mut cx, x()).expect("getw");
-        assert_eq!(taken(&mut cx), shown_null());
+        assert_eq!(taken(&mut cx), RpcValue::from(shown_null()));
         getvn(&core, &mut cx, x(), 5).expect("getvn");
-        assert_eq!(taken(&mut cx), Value::Int(5));
+        assert_eq!(taken(&mut cx), RpcValue::Int(5));
         assert!(get(&core, &mut cx, Str::from_static("$nope")).is_err());
     }
 

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use kahea_module::{Cx, Decl, Fault, Ret, Str, Value, VarRef, ret::Given, rpc::RpcValue};
+use kahea_module::{Cx, Decl, Fault, Ret, Str, Value, VarRef, ret::Given};
 use parking_lot::Mutex;
 
 use super::Corex;
@@ -55,7 +55,7 @@ fn file_read(_: &Corex, cx: &mut Cx, path: Str, variable: VarRef) -> Ret {
 
 fn kemi_file_read(_: &Corex, cx: &mut Cx, path: Str) -> Ret {
     read(cx, path, |cx, text| {
-        cx.extra::<Given>().0 = RpcValue::Str(text);
+        Given::set(cx, text);
         Ok(())
     })
 }

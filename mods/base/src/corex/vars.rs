@@ -1,6 +1,6 @@
 //! `$cfg(key)` and `$atkv(key)`.
 
-use kahea_module::{BindError, Cx, Decl, Index, Named, Naming, RouteKind, Str, Value, route::ScriptPlace};
+use kahea_module::{BindError, Cx, Decl, Index, Named, Naming, RouteKind, Str, Value};
 
 use super::Corex;
 
@@ -54,23 +54,23 @@ pub fn declare(d: &mut Decl<Corex>) {
 fn route(cx: &Cx) -> Str {
     match cx.route {
         RouteKind::Request if cx.route_name.is_empty() => Str::from_static("DEFAULT_ROUTE"),
+        RouteKind::CoreReply if cx.route_name.is_empty() => Str::from_static("DEFAULT_ONREPLY"),
         _ => cx.route_name.clone(),
     }
 }
 
 fn cfg(_: &Corex, cx: &mut Cx, place: &Place, _: Index) -> Value {
-    let known = cx.extra_ref::<ScriptPlace>();
     match place {
         Place::Route => route(cx).into(),
-        Place::Line => known.map(|place| i64::from(place.line)).into(),
-        Place::Name | Place::File => known.map(|place| place.file.clone()).into(),
+        Place::Line => cx.place().map(|place| i64::from(place.line)).into(),
+        Place::Name | Place::File => cx.place().map(|place| place.file).into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kahea_module::testing::Server;
+    use kahea_module::{RouteId, route::ScriptStep, testing::Server};
 
     #[test]
     fn the_place_is_what_the_interpreter_says() {
@@ -80,9 +80,9 @@ mod tests {
             Value::from("DEFAULT_ROUTE")
         );
         assert_eq!(cfg(&Corex, &mut cx, &Place::Line, Index::None), Value::Null);
-        *cx.extra::<ScriptPlace>() = ScriptPlace {
-            file: Str::from("kamailio.cfg"),
-            line: 26,
+        cx.step = ScriptStep {
+            route: RouteId(0),
+            at: 26,
         };
         assert_eq!(cfg(&Corex, &mut cx, &Place::Line, Index::None), Value::Int(26));
         assert_eq!(

@@ -201,7 +201,7 @@ fn kemi_avps(d: &mut Decl<Pv>) {
 
 /// Leaves a value for the embedded language that called.
 pub fn give(cx: &mut Cx, value: RpcValue) -> bool {
-    cx.extra::<Given>().0 = value;
+    Given::set(cx, value);
     true
 }
 

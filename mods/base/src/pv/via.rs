@@ -115,9 +115,9 @@ pub struct ReplyHop {
 }
 
 impl ReplyHop {
-    /// As a SIP URI.
+    /// As a SIP URI; the transport is always stated.
     pub fn uri(&self) -> String {
-        address::uri(self.transport, &self.host.text(), self.port, false)
+        address::uri(self.transport, &self.host.text(), self.port, true)
     }
 }
 

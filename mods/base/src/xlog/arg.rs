@@ -117,27 +117,16 @@ impl Arg for Facility {
     }
 }
 
-/// The text of a line, and what tells the place of the call where the config has it.
+/// The text of a line.
 #[derive(Clone, Debug)]
-pub struct Text {
-    /// The text itself.
-    pub format: Format,
-    /// `$cfg(line)`, evaluated while the call runs.
-    pub line: Option<Var>,
-    /// `$cfg(name)`.
-    pub file: Option<Var>,
-}
+pub struct Text(pub Format);
 
 impl Arg for Text {
     const KIND: ArgKind = ArgKind::Str;
     type Fixed = Text;
 
     fn fix(source: Option<&ArgSource>, bind: &dyn Bind) -> Result<Text, BindError> {
-        Ok(Text {
-            format: Format::fix(source, bind)?,
-            line: bind.var("$cfg(line)").ok(),
-            file: bind.var("$cfg(name)").ok(),
-        })
+        Format::fix(source, bind).map(Text)
     }
 
     fn get(fixed: &Text, _: &mut Cx) -> Result<Text, Fault> {
@@ -154,11 +143,7 @@ impl Arg for Text {
                 .map_err(|error| Fault::script(error.message))?,
             false => Format::constant(text),
         };
-        Ok(Text {
-            format,
-            line: None,
-            file: None,
-        })
+        Ok(Text(format))
     }
 }
 

@@ -26,10 +26,10 @@ impl Xlog {
         let mut out = Vec::with_capacity(128);
         self.prefix.push_to(cx, &mut out);
         if place {
-            self.push_place(cx, text, &mut out);
+            self.push_place(cx, &mut out);
         }
         let start = out.len();
-        text.format.push_to(cx, &mut out);
+        text.0.push_to(cx, &mut out);
         if out.len().saturating_sub(start) > self.buf_size {
             return Err(Fault::script(format!(
                 "the text of the line is longer than {} bytes: raise the parameter buf_size of xlog",
@@ -51,13 +51,17 @@ impl Xlog {
         Ok(true)
     }
 
-    /// `file:line:` of the call, as far as it is known.
-    fn push_place(&self, cx: &mut Cx, text: &Text, out: &mut Vec<u8>) {
-        let file = text.file.as_ref().filter(|_| self.long_format);
-        for part in [file, text.line.as_ref()].into_iter().flatten() {
-            part.get(cx).push_to(out);
+    /// `file:line:` of the call; nothing outside of native scripts.
+    fn push_place(&self, cx: &Cx, out: &mut Vec<u8>) {
+        let Some(place) = cx.place() else {
+            return;
+        };
+        if self.long_format {
+            out.extend_from_slice(&place.file);
             out.push(b':');
         }
+        out.extend_from_slice(place.line.to_string().as_bytes());
+        out.push(b':');
     }
 }
 
@@ -66,8 +70,9 @@ mod tests {
     use std::sync::{Arc, Mutex, OnceLock};
 
     use kahea_module::{
-        Format, Str, Var,
+        Format, RouteId, Str, Var,
         log::{Sink, set_level, set_sink},
+        route::ScriptStep,
         testing::Server,
     };
 
@@ -111,23 +116,26 @@ mod tests {
     }
 
     fn text(text: &str) -> Text {
-        let number = |n: i64| Some(Var::new(Str::EMPTY, move |_| n.into(), None));
-        Text {
-            format: Format::constant(text),
-            line: number(21),
-            file: number(7),
-        }
+        Text(Format::constant(text))
     }
 
     #[test]
     fn a_line_has_prefix_place_text_and_newline() {
         let kept = log();
         let mut cx = Server::default().invite();
+        cx.step = ScriptStep {
+            route: RouteId(0),
+            at: 21,
+        };
         assert_eq!(
             module().write(&mut cx, Level::Info, None, &text("hello"), true),
             Ok(true)
         );
-        let line = (Level::Info, Some(8), Str::from("<script>: 7:21:hello\n"));
+        let line = (
+            Level::Info,
+            Some(8),
+            Str::from("<script>: kamailio.cfg:21:hello\n"),
+        );
         assert!(kept.0.lock().unwrap().contains(&line));
     }
 
@@ -138,11 +146,7 @@ mod tests {
         let long = text("123456789012345678901");
         assert!(module().write(&mut cx, Level::Error, None, &long, false).is_err());
         let bomb = Var::new(Str::EMPTY, |_| panic!("evaluated"), None);
-        let hidden = Text {
-            format: Format::new(vec![kahea_module::Piece::Var(bomb)]),
-            line: None,
-            file: None,
-        };
+        let hidden = Text(Format::new(vec![kahea_module::Piece::Var(bomb)]));
         assert_eq!(
             module().write(&mut cx, Level::Debug, None, &hidden, false),
             Ok(true)

@@ -1,6 +1,6 @@
 //! Walks over the lines of the session description.
 
-use kahea_module::{Cx, Index, Str, Value};
+use kahea_module::{Cx, Index, Str, Value, ret::Given};
 use kahea_sip::{EditTag, Place, Span, sdp::Lines};
 
 use super::{SdpOps, body::find};
@@ -109,9 +109,10 @@ pub(super) fn value(_: &SdpOps, cx: &mut Cx, name: &Str, _: Index) -> Value {
     line(cx, name).map(|span| cx.msg.text(span)).into()
 }
 
-/// Embedded languages take the value from `KSR.pv.get("$sdpitval(name)")`; the call tells whether there is one.
-pub(super) fn value_for_kemi(_: &SdpOps, cx: &mut Cx, name: Str) -> bool {
-    line(cx, &name).is_some()
+/// Gives embedded languages the line, null where there is none.
+pub(super) fn give_value(m: &SdpOps, cx: &mut Cx, name: Str) {
+    let line = value(m, cx, &name, Index::None);
+    Given::set(cx, line);
 }
 
 #[cfg(test)]
@@ -131,6 +132,8 @@ mod tests {
             assert!(value(&SdpOps, cx, &name(), Index::None).is_null());
             while next(&SdpOps, cx, name()) {
                 let line = value(&SdpOps, cx, &name(), Index::None).str_or_empty();
+                give_value(&SdpOps, cx, name());
+                assert_eq!(Given::take(cx), Some(line.clone().into()));
                 if line == "a=sendrecv\r\n" {
                     assert!(insert(&SdpOps, cx, name(), Str::from("a=before\r\n")));
                     assert!(append(&SdpOps, cx, name(), Str::from("a=after\r\n")));

@@ -245,8 +245,8 @@ fn declare_iterator(d: &mut Decl<SdpOps>) {
         "sdpops",
         "sdp_iterator_value",
         ["iname"],
-        iterator::value_for_kemi,
-        "The line that the walk is at; the value is in `$sdpitval(iname)`.",
+        iterator::give_value,
+        "Gives the line that the walk is at with its line end; null before the first and after the last.",
     );
 }
 

@@ -1,6 +1,6 @@
 //! Walks over the headers and over the lines of the body, each known by a name of the script's choice.
 
-use kahea_module::{Bind, BindError, Cx, Fault, Index, Named, Str, Value};
+use kahea_module::{Bind, BindError, Cx, Fault, Index, Named, Str, Value, ret::Given};
 use kahea_sip::{EditTag, Header, Place, Span};
 
 use super::Textopsx;
@@ -213,6 +213,12 @@ pub(super) fn bl_value(_: &Textopsx, cx: &mut Cx, name: &Str, _: Index) -> Value
     line(cx, name).map(|line| cx.msg.text(line)).into()
 }
 
+/// Gives embedded languages what the variable of that iterator holds.
+pub(super) fn give(m: &Textopsx, cx: &mut Cx, name: &Str, get: fn(&Textopsx, &mut Cx, &Str, Index) -> Value) {
+    let value = get(m, cx, name, Index::None);
+    Given::set(cx, value);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +233,8 @@ mod tests {
         assert_eq!(hf_name(m, cx, &i(), Index::None), Value::Null);
         assert!(hf_next(m, cx, i()) && hf_next(m, cx, i()));
         assert_eq!(hf_name(m, cx, &i(), Index::None), "X-B".into());
+        give(m, cx, &i(), hf_body);
+        assert_eq!(Given::take(cx), Some("2".into()));
         assert!(hf_prev(m, cx, i()));
         assert_eq!(hf_body(m, cx, &i(), Index::None), "1".into());
         assert_eq!(hf_insert(m, cx, i(), "P-I: 1\r\n".into()), Ok(true));

@@ -9,7 +9,7 @@ mod values;
 pub(crate) use self::list::elements;
 
 use kahea_module::{
-    BRANCH, Decl, EVENT, Env, FAILURE, InitError, Module, Naming, REPLY, REQUEST, RouteKinds,
+    BRANCH, Cx, Decl, EVENT, Env, FAILURE, InitError, Module, Naming, REPLY, REQUEST, RouteKinds, Str,
 };
 
 /// The module's instance; it keeps nothing.
@@ -224,6 +224,20 @@ fn declare_header_iterators(d: &mut Decl<Textopsx>) {
         "Adds headers before the present one.",
     )
     .kemi(2, "hf_iterator_insert");
+    d.kemi_func(
+        "textopsx",
+        "hf_iterator_hname",
+        ["iname"],
+        |m: &Textopsx, cx: &mut Cx, name: Str| give(m, cx, &name, hf_name),
+        "Gives the name of the present header; null where there is none.",
+    );
+    d.kemi_func(
+        "textopsx",
+        "hf_iterator_hbody",
+        ["iname"],
+        |m: &Textopsx, cx: &mut Cx, name: Str| give(m, cx, &name, hf_body),
+        "Gives the value of the present header; null where there is none.",
+    );
     d.var_named(
         "hfitname",
         Naming::Required,
@@ -267,6 +281,13 @@ fn declare_line_iterators(d: &mut Decl<Textopsx>) {
         "Adds text before the present line.",
     )
     .kemi(2, "bl_iterator_insert");
+    d.kemi_func(
+        "textopsx",
+        "bl_iterator_value",
+        ["iname"],
+        |m: &Textopsx, cx: &mut Cx, name: Str| give(m, cx, &name, bl_value),
+        "Gives the present line with its line end; null where there is none.",
+    );
     d.var_named(
         "blitval",
         Naming::Required,

@@ -230,7 +230,10 @@ fn body(words: &[Word]) -> Option<Read> {
     match words {
         [] => Some(whole),
         [word, rest @ ..] if name(word)? == "sdp" => match rest {
-            [] => Some(whole),
+            [] => Some(read(|cx| {
+                let body = cx.msg.body_span();
+                (!body.is_empty()).then(|| cx.msg.text(body))
+            })),
             [line, kind] if name(line)? == "line" => {
                 let kind = name(kind)?.as_bytes().first().copied()?;
                 Some(Arc::new(move |cx| {

@@ -73,6 +73,8 @@ impl Part {
                 }))
             }
             Part::Scheme => filled(uri.scheme_text),
+            // The parameters of such a number are those inside of the user.
+            Part::Params if uri.has_user_param_phone() => filled(uri.user_params().raw),
             Part::Params => filled(uri.params.raw),
             Part::Param(name) => uri.param(name).map(|value| text.share(value)),
         }
