@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn case_is_ignored_and_nul_bytes_are_text() {
-        let regex = Regex::new(b"^sip:(.*)@").unwrap();
+        let regex = Regex::new(b"^sip:([^@]*)@").unwrap();
         let groups = regex.captures(b"SIP:a\0b@c").unwrap();
         assert_eq!(groups[1], Some((4, 7)));
     }
