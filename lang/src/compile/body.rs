@@ -235,7 +235,7 @@ impl<'a> Body<'a> {
     }
 
     fn switch(&mut self, value: &Expr, cases: &[crate::ast::Case], span: Span) {
-        self.push(value);
+        self.push_operand(value);
         let id = self.program.switches.len();
         self.program.switches.push(Switch {
             cases: Vec::new(),

@@ -274,7 +274,7 @@ impl Body<'_> {
     }
 
     /// An operand inside a larger expression: a call counts as its truth there (1 or 0), as in Kamailio.
-    fn push_operand(&mut self, expr: &Expr) {
+    pub(super) fn push_operand(&mut self, expr: &Expr) {
         if let ExprKind::Call(call) = &expr.kind {
             self.call(call);
             self.emit(Op::Truth, expr.span);
@@ -476,6 +476,7 @@ pub(super) fn constant_text(expr: &Expr) -> Option<Str> {
             op: BinaryOp::Add | BinaryOp::Concat,
             left,
             right,
+            ..
         } => Some(Str::from(
             [&*constant_text(left)?, &*constant_text(right)?].concat(),
         )),
