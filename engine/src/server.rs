@@ -54,7 +54,7 @@ pub struct Setup<'a> {
     /// Most bytes of values that one message may make, where less than usual (`-M`).
     pub message_bytes: Option<u64>,
     /// Runs once all listeners are open and before any thread starts: the place to give up privileges.
-    pub opened: &'a mut dyn FnMut() -> Result<(), String>,
+    pub opened: &'a mut dyn FnMut(&Net) -> Result<(), String>,
 }
 
 /// A running server.
@@ -93,7 +93,7 @@ impl Server {
         workers: usize,
         inherited: Inherited,
     ) -> Result<Server, StartError> {
-        let opened = &mut || Ok(());
+        let opened = &mut |_: &Net| Ok(());
         Server::start_with(
             loaded,
             registry,
@@ -126,7 +126,7 @@ impl Server {
         let prepared = ready(loaded, 1, &shared)?;
         let net =
             Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
-        opened().map_err(StartError::Process)?;
+        opened(&net).map_err(StartError::Process)?;
         let (alive, ended) = blocking::channel();
         let mut server = Server {
             net,
