@@ -217,7 +217,9 @@ impl Machine {
                 return None;
             }
         };
-        match program.names.get(RouteKind::Request, &name) {
+        // The empty name is that of `request_route`, which nothing calls.
+        let route = program.names.get(RouteKind::Request, &name);
+        match route.filter(|_| !name.is_empty()) {
             Some(route) => self.call_route(cx, route),
             None => {
                 self.failed(&Fault::script(format!("there is no route[{name}]")));

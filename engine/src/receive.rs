@@ -7,6 +7,7 @@ use kahea_net::{NetEvent, Sink};
 use kahea_sip::{HeaderId, Limits, Message, ParseError, Received};
 
 use crate::{
+    logging::prefix,
     machine::{Machine, Step},
     runner::{Runner, finish, guarded, wait},
 };
@@ -280,7 +281,9 @@ fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, a
     // While this message waits, others on this worker start with variables of their own.
     tokio::task::spawn_local(async move {
         let result = finish(&mut cx, &mut machine, step).await;
+        prefix::resume(&mut cx);
         after(current, cx, result);
+        prefix::leave();
     });
 }
 

@@ -18,7 +18,10 @@ use kahea_module::{
     route::{ScriptPlace, ScriptStep},
 };
 
-use crate::machine::{self, Machine, Step};
+use crate::{
+    logging::prefix,
+    machine::{self, Machine, Step},
+};
 
 /// The interpreter of one worker and one configuration.
 pub struct Runner {
@@ -109,7 +112,10 @@ pub async fn finish(cx: &mut Cx, machine: &mut Machine, first: Step) -> Result<O
             Step::Stopped(fault) => return Err(fault),
             Step::Wait(later) => {
                 let ret = wait(cx, later).await;
-                step = guarded(cx, machine, |cx, machine| machine.resume(cx, ret))?;
+                prefix::resume(cx);
+                let next = guarded(cx, machine, |cx, machine| machine.resume(cx, ret));
+                prefix::leave();
+                step = next?;
             }
         }
     }

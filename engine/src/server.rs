@@ -9,12 +9,13 @@ use std::{
 
 use kahea_diag::{Diagnostic, Diagnostics, Origin, SourceMap, Span, codes};
 use kahea_module::{
-    Flow, Str, Worker, config::Shared, globals::Globals, log, registry::Registry, ret::LocalFuture,
+    Cx, Flow, RouteKind, Str, Worker, config::Shared, globals::Globals, log, registry::Registry,
+    ret::LocalFuture,
 };
 use kahea_net::{Inherited, Net, NetEvent, Sink};
 use kahea_sip::Received;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
     auto_alias::OwnNames,
@@ -53,7 +54,7 @@ pub struct Setup<'a> {
     /// Most bytes of values that one message may make, where less than usual (`-M`).
     pub message_bytes: Option<u64>,
     /// Runs once all listeners are open and before any thread starts: the place to give up privileges.
-    pub opened: &'a mut dyn FnMut() -> Result<(), String>,
+    pub opened: &'a mut dyn FnMut(&Net) -> Result<(), String>,
 }
 
 /// A running server.
@@ -92,7 +93,7 @@ impl Server {
         workers: usize,
         inherited: Inherited,
     ) -> Result<Server, StartError> {
-        let opened = &mut || Ok(());
+        let opened = &mut |_: &Net| Ok(());
         Server::start_with(
             loaded,
             registry,
@@ -125,7 +126,7 @@ impl Server {
         let prepared = ready(loaded, 1, &shared)?;
         let net =
             Net::bind(net_config(prepared.globals()), workers, inherited).map_err(StartError::Listeners)?;
-        opened().map_err(StartError::Process)?;
+        opened(&net).map_err(StartError::Process)?;
         let (alive, ended) = blocking::channel();
         let mut server = Server {
             net,
@@ -160,6 +161,7 @@ impl Server {
         }
         match Prefix::of(&config.globals, &*config.bind) {
             Ok(Some(prefix)) => {
+                let prefix = Arc::new(prefix);
                 let for_replies = prefix.clone();
                 config
                     .hooks
@@ -268,7 +270,7 @@ impl Server {
     }
 }
 
-fn entered(prefix: &Prefix, cx: &mut kahea_module::Cx) -> Flow {
+fn entered(prefix: &Arc<Prefix>, cx: &mut Cx) -> Flow {
     prefix.enter(cx);
     Flow::Continue
 }
@@ -332,13 +334,25 @@ fn work(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let host = Rc::new(NetHost::new(net.worker(index)));
-        let receiver = Rc::new(Receiver::new(current(index, &generation, &host)));
+        let first = current(index, &generation, &host);
         drop(generation);
+        let mut timers = Timers::default();
+        if index == 0 {
+            tokio::task::spawn_local(started(first.worker.clone()));
+            timers.restart(&first.worker);
+        }
+        let receiver = Rc::new(Receiver::new(first));
         let (sink, own_host) = (Rc::new(Unprefixed(receiver.clone())), host.clone());
         let clerk = tokio::task::spawn_local(async move {
             while let Some(order) = orders.recv().await {
                 match order {
-                    Order::Swap(generation) => receiver.replace(current(index, &generation, &own_host)),
+                    Order::Swap(generation) => {
+                        let next = current(index, &generation, &own_host);
+                        if index == 0 {
+                            timers.restart(&next.worker);
+                        }
+                        receiver.replace(next);
+                    }
                     Order::Run(job) => drop(tokio::task::spawn_local(job(receiver.current().worker.clone()))),
                 }
             }
@@ -348,6 +362,51 @@ fn work(
         result
     })
 }
+
+/// Runs what the script has for the start of the process, as Kamailio's first worker does.
+async fn started(worker: Rc<Worker>) {
+    for name in ["core:modinit-before", "core:worker-one-init"] {
+        let Some(route) = worker.config.event_route(name) else {
+            continue;
+        };
+        match Cx::faked(worker.clone()) {
+            Ok(mut cx) => {
+                cx.route = RouteKind::Event;
+                cx.route_name = Str::from_static(name);
+                worker.engine.run(&mut cx, route).await;
+                cx.finish();
+            }
+            Err(fault) => kahea_module::error!("<core>", "event_route[{name}] did not run: {fault}."),
+        }
+    }
+}
+
+/// The timers of one configuration; they end with this.
+#[derive(Default)]
+struct Timers(tokio::task::JoinSet<()>);
+
+impl Timers {
+    /// Ends what runs and starts the periodic hooks of this worker, each for the first time after its interval.
+    fn restart(&mut self, worker: &Rc<Worker>) {
+        self.0 = tokio::task::JoinSet::new();
+        for periodic in &worker.config.hooks.periodic {
+            let (periodic, worker) = (periodic.clone(), worker.clone());
+            self.0.spawn_local(async move {
+                let mut ticks = tokio::time::interval(periodic.every.max(SHORTEST));
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                // The first tick is at once.
+                ticks.tick().await;
+                loop {
+                    ticks.tick().await;
+                    (periodic.run)(&worker);
+                }
+            });
+        }
+    }
+}
+
+/// Between two runs of a timer, at least.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Takes what the sockets give, and ends the log prefix of a message with it.
 struct Unprefixed(Rc<Receiver>);

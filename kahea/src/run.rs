@@ -18,6 +18,7 @@ use kahea_module::{
     log::{self, Level},
     registry::Registry,
 };
+use kahea_net::Net;
 use serde_json::json;
 use tokio::{
     runtime::Runtime,
@@ -171,8 +172,6 @@ impl Begun {
                 return Err(findings.full());
             }
         };
-        let shown = self.welcome(&server);
-        out::print(&shown);
         if let Some(child) = child {
             let keep = globals.log_stderror;
             child
@@ -215,7 +214,7 @@ impl Begun {
         inherited: kahea_net::Inherited,
     ) -> Result<Arc<Server>, kahea_engine::StartError> {
         let shared = Arc::new(Shared::new(SystemTime::now(), Instant::now(), self.args.clone()));
-        let identity = &mut self.identity;
+        let (identity, place) = (&mut self.identity, &self.place);
         let setup = Setup {
             workers: self.options.workers.unwrap_or_else(processors),
             inherited,
@@ -223,7 +222,11 @@ impl Begun {
                 .options
                 .private_memory
                 .map(|megabytes| megabytes.saturating_mul(1 << 20)),
-            opened: &mut || identity.assume(),
+            opened: &mut |net| {
+                identity.assume()?;
+                out::print(&welcome(net, place));
+                Ok(())
+            },
         };
         Server::start_with(loaded, self.registry.clone(), shared, setup).map(Arc::new)
     }
@@ -237,35 +240,35 @@ impl Begun {
         };
         report::listen_lines(parsed, globals)
     }
+}
 
-    /// Where it listens, in Kamailio's form; more for those who have no configuration yet.
-    fn welcome(&self, server: &Server) -> String {
-        let listeners = server.net().listeners();
-        let mut text = String::from("Listening on \n");
-        for listener in &listeners {
-            text.push_str(&format!(
-                "             {}: {}",
-                listener.transport,
-                listener.socket_addr()
-            ));
-            if let Some((host, port)) = &listener.advertise {
-                text.push_str(&format!(" advertise {host}:{port}"));
-            }
-            text.push('\n');
+/// Where it listens, in Kamailio's form; more for those who have no configuration yet.
+fn welcome(net: &Net, place: &Place) -> String {
+    let listeners = net.listeners();
+    let mut text = String::from("Listening on \n");
+    for listener in &listeners {
+        text.push_str(&format!(
+            "             {}: {}",
+            listener.transport,
+            listener.socket_addr()
+        ));
+        if let Some((host, port)) = &listener.advertise {
+            text.push_str(&format!(" advertise {host}:{port}"));
         }
-        if self.place == Place::BuiltIn {
-            let first = listeners
-                .first()
-                .map_or("127.0.0.1:5060".to_owned(), |one| one.socket_addr().to_string());
-            text.push_str(&format!(
-                "\nThere is no configuration file, so the built-in one runs: it answers OPTIONS and forwards the rest.\n\
-                 Try it:             sipsak -vv -s sip:{first}\n\
-                 Write your own:     kahea -f my.cfg (kamailio.cfg as it is), kahea check my.cfg\n\
-                 Where it is sought: /etc/kahea/kahea.cfg, /etc/kamailio/kamailio.cfg\n"
-            ));
-        }
-        text
+        text.push('\n');
     }
+    if *place == Place::BuiltIn {
+        let first = listeners
+            .first()
+            .map_or("127.0.0.1:5060".to_owned(), |one| one.socket_addr().to_string());
+        text.push_str(&format!(
+            "\nThere is no configuration file, so the built-in one runs: it answers OPTIONS and forwards the rest.\n\
+             Try it:             sipsak -vv -s sip:{first}\n\
+             Write your own:     kahea -f my.cfg (kamailio.cfg as it is), kahea check my.cfg\n\
+             Where it is sought: /etc/kahea/kahea.cfg, /etc/kamailio/kamailio.cfg\n"
+        ));
+    }
+    text
 }
 
 /// The signals that mean something.

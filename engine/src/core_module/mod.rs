@@ -65,13 +65,10 @@ impl Module for Core {
 }
 
 fn events(d: &mut Decl<Core>) {
-    d.event(
-        "core:worker-one-init",
-        "Runs once in the first worker before it reads.",
-    );
+    d.event("core:worker-one-init", "Runs once at start, in the first worker.");
     d.event(
         "core:modinit-before",
-        "Runs before modules start, with nothing of them at hand.",
+        "Runs once at start, in the first worker before `core:worker-one-init`.",
     );
     d.event(
         "core:msg-received",

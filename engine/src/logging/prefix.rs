@@ -1,13 +1,21 @@
 //! `log_prefix`: text with variables in front of every line that a message causes.
 
+use std::sync::Arc;
+
 use kahea_module::{Bind, BindError, Cx, Format, globals::Globals, log};
 
 /// The compiled prefix.
-#[derive(Clone)]
 pub struct Prefix {
     format: Format,
     /// `log_prefix_mode`: worked out anew whenever the message goes on, not only when it comes.
     pub live: bool,
+}
+
+/// What a message is under way with, so that it has its prefix again after a wait.
+#[derive(Default)]
+struct InForce {
+    prefix: Option<Arc<Prefix>>,
+    text: Vec<u8>,
 }
 
 impl Prefix {
@@ -27,12 +35,33 @@ impl Prefix {
     }
 
     /// Puts it in front of the lines of this thread until [`leave`].
-    pub fn enter(&self, cx: &mut Cx) {
+    pub fn enter(self: &Arc<Self>, cx: &mut Cx) {
         // Lines that the variables themselves cause have none.
         log::set_prefix(b"");
         let mut text = Vec::new();
         self.format.push_to(cx, &mut text);
         log::set_prefix(&text);
+        *cx.extra() = InForce {
+            prefix: Some(self.clone()),
+            text,
+        };
+    }
+}
+
+/// The message goes on after a wait: its prefix is in force again, until [`leave`].
+pub fn resume(cx: &mut Cx) {
+    let Some(InForce {
+        prefix: Some(prefix),
+        text,
+    }) = cx.extra_ref()
+    else {
+        return;
+    };
+    if prefix.live {
+        let prefix = prefix.clone();
+        prefix.enter(cx);
+    } else {
+        log::set_prefix(text);
     }
 }
 

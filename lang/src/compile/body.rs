@@ -231,7 +231,7 @@ impl<'a> Body<'a> {
     }
 
     fn switch(&mut self, value: &Expr, cases: &[crate::ast::Case], span: Span) {
-        self.push(value);
+        self.push_operand(value);
         let id = self.program.switches.len();
         self.program.switches.push(Switch {
             cases: Vec::new(),
@@ -283,6 +283,17 @@ impl<'a> Body<'a> {
     }
 
     fn leave(&mut self, value: Option<&Expr>, span: Span, op: fn(u32) -> Op, returns: bool) {
+        if let (
+            true,
+            Some(Expr {
+                kind: ExprKind::Str(_),
+                span,
+            }),
+        ) = (returns, value)
+        {
+            let problem = Diagnostic::error(codes::TYPE_MISMATCH, *span, "a route returns a number");
+            self.report(problem.label("a string").help("write the number without quotes"));
+        }
         // `return -3;` is one step; a value with calls in it is worked out on the stack first.
         match value {
             Some(expr) if has_call(expr) => {

@@ -142,6 +142,15 @@ impl Body<'_> {
                 let (ip, prefix) = parse_network(&text.value.text())?;
                 network(*word, ip, prefix, negate)
             }
+            (ExprKind::Keyword(word), ExprKind::Str(_)) if keyword::is_number(*word) => {
+                let problem = Diagnostic::warning(
+                    codes::CONSTANT_CONDITION,
+                    right.span,
+                    "a number never equals a string",
+                );
+                self.report(problem.label("a string").help("write the number without quotes"));
+                Some(custom(move |_| negate))
+            }
             (
                 ExprKind::Keyword(word @ (Keyword::Proto | Keyword::SndProto)),
                 ExprKind::Proto(name) | ExprKind::Name(name),
@@ -265,7 +274,7 @@ impl Body<'_> {
     }
 
     /// An operand inside a larger expression: a call counts as its truth there (1 or 0), as in Kamailio.
-    fn push_operand(&mut self, expr: &Expr) {
+    pub(super) fn push_operand(&mut self, expr: &Expr) {
         if let ExprKind::Call(call) = &expr.kind {
             self.call(call);
             self.emit(Op::Truth, expr.span);
@@ -463,6 +472,14 @@ pub(super) fn constant_text(expr: &Expr) -> Option<Str> {
         ExprKind::Str(text) => Some(text.value.clone()),
         ExprKind::Name(name) | ExprKind::Proto(name) => Some(Str::from(&**name)),
         ExprKind::Ip(ip) => Some(Str::from(ip.to_string())),
+        ExprKind::Binary {
+            op: BinaryOp::Add | BinaryOp::Concat,
+            left,
+            right,
+            ..
+        } => Some(Str::from(
+            [&*constant_text(left)?, &*constant_text(right)?].concat(),
+        )),
         _ => None,
     }
 }

@@ -92,6 +92,20 @@ fn family(ip: IpAddr) -> i64 {
     if ip.is_ipv4() { 4 } else { 6 }
 }
 
+/// Its value is always a number.
+pub(super) fn is_number(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::SrcPort
+            | Keyword::DstPort
+            | Keyword::SndPort
+            | Keyword::ToPort
+            | Keyword::UriPort
+            | Keyword::MsgLen
+            | Keyword::MaxLen
+    )
+}
+
 /// Reads the address of an address keyword.
 pub(super) fn address(keyword: Keyword) -> Option<fn(&Cx) -> Option<IpAddr>> {
     Some(match keyword {
@@ -109,7 +123,7 @@ pub(super) fn is_myself(keyword: Keyword, cx: &mut Cx) -> bool {
         Keyword::Uri => own_uri(cx, &cx.ruri()),
         Keyword::FromUri => cx.from().is_ok_and(|from| own_uri(cx, from.uri)),
         Keyword::ToUri => cx.to().is_ok_and(|to| own_uri(cx, to.uri)),
-        Keyword::SrcIp => own_address(cx, cx.received.source.ip(), cx.received.source.port()),
+        Keyword::SrcIp => own_address(cx, cx.received.source.ip(), 0),
         Keyword::DstIp => own_address(cx, cx.received.local.ip(), cx.received.local.port()),
         Keyword::ToIp => match &cx.sending {
             Some(sending) => own_address(cx, sending.to.to.ip(), sending.to.to.port()),
@@ -131,11 +145,8 @@ pub(super) fn value_is_myself(value: &Value, cx: &Cx) -> bool {
 
 fn own_uri(cx: &Cx, uri: &[u8]) -> bool {
     let Ok(uri) = Uri::parse(uri) else { return false };
-    let port = uri.port.unwrap_or(match uri.scheme {
-        kahea_sip::view::Scheme::Sips => 5061,
-        _ => 5060,
-    });
-    // Kamailio leaves the transport out of this test.
+    // Kamailio leaves the transport out of this test, and with it the 5061 of `sips`.
+    let port = uri.port.unwrap_or(5060);
     cx.config().identity.is_myself(uri.host, port, Transport::None)
 }
 

@@ -91,7 +91,8 @@ impl Module for Rtimer {
         }
         for timer in params.timers {
             let mut routes = Vec::new();
-            for exec in params.routes.iter().filter(|exec| exec.timer == timer.name) {
+            // Kamailio runs the route that was named last first.
+            for exec in params.routes.iter().rev().filter(|exec| exec.timer == timer.name) {
                 let name = exec.route.text();
                 let route = env.bind.route(RouteKind::Request, &name).ok_or_else(|| {
                     InitError::new(format!("there is no route[{name}] for the timer {}", timer.name))

@@ -232,6 +232,11 @@ mod tests {
                 "SIP/2.0/UDP example.com;rport=5060;received=127.0.0.9;branch=x",
             ),
             (
+                "SIP/2.0/UDP 127.0.0.9:5099;branch=x",
+                true,
+                "SIP/2.0/UDP 127.0.0.9:5099;rport=5060;branch=x",
+            ),
+            (
                 "SIP/2.0/UDP 127.0.0.9:5060;rport=7",
                 true,
                 "SIP/2.0/UDP 127.0.0.9:5060;received=127.0.0.9;rport=5060",

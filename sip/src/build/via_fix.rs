@@ -40,12 +40,13 @@ const RPORT: &[u8] = b";rport=";
 
 impl ViaNotes {
     pub fn new(message: &Message, via: &ViaParts, fix: ViaFix) -> ViaNotes {
-        let asked = via.rport.is_some() || fix.force_rport;
+        let asked = via.rport.is_some();
         let mut notes = ViaNotes::default();
+        // RFC 3581 section 4 wants `received` beside an `rport` that was asked for, even where it tells nothing new.
         if asked || !is_host(message.bytes(via.host), fix.source) {
             notes.received = written(RECEIVED, format_args!("{}", fix.source.ip().to_canonical()));
         }
-        if asked {
+        if asked || fix.force_rport {
             notes.rport = written(RPORT, format_args!("{}", fix.source.port()));
         }
         notes

@@ -4,9 +4,7 @@ use kahea_module::{Cx, Decl, FAILURE, Fault, REQUEST, Str, Target};
 use kahea_sip::view;
 
 use super::Corex;
-
-/// As many branches as a request may have besides its first one (Kamailio's default for `max_branches` less one).
-const MOST: usize = 30;
+use crate::pv::branches::add;
 
 /// Declares the function.
 pub fn declare(d: &mut Decl<Corex>) {
@@ -31,9 +29,6 @@ fn append_branch(_: &Corex, cx: &mut Cx, uri: Option<Str>, q: Option<Str>) -> Re
             })?),
             None => None,
         };
-    if cx.branches.len() >= MOST {
-        return Err(Fault::limit(format!("the request has {MOST} branches already")));
-    }
     let branch = match uri.filter(|uri| !uri.is_empty()) {
         Some(uri) => Target {
             ruri: Some(uri),
@@ -47,7 +42,7 @@ fn append_branch(_: &Corex, cx: &mut Cx, uri: Option<Str>, q: Option<Str>) -> Re
             ..cx.target.clone()
         },
     };
-    cx.branches.push(branch);
+    add(cx, branch)?;
     Ok(true)
 }
 
@@ -97,6 +92,6 @@ mod tests {
         let results: Vec<bool> = (0..40)
             .map(|_| append_branch(&Corex, &mut cx, None, None).is_ok())
             .collect();
-        assert_eq!(results.iter().filter(|ok| **ok).count(), MOST);
+        assert_eq!(results.iter().filter(|ok| **ok).count(), 11);
     }
 }

@@ -27,9 +27,9 @@ pub fn declare(d: &mut Decl<Pv>) {
     );
     d.var_rw(
         "br",
-        |_, cx, _| cx.branches.first().map(printed).into(),
+        |_, cx, _| cx.branches.first().and_then(|branch| branch.ruri.clone()).into(),
         append,
-        "The first further branch; an assignment adds one.",
+        "The URI of the first further branch; an assignment adds one.",
     );
     d.var("bR", |_, cx, _| all_printed(cx), "All further branches.");
     d.var(
@@ -263,7 +263,8 @@ fn filled_static(cx: &mut Cx) -> Option<Target> {
         .filter(|branch| branch.ruri.is_some())
 }
 
-fn add(cx: &mut Cx, branch: Target) -> Result<(), Fault> {
+/// Adds a branch, as far as `max_branches` allows.
+pub(crate) fn add(cx: &mut Cx, branch: Target) -> Result<(), Fault> {
     let most = usize::try_from(cx.config().globals.max_branches).unwrap_or(usize::MAX);
     // The first branch counts as one.
     if cx.branches.len().saturating_add(1) >= most.max(1) {

@@ -67,7 +67,7 @@ impl Module for CoreVars {
             "defn",
             Naming::Required,
             define(defined_number),
-            "The number of a `#!define`; 0 where it is none.",
+            "The number of a `#!define`, its text where that is no number, 0 where there is none.",
         );
         d.var_named(
             "defv",
@@ -139,7 +139,10 @@ fn parse_define(name: &str, bind: &dyn Bind) -> Result<Option<Str>, BindError> {
 }
 
 fn defined_number(_: &CoreVars, _: &mut Cx, text: &Option<Str>, _: Index) -> Value {
-    Value::Int(text.as_ref().and_then(|text| parse_int(text)).unwrap_or(0))
+    match text {
+        Some(text) => parse_int(text).map_or_else(|| text.clone().into(), Value::Int),
+        None => Value::Int(0),
+    }
 }
 
 fn define(get: fn(&CoreVars, &mut Cx, &Option<Str>, Index) -> Value) -> Named<CoreVars, Option<Str>> {

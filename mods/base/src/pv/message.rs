@@ -197,7 +197,7 @@ pub fn updated(cx: &Cx) -> Value {
 }
 
 fn hex(flags: u32) -> Value {
-    Value::from(format!("{flags:08X}"))
+    Value::from(format!("{flags:08x}"))
 }
 
 fn assign(flags: &mut u32, value: &Value, name: &str) -> Result<(), Fault> {

@@ -4,7 +4,7 @@
 
 mod address;
 pub(crate) mod avps;
-mod branches;
+pub(crate) mod branches;
 pub mod clock;
 pub mod core;
 pub(crate) mod functions;
