@@ -42,7 +42,7 @@ impl ViaNotes {
     pub fn new(message: &Message, via: &ViaParts, fix: ViaFix) -> ViaNotes {
         let asked = via.rport.is_some() || fix.force_rport;
         let mut notes = ViaNotes::default();
-        if asked || !is_host(message.bytes(via.host), fix.source) {
+        if via.rport.is_some() || !is_host(message.bytes(via.host), fix.source) {
             notes.received = written(RECEIVED, format_args!("{}", fix.source.ip().to_canonical()));
         }
         if asked {
