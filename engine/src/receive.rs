@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use kahea_module::{Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy};
 use kahea_net::{NetEvent, Sink};
-use kahea_sip::{HeaderId, Limits, Message, ParseError, Received};
+use kahea_sip::{HeaderId, Limits, Message, ParseError, Received, view::Via};
 
 use crate::{
     logging::prefix,
@@ -196,6 +196,9 @@ fn route(current: Rc<Current>, mut cx: Cx) {
             kahea_module::info!("<core>", "Bad request from {}: {fault}.", cx.received.source);
             return cx.finish();
         }
+        if let Some(reason) = unusable(&cx) {
+            return refuse_request(cx, &reason);
+        }
         request(current, cx);
     } else {
         current
@@ -203,14 +206,82 @@ fn route(current: Rc<Current>, mut cx: Cx) {
             .config
             .counts
             .reply(cx.msg.status().unwrap_or(0), cx.msg.method());
+        if !has_cseq(&cx) {
+            let source = cx.received.source;
+            kahea_module::info!(
+                "<core>",
+                "Dropped a reply from {source}: it has no readable CSeq."
+            );
+            return cx.finish();
+        }
         reply(current, cx);
     }
 }
 
+/// HTTP comes over streams only.
+fn is_http(cx: &Cx) -> bool {
+    cx.msg.is_http() && cx.received.transport.is_stream()
+}
+
 fn missing_via(cx: &Cx) -> Option<Fault> {
-    let http = cx.msg.is_http();
-    (!http && !cx.msg.has(HeaderId::Via))
+    (!is_http(cx) && !cx.msg.has(HeaderId::Via))
         .then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
+}
+
+/// The headers that a request has exactly once.
+const ONCE: [HeaderId; 4] = [HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq];
+
+/// Why no element can handle the request (RFC 3261 section 8.1.1, RFC 4475 sections 3.3.1 and 3.3.8): the reason of the
+/// 400.
+fn unusable(cx: &Cx) -> Option<String> {
+    if is_http(cx) {
+        return None;
+    }
+    let missing = ONCE.into_iter().find(|id| !cx.msg.has(*id));
+    if let Some(id) = missing {
+        return Some(format!("Missing {} Header", id.name()));
+    }
+    let single = ONCE
+        .iter()
+        .fold(HeaderId::MaxForwards.bit(), |all, id| all | id.bit());
+    let mut seen = 0;
+    for header in cx.msg.headers() {
+        let bit = header.id.bit() & single;
+        if seen & bit != 0 {
+            return Some(format!("Repeated {} Header", header.id.name()));
+        }
+        seen |= bit;
+    }
+    let via = cx.msg.vias().next().map(|hop| cx.msg.bytes(hop.span));
+    if !via.is_some_and(|via| Via::parse(via).is_ok()) {
+        return Some("Bad Via Header".to_owned());
+    }
+    if cx.to().is_err() {
+        return Some("Bad To Header".to_owned());
+    }
+    (!has_cseq(cx)).then(|| "Bad CSeq Header".to_owned())
+}
+
+/// A number, then a method; how large the number is, module `sanity` judges.
+fn has_cseq(cx: &Cx) -> bool {
+    let value = cx.msg.first(HeaderId::CSeq).map(|header| cx.msg.value(header));
+    let mut words = value
+        .unwrap_or_default()
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    words
+        .next()
+        .is_some_and(|number| number.iter().all(u8::is_ascii_digit))
+        && words.next().is_some()
+}
+
+fn refuse_request(mut cx: Cx, reason: &str) {
+    cx.config().counts.bad_msg_hdr.inc();
+    kahea_module::info!("<core>", "Bad request from {}: {reason}.", cx.received.source);
+    if let Err(fault) = proxy::reply_to(&mut cx, 400, reason.as_bytes()) {
+        kahea_module::debug!("<core>", "No reply to the bad request: {fault}.");
+    }
+    cx.finish();
 }
 
 /// `;alias` in the Via of a stream's request (RFC 5923), where `tcp_accept_aliases` allows it.
@@ -222,7 +293,7 @@ fn accept_alias(cx: &Cx) {
         return;
     }
     let Some(hop) = cx.msg.vias().next() else { return };
-    if let Ok(via) = kahea_sip::view::Via::parse(cx.msg.bytes(hop.span))
+    if let Ok(via) = Via::parse(cx.msg.bytes(hop.span))
         && via.alias()
     {
         cx.worker.net.add_alias(connection, via.port.unwrap_or(5060));

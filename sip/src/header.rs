@@ -295,7 +295,7 @@ impl HeaderId {
     }
 
     /// This header's bit in a set of headers; [`HeaderId::Other`] has the last one.
-    pub(crate) const fn bit(self) -> u64 {
+    pub const fn bit(self) -> u64 {
         1 << (self as u8)
     }
 

@@ -91,9 +91,13 @@ fn forward_once(
     Ok(())
 }
 
-/// The listener that the request came to, where it can send there too.
-fn same_kind(cx: &Cx, to: SocketAddr, transport: Transport) -> Option<kahea_sip::ListenerId> {
+/// The listener that the message came to, where it can send there too and `mhomed` does not leave the choice to the
+/// kernel's routes.
+pub(super) fn same_kind(cx: &Cx, to: SocketAddr, transport: Transport) -> Option<kahea_sip::ListenerId> {
     let received = &cx.received;
+    if cx.config().globals.mhomed {
+        return None;
+    }
     (received.transport == transport && received.local.is_ipv4() == to.is_ipv4()).then_some(received.listener)
 }
 

@@ -6,7 +6,11 @@ use kahea_sip::{
     view::{Rport, Via},
 };
 
-use super::{forward::resolve_then, send::deliver, via::connection_of};
+use super::{
+    forward::{resolve_then, same_kind},
+    send::deliver,
+    via::connection_of,
+};
 use crate::{Cx, Fault, Hop, Ret, Str};
 
 /// Sends the reply on to where its second Via points.
@@ -19,10 +23,7 @@ pub fn forward_reply(cx: &mut Cx) -> Ret {
         let Some((to, transport)) = targets.first().copied() else {
             return Ret::Fault(Fault::peer("the second Via has no address"));
         };
-        let preferred = cx
-            .target
-            .send_socket
-            .or((cx.received.transport == transport).then_some(cx.received.listener));
+        let preferred = cx.target.send_socket.or_else(|| same_kind(cx, to, transport));
         let listener = cx.worker.net.listener_for(to, transport, preferred);
         let flags = cx.reply_flags;
         let to = Destination {
@@ -60,7 +61,8 @@ fn way_back(cx: &Cx) -> Result<Back, Fault> {
     } else {
         via.transport
     };
-    let host = via.received().or(via.maddr()).unwrap_or(via.host);
+    // No `maddr`: whoever writes a Via must not choose whom this server sends replies to.
+    let host = via.received().unwrap_or(via.host);
     let port = match via.rport() {
         Some(Rport::Port(port)) => Some(port),
         _ => via.port,

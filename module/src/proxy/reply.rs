@@ -24,7 +24,8 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
     seed.hash_one(std::process::id())
 });
 
-/// The To-tag of this server's stateless replies to the request: the same for its retransmissions and its ACK.
+/// The To-tag of this server's stateless replies to the request: the same for its retransmissions and for the ACK of
+/// its transaction; the ACK to a 2xx has a branch of its own (RFC 3261 section 17.1.1.3) and another tag.
 pub fn local_tag(cx: &Cx) -> Str {
     let mut tag = Vec::with_capacity(33);
     tag.extend_from_slice(&hex(*SEED));
@@ -43,6 +44,7 @@ pub fn is_local_tag(cx: &Cx, tag: &[u8]) -> bool {
 
 fn suffix(cx: &Cx) -> [u8; 16] {
     let mut hash = foldhash::quality::FixedState::with_seed(*SEED).build_hasher();
+    branch_of_sender(cx).hash(&mut hash);
     cx.msg.call_id().hash(&mut hash);
     cx.msg.cseq().map(|(number, _)| number).hash(&mut hash);
     let from = cx
@@ -51,6 +53,13 @@ fn suffix(cx: &Cx) -> [u8; 16] {
         .and_then(|header| NameAddr::parse(cx.msg.value(header)).ok());
     from.and_then(|from| from.tag()).hash(&mut hash);
     hex(hash.finish())
+}
+
+/// The branch of the topmost Via where it names a transaction (RFC 3261 section 8.1.1.7).
+fn branch_of_sender(cx: &Cx) -> Option<&[u8]> {
+    let hop = cx.msg.vias().next()?;
+    let branch = Via::parse(cx.msg.bytes(hop.span)).ok()?.branch()?;
+    branch.starts_with(b"z9hG4bK").then_some(branch)
 }
 
 /// The Contact line of a redirection: every branch of the destination set with its q.

@@ -7,6 +7,7 @@ use crate::{
     Edits, Header, HeaderId, Message, Method, Span, Str,
     edits::Patch,
     via_parts::{Param, ToTag, ViaParts, to_tag},
+    view::NameAddr,
 };
 
 /// A reply that this server gives to a request itself.
@@ -37,7 +38,7 @@ pub enum CannotReply {
     NoRequest,
     /// The request is an ACK, which is never answered.
     Ack,
-    /// A header that every reply repeats is missing.
+    /// Via or CSeq is missing: nobody could tell which request the reply is for.
     Missing(HeaderId),
     /// The topmost Via cannot be read: nobody knows where the reply should go.
     Via,
@@ -57,7 +58,8 @@ impl fmt::Display for CannotReply {
 impl std::error::Error for CannotReply {}
 
 /// Appends a reply to the request `message` to `out`: Via, From, To, Call-ID and CSeq as they came and in their order,
-/// Record-Route too in 18x and 2xx; of From, To, Call-ID and CSeq the first one only, where there are several.
+/// Record-Route too in 18x and 2xx; of From, To, Call-ID and CSeq the first one only, where there are several. Without
+/// From, To or Call-ID the reply has none either (RFC 4475 section 3.3.1 wants a 400 for such a request).
 ///
 /// # Errors
 /// [`CannotReply`], with `out` as it was.
@@ -97,14 +99,11 @@ fn answerable(message: &Message) -> Result<ViaParts, CannotReply> {
     if message.method() == Method::Ack {
         return Err(CannotReply::Ack);
     }
-    let repeated = [
-        HeaderId::Via,
-        HeaderId::From,
-        HeaderId::To,
-        HeaderId::CallId,
-        HeaderId::CSeq,
-    ];
-    if let Some(id) = repeated.into_iter().find(|id| !message.has(*id)) {
+    // The sender finds its transaction by these two (RFC 3261 section 17.1.3).
+    if let Some(id) = [HeaderId::Via, HeaderId::CSeq]
+        .into_iter()
+        .find(|id| !message.has(*id))
+    {
         return Err(CannotReply::Missing(id));
     }
     ViaParts::top(message).ok_or(CannotReply::Via)
@@ -139,6 +138,10 @@ fn write_to(message: &Message, header: &Header, tag: Option<&[u8]>, out: &mut Ve
     let param = [b";tag=", tag].concat();
     let patch = match to_tag(message.buffer(), header.value) {
         ToTag::Some => return out.extend_from_slice(message.bytes(header.line)),
+        // A tag behind an unclosed bracket would be part of the URI.
+        ToTag::None if NameAddr::parse(message.value(header)).is_err() => {
+            return out.extend_from_slice(message.bytes(header.line));
+        }
         ToTag::None => Patch::replace(Span::at(header.value.end()), &param),
         ToTag::Empty(Param {
             value: Some(value), ..

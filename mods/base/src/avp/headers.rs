@@ -32,7 +32,7 @@ pub fn declare(d: &mut Decl<Avp>) {
     let names = ["header", "prefix"];
     d.func("hdr_body2attrs", names, hdr_body2attrs, "Reads `name=value,name=value` from headers into attributes prefix+name; `Header/i` takes numbers alone, `Header/s` texts.")
         .routes(everywhere());
-    d.func("hdr_body2attrs2", names, hdr_body2attrs2, "Reads `name=value,value;name=value` from headers into attributes prefix+name, with #1, #2, … where there are several values.")
+    d.func("hdr_body2attrs2", names, hdr_body2attrs2, "Reads `name=value,value;name=value` from headers into attributes prefix+name, with #0, #1, … where there are several values.")
         .routes(everywhere());
 }
 
@@ -138,10 +138,13 @@ fn bodies(cx: &Cx, name: &Str) -> Vec<Str> {
         .collect()
 }
 
+/// What stands in quotes is text, digits or not.
 fn store(cx: &mut Cx, name: Vec<u8>, value: &[u8], kind: Kind) -> Result<(), Fault> {
-    let value = match (parse_int(value), kind) {
+    let text = unquoted(value);
+    let number = (text.len() == value.len()).then(|| parse_int(text)).flatten();
+    let value = match (number, kind) {
         (Some(n), Kind::Any | Kind::Numbers) => Value::Int(n),
-        (None, Kind::Any | Kind::Texts) => Value::Str(Str::copy(value)),
+        (None, Kind::Any | Kind::Texts) => Value::Str(Str::copy(text)),
         _ => return Ok(()),
     };
     Attribute(AvpName::Str(Str::from(name))).add(cx, value)
@@ -154,7 +157,7 @@ fn hdr_body2attrs(_: &Avp, cx: &mut Cx, header: Str, prefix: Str) -> Result<bool
             let Some((name, value)) = halves(field) else {
                 continue;
             };
-            store(cx, [&*prefix, name].concat(), unquoted(value), kind)?;
+            store(cx, [&*prefix, name].concat(), value, kind)?;
         }
     }
     Ok(true)
@@ -169,12 +172,12 @@ fn hdr_body2attrs2(_: &Avp, cx: &mut Cx, header: Str, prefix: Str) -> Result<boo
             };
             let values = pieces(values, b',');
             let several = values.len() > 1;
-            for (value, number) in values.into_iter().zip(1u32..) {
+            for (value, number) in values.into_iter().zip(0u32..) {
                 let mut full = [&*prefix, name].concat();
                 if several {
                     full.extend_from_slice(format!("#{number}").as_bytes());
                 }
-                store(cx, full, unquoted(value), kind)?;
+                store(cx, full, value, kind)?;
             }
         }
     }
@@ -287,7 +290,8 @@ mod tests {
         );
         assert_eq!((get("i_a"), get("i_b")), (Value::Int(1), Value::Null));
         assert_eq!((get("t_a"), get("t_b")), (Value::Null, Value::from("two")));
-        assert_eq!((get("u_a#1"), get("u_a#2")), (Value::Int(1), Value::Int(2)));
+        assert_eq!((get("i_c"), get("t_c")), (Value::Null, Value::from("3")));
+        assert_eq!((get("u_a#0"), get("u_a#1")), (Value::Int(1), Value::Int(2)));
         assert_eq!(
             (get("u_b"), get("u_c")),
             (Value::from("three"), Value::from("4,5"))

@@ -137,9 +137,13 @@ fn internal(name: &Str) -> Result<u64, Fault> {
         })
 }
 
-fn msg_iflag_set(_: &Corex, cx: &mut Cx, flag: Str) -> Result<bool, Fault> {
-    cx.iflags.0 |= internal(&flag)?;
-    Ok(true)
+/// True for an unknown name too, as Kamailio has it; the log tells.
+fn msg_iflag_set(_: &Corex, cx: &mut Cx, flag: Str) -> bool {
+    match internal(&flag) {
+        Ok(bit) => cx.iflags.0 |= bit,
+        Err(fault) => kahea_module::error!("corex", "msg_iflag_set(): {fault}."),
+    }
+    true
 }
 
 fn msg_iflag_reset(_: &Corex, cx: &mut Cx, flag: Str) -> Result<bool, Fault> {
@@ -200,11 +204,12 @@ mod tests {
             Ok(Ret::Code(code)) => code,
             other => panic!("{other:?}"),
         };
-        assert_eq!(msg_iflag_set(&Corex, &mut cx, Str::from("uac_auth")), Ok(true));
+        assert!(msg_iflag_set(&Corex, &mut cx, Str::from("uac_auth")));
         assert_eq!(is_set(&mut cx, "UAC_AUTH"), 1);
         assert_eq!(is_set(&mut cx, "19"), 1);
         assert_eq!(is_set(&mut cx, "USE_UAC_TO"), -2);
-        assert!(msg_iflag_set(&Corex, &mut cx, Str::from("NOTHING")).is_err());
+        let before = cx.iflags.0;
+        assert!(msg_iflag_set(&Corex, &mut cx, Str::from("NOTHING")) && cx.iflags.0 == before);
         assert_eq!(msg_iflag_reset(&Corex, &mut cx, Str::from("19")), Ok(true));
         assert_eq!(cx.iflags.0, 0);
     }

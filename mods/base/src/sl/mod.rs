@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use kahea_module::{
     Bind, BindError, Cx, Decl, EVENT, Env, FAILURE, Index, InitError, Module, Named, Naming, REPLY, REQUEST,
-    RouteId, Str, Value, proxy,
+    Ret, RouteId, Str, Value, proxy,
 };
+use kahea_sip::{Limits, Message};
 
 use self::{redirect::Rich, stats::Counters};
 
@@ -89,9 +90,9 @@ impl Module for Sl {
         let stateful = params.bind_tm.then(|| Stateful::of(env));
         ack::filter(env, counters.clone(), filtered);
         if let Some(route) = sent {
-            env.hooks.local_reply.push(Arc::new(move |cx: &mut Cx| {
-                cx.worker.clone().engine.run_now(cx, route).code.into()
-            }));
+            env.hooks
+                .local_reply
+                .push(Arc::new(move |cx: &mut Cx| local_response(cx, route)));
         }
         Ok(Sl {
             default_code,
@@ -101,6 +102,20 @@ impl Module for Sl {
             stateful,
         })
     }
+}
+
+/// Runs the route on the reply that was sent, in place of its request.
+fn local_response(cx: &mut Cx, route: RouteId) -> Ret {
+    let reply = cx.sending.as_ref().map(|sending| sending.data.clone());
+    let Some(Ok(reply)) = reply.map(|data| Message::parse(data, &Limits::default())) else {
+        return Ret::TRUE;
+    };
+    let request = std::mem::replace(&mut cx.msg, reply);
+    let edits = std::mem::take(&mut cx.edits);
+    let outcome = cx.worker.clone().engine.run_now(cx, route);
+    cx.msg = request;
+    cx.edits = edits;
+    outcome.code.into()
 }
 
 /// The event route, or the function of an embedded language that the parameter names, where it is known as one.

@@ -57,21 +57,21 @@ pub(super) fn with_by_name(_: &SdpOps, cx: &mut Cx, list: Str) -> i64 {
     }
 }
 
-/// 1: every stream has one of them, 2: some do, -1: none does.
+/// 1: every stream has all of them, 2: some stream has one, -1: none has.
 fn offered(sdp: &Sdp<'_>, list: &List) -> i64 {
-    let (mut with, mut without) = (0usize, 0usize);
+    let (mut with, mut without) = (false, false);
     for media in sdp.media() {
-        let count = if list.formats(&media).is_empty() {
-            &mut without
-        } else {
-            &mut with
-        };
-        *count = count.saturating_add(1);
+        for item in list.each() {
+            match item.formats(&media).is_empty() {
+                true => without = true,
+                false => with = true,
+            }
+        }
     }
     match (with, without) {
-        (0, _) => -1,
-        (_, 0) => 1,
-        _ => 2,
+        (false, _) => -1,
+        (true, false) => 1,
+        (true, true) => 2,
     }
 }
 
@@ -119,6 +119,15 @@ fn first_word(value: &[u8]) -> &[u8] {
 }
 
 impl List {
+    /// Lists of one element each.
+    fn each(&self) -> impl Iterator<Item = List> {
+        let (List::Ids(text) | List::Names(text)) = self;
+        items(text).map(|item| match self {
+            List::Ids(_) => List::Ids(text.share(item)),
+            List::Names(_) => List::Names(text.share(item)),
+        })
+    }
+
     /// The listed formats that the stream offers. A name counts as what it means in this very stream: Kamailio mixes up
     /// two streams that use one dynamic payload type for different codecs.
     fn formats<'a>(&self, media: &Media<'a>) -> Vec<&'a [u8]> {
@@ -236,6 +245,7 @@ pub(crate) mod tests {
         let mut cx = message(&server, "application/sdp", SDP);
         assert_eq!(with_by_id(&SdpOps, &mut cx, name("101")), 1);
         assert_eq!(with_by_id(&SdpOps, &mut cx, name("77, 0")), 2);
+        assert_eq!(with_by_id(&SdpOps, &mut cx, name("101, 0")), 2);
         assert_eq!(with_by_id(&SdpOps, &mut cx, name("77")), -1);
         assert_eq!(with_by_name(&SdpOps, &mut cx, name("pcma")), 2);
         assert_eq!(with_by_name(&SdpOps, &mut cx, name("opus")), -1);

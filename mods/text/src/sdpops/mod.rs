@@ -71,14 +71,14 @@ fn declare_codecs(d: &mut Decl<SdpOps>) {
         "sdp_with_codecs_by_id",
         ["list"],
         codecs::with_by_id,
-        "One of the payload types of a comma separated list is offered: 1 by every media stream, 2 by some.",
+        "Payload types of a comma separated list are offered: 1 all of them by every media stream, 2 some by some.",
     )
     .kemi(1, "sdp_with_codecs_by_id");
     d.func(
         "sdp_with_codecs_by_name",
         ["list"],
         codecs::with_by_name,
-        "One of the codecs of a comma separated list of names is offered: 1 by every media stream, 2 by some.",
+        "Codecs of a comma separated list of names are offered: 1 all of them by every media stream, 2 some by some.",
     )
     .kemi(1, "sdp_with_codecs_by_name");
 }

@@ -498,11 +498,16 @@ fn declare_strings(d: &mut Decl<Textops>) {
         "starts_with",
         ["text", "prefix"],
         starts_with,
-        "The text begins so.",
+        "The text begins so; -1 where it is shorter, -2 where it begins otherwise.",
     )
     .kemi(2, "starts_with");
-    d.func("ends_with", ["text", "suffix"], ends_with, "The text ends so.")
-        .kemi(2, "ends_with");
+    d.func(
+        "ends_with",
+        ["text", "suffix"],
+        ends_with,
+        "The text ends so; -1 where it is shorter, -2 where it ends otherwise.",
+    )
+    .kemi(2, "ends_with");
     d.func(
         "str_find",
         ["text", "piece"],

@@ -42,12 +42,21 @@ pub(super) fn cmp_istr(_: &Textops, _: &mut Cx, a: Str, b: Str) -> bool {
     a.eq_ignore_ascii_case(&b)
 }
 
-pub(super) fn starts_with(_: &Textops, _: &mut Cx, text: Str, prefix: Str) -> bool {
-    text.starts_with(&prefix)
+/// -1: the text is shorter than the piece; -2: it is another.
+fn outcome(text: &[u8], piece: &[u8], holds: bool) -> i64 {
+    match holds {
+        true => 1,
+        false if text.len() < piece.len() => -1,
+        false => -2,
+    }
 }
 
-pub(super) fn ends_with(_: &Textops, _: &mut Cx, text: Str, suffix: Str) -> bool {
-    text.ends_with(&suffix)
+pub(super) fn starts_with(_: &Textops, _: &mut Cx, text: Str, prefix: Str) -> i64 {
+    outcome(&text, &prefix, text.starts_with(&prefix))
+}
+
+pub(super) fn ends_with(_: &Textops, _: &mut Cx, text: Str, suffix: Str) -> i64 {
+    outcome(&text, &suffix, text.ends_with(&suffix))
 }
 
 /// The place of the first byte found, counted from 1, so that it is true for the script.
@@ -114,8 +123,9 @@ mod tests {
         assert_eq!(str_find(&Textops, cx, "abcabc".into(), "c".into()), 3);
         assert_eq!(str_find(&Textops, cx, "abc".into(), "C".into()), -1);
         assert_eq!(str_ifind(&Textops, cx, "ABC".into(), "b".into()), 2);
-        assert!(starts_with(&Textops, cx, "ab".into(), "".into()));
-        assert!(!starts_with(&Textops, cx, "ab".into(), "abc".into()));
+        assert_eq!(starts_with(&Textops, cx, "ab".into(), "".into()), 1);
+        assert_eq!(starts_with(&Textops, cx, "ab".into(), "abc".into()), -1);
+        assert_eq!(starts_with(&Textops, cx, "ab".into(), "b".into()), -2);
         assert!(str_all_in(&Textops, cx, "123".into(), "0123456789".into()));
         assert!(!str_all_in(&Textops, cx, "12a".into(), "0123456789".into()));
         assert!(str_any_in(&Textops, cx, "xx1".into(), "0123456789".into()));

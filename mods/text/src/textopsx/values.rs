@@ -108,8 +108,7 @@ fn values(cx: &Cx, name: &HeaderName, whole: bool) -> Vec<Found> {
 fn pick(mut found: Vec<Found>, which: Which) -> Vec<Found> {
     let index = match which {
         Which::All => return found,
-        Which::Unsaid => 0,
-        Which::At(0) => -1,
+        Which::Unsaid | Which::At(0) => 0,
         Which::At(n) if n > 0 => n.saturating_sub(1),
         Which::At(n) => n,
     };
@@ -359,7 +358,7 @@ mod tests {
         let (m, cx) = (&Textopsx, &mut request(HEADERS));
         append_hf_value(m, cx, lit("X-B"), "v2".into()).unwrap();
         insert_hf_value(m, cx, lit("X-B"), "v0".into()).unwrap();
-        append_hf_value(m, cx, lit("X-A[0]"), "app".into()).unwrap();
+        append_hf_value(m, cx, lit("X-A[-1]"), "app".into()).unwrap();
         insert_hf_value(m, cx, lit("X-A[1]"), "ins".into()).unwrap();
         insert_hf_value(m, cx, lit("X-D[1]"), "dd".into()).unwrap();
         assert_eq!(header(cx, "X-B"), "X-B: v0|X-B: a,|X-B: v2");

@@ -130,8 +130,12 @@ fn joined(fields: &Xavps, quoted: bool) -> Vec<u8> {
     for field in fields.iter() {
         let start = out.len();
         out.extend_from_slice(&field.name);
-        out.push(b'=');
+        let bare = matches!(&field.value, XValue::Str(text) if text.is_empty());
+        if !bare {
+            out.push(b'=');
+        }
         match &field.value {
+            XValue::Str(_) if bare => {}
             XValue::Int(n) => push_int(*n, &mut out),
             XValue::Str(text) if quoted => {
                 out.push(b'"');
@@ -204,7 +208,7 @@ mod tests {
         assert_eq!(field(&cx.xavps, "x", "e", 0), Some(Value::from("f g")));
         assert_eq!(field(&cx.xavps, "x", "h", 0), Some(Value::EMPTY));
         let fields = tree::children(&cx.xavps, b"x").expect("fields");
-        assert_eq!(joined(fields, false), b"a=b;c=d;e=f g;h=;");
+        assert_eq!(joined(fields, false), b"a=b;c=d;e=f g;h;");
         assert!(xavp_explode(&mut cx, &text(""), b';', &text("x")).is_err());
         assert!(xavp_explode(&mut cx, &text(";;"), b';', &text("x")).is_err());
     }
