@@ -253,7 +253,7 @@ fn unusable(cx: &Cx) -> Option<String> {
         seen |= bit;
     }
     let via = cx.msg.vias().next().map(|hop| cx.msg.bytes(hop.span));
-    if !via.is_some_and(|via| Via::parse(via).is_ok()) {
+    if via.is_none_or(|via| Via::parse(via).is_err()) {
         return Some("Bad Via Header".to_owned());
     }
     if cx.to().is_err() {
@@ -262,17 +262,14 @@ fn unusable(cx: &Cx) -> Option<String> {
     (!has_cseq(cx)).then(|| "Bad CSeq Header".to_owned())
 }
 
-/// A number, then a method; how large the number is, module `sanity` judges.
+/// Two words, number and method; whether the number is one, module `sanity` judges, as in Kamailio.
 fn has_cseq(cx: &Cx) -> bool {
     let value = cx.msg.first(HeaderId::CSeq).map(|header| cx.msg.value(header));
     let mut words = value
         .unwrap_or_default()
         .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty());
-    words
-        .next()
-        .is_some_and(|number| number.iter().all(u8::is_ascii_digit))
-        && words.next().is_some()
+    words.next().is_some() && words.next().is_some()
 }
 
 fn refuse_request(mut cx: Cx, reason: &str) {
