@@ -37,7 +37,6 @@ const STEPS: &[Step] = &[
     }),
     ("reference", || reference::run(true)),
     ("coverage", || coverage::run(false)),
-    ("counts", || counts::run(false)),
     ("tests", tests),
 ];
 
