@@ -55,7 +55,7 @@ pub struct Entry {
 
 macro_rules! codes {
     ($($name:ident = $code:literal, $title:literal, $explanation:literal;)*) => {
-        $(#[doc = concat!("`", $code, "`: ", $title, ". ", $explanation)]
+        $(#[doc = concat!("`", $code, "`: ", $title, ".\n\n```text\n", $explanation, "\n```")]
         pub const $name: Code = Code($code);)*
 
         /// All codes.

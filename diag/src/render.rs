@@ -1,4 +1,4 @@
-//! Renderers: [`full`] for people, [`line`] for editors and logs, [`json`] for programs.
+//! Renderers: [`full`] for people, [`line()`] for editors and logs, [`json`] for programs.
 
 use std::fmt::Write;
 

@@ -23,7 +23,7 @@ use crate::{
 /// Where a request goes; changed at once by the script, unlike headers. Also one entry of the destination set.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
-    /// `$ru` where the script changed it; `None`: as received. In a [`Branch`]-like entry always set.
+    /// `$ru` where the script changed it; `None`: as received. Always set in an entry of the destination set.
     pub ruri: Option<Str>,
     /// `$du`.
     pub dst_uri: Option<Str>,

@@ -1,6 +1,6 @@
 //! The preprocessor: includes, definitions, conditions and substitutions.
 //!
-//! It drives the [lexer](crate::lexer) and yields the words that are left. A definition replaces a whole word, never a part
+//! It drives the lexer and yields the words that are left. A definition replaces a whole word, never a part
 //! of a string or of a variable; a `#!subst` changes strings only.
 
 mod condition;
