@@ -23,6 +23,11 @@ const LAYERS: &[Layer] = &[
         why: "diagnostics are data that every layer can hand on",
     },
     Layer {
+        folder: "tx",
+        may: &["sip"],
+        why: "transactions are machines: what happened and when goes in, what to do comes out",
+    },
+    Layer {
         folder: "module",
         may: &["sip", "diag"],
         why: "a module knows messages and declarations, not who runs them",
@@ -39,7 +44,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "mods/*",
-        may: &["module", "sip", "diag"],
+        may: &["module", "tx", "sip", "diag"],
         why: "a family of modules is written against the module interface; another module only through its service",
     },
     Layer {
