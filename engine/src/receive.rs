@@ -368,6 +368,10 @@ fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault
             }
         }
     }
+    let config = cx.worker.config.clone();
+    for hook in &config.hooks.request_end {
+        hook(&mut cx);
+    }
     cx.finish();
 }
 
@@ -383,6 +387,13 @@ fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>)
             "<core>",
             "The script failed: {fault}; the reply goes on."
         ),
+    }
+    let config = cx.worker.config.clone();
+    for hook in &config.hooks.take_reply {
+        match hook(cx) {
+            Some(back) => cx = back,
+            None => return,
+        }
     }
     match proxy::forward_reply(&mut cx) {
         Ret::Wait(later) => {

@@ -16,6 +16,7 @@ use kahea_module::{
     Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
     ret::{Later, LocalFuture},
     route::{ScriptPlace, ScriptStep},
+    worker::Then,
 };
 
 use crate::{
@@ -133,6 +134,29 @@ pub async fn wait(cx: &mut Cx, later: Later) -> Ret {
 }
 
 impl Engine for Runner {
+    fn run_then(&self, mut cx: Cx, route: RouteId, then: Then) {
+        let caller = cx.step;
+        let mut machine = self.machine(route);
+        let end = move |mut cx: Cx, result: Result<Outcome, Fault>| {
+            cx.step = caller;
+            let outcome = result.unwrap_or_else(|fault| {
+                error!("<core>", "{fault}");
+                FAILED
+            });
+            then(cx, outcome);
+        };
+        match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
+            Ok(Step::Done(outcome)) => end(cx, Ok(outcome)),
+            Ok(Step::Stopped(fault)) | Err(fault) => end(cx, Err(fault)),
+            Ok(step @ Step::Wait(_)) => drop(tokio::task::spawn_local(async move {
+                let result = finish(&mut cx, &mut machine, step).await;
+                prefix::resume(&mut cx);
+                end(cx, result);
+                prefix::leave();
+            })),
+        }
+    }
+
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {
         let caller = cx.step;
         let outcome = self.run_to_end(cx, route);

@@ -125,6 +125,8 @@ pub enum Flow {
 
 type MessageHook = Arc<dyn Fn(&mut Cx) -> Flow + Send + Sync>;
 type ReplyHook = Arc<dyn Fn(&mut Cx) -> Ret + Send + Sync>;
+type TakeHook = Arc<dyn Fn(Cx) -> Option<Cx> + Send + Sync>;
+type EndHook = Arc<dyn Fn(&mut Cx) + Send + Sync>;
 type WireInHook = Arc<dyn Fn(&Rc<Worker>, &Received, Str) -> Option<Str> + Send + Sync>;
 type WireOutHook = Arc<dyn Fn(&Rc<Worker>, &kahea_sip::Destination, Str) -> Option<Str> + Send + Sync>;
 type StartHook = Arc<dyn Fn(&Rc<Worker>) + Send + Sync>;
@@ -147,6 +149,10 @@ pub struct Hooks {
     pub request: Vec<MessageHook>,
     /// Before `reply_route`.
     pub reply: Vec<MessageHook>,
+    /// After `request_route` has ended, however it ended.
+    pub request_end: Vec<EndHook>,
+    /// After `reply_route`, before the reply is sent on by its Vias: gives it back unless it deals with it.
+    pub take_reply: Vec<TakeHook>,
     /// After a reply was made here and sent; `cx.sending` is what went out.
     pub local_reply: Vec<ReplyHook>,
     /// On raw bytes as they came; `None` drops them.

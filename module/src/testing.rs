@@ -21,6 +21,7 @@ use crate::{
     ret::LocalFuture,
     route::{ScriptPlace, ScriptStep},
     settings::Settings,
+    worker::Then,
 };
 
 /// Keeps what was sent; resolves IP addresses and the names it was told.
@@ -124,6 +125,11 @@ impl Default for FakeEngine {
 pub const EPOCH_SECONDS: u64 = 1_767_225_600;
 
 impl Engine for FakeEngine {
+    fn run_then(&self, mut cx: Cx, route: RouteId, then: Then) {
+        let outcome = self.run_now(&mut cx, route);
+        then(cx, outcome);
+    }
+
     fn run_now(&self, _: &mut Cx, route: RouteId) -> Outcome {
         self.ran.borrow_mut().push(route);
         Outcome {

@@ -137,8 +137,15 @@ pub struct Outcome {
     pub drop: bool,
 }
 
+/// What to do with a message once its route has ended.
+pub type Then = Box<dyn FnOnce(Cx, Outcome)>;
+
 /// Runs routes; the interpreter, and later the embedded languages.
 pub trait Engine {
+    /// Runs a route and hands the message on when it has ended: before this returns where nothing in it waits, else
+    /// from a task of this worker.
+    fn run_then(&self, cx: Cx, route: RouteId, then: Then);
+
     /// Runs a route from a place that cannot wait (`onsend_route`, `event_route[network:msg]`). A function in it that
     /// has to wait fails with a fault.
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome;

@@ -7,7 +7,7 @@ use kahea_sip::{
     build::{RequestParts, request},
 };
 
-use super::{next_hop::next_hop, reply::via_fix, send::deliver, via::own_via};
+use super::{next_hop::next_hop, reply::via_fix, send::deliver, via::own_via_text};
 use crate::{Cx, Fault, Hop, Ret, Str, Targets};
 
 /// Forwards the request to `hop`, or to where `$du` or `$ru` points.
@@ -68,13 +68,33 @@ fn forward_once(
     transport: Transport,
     listener: Option<kahea_sip::ListenerId>,
 ) -> Result<(), Fault> {
+    let mut branch = super::via::branch(cx).to_vec();
+    branch.extend_from_slice(b".0");
+    let (destination, data) = build_request(cx, to, transport, listener, &branch)?;
+    deliver(cx, destination, data, true)?;
+    cx.config().counts.fwd_requests.inc();
+    Ok(())
+}
+
+/// The request as it leaves for one address: edits applied, Request-URI of `cx.target`, our Via with `branch` behind
+/// the cookie. One that is too long for UDP (`udp_mtu`) gets the transport that stands in for it.
+///
+/// # Errors
+/// There is no listener to send it from.
+pub fn build_request(
+    cx: &mut Cx,
+    to: SocketAddr,
+    transport: Transport,
+    listener: Option<kahea_sip::ListenerId>,
+    branch: &[u8],
+) -> Result<(Destination, Str), Fault> {
     let preferred = listener
         .or(cx.target.send_socket)
         .or_else(|| same_kind(cx, to, transport));
-    let (id, transport, data) = match build(cx, to, transport, preferred)? {
+    let (id, transport, data) = match build(cx, to, transport, preferred, branch)? {
         (_, data) if too_long(cx, transport, data.len()) => {
             let instead = longer_transport(cx);
-            let (id, data) = build(cx, to, instead, None)?;
+            let (id, data) = build(cx, to, instead, None, branch)?;
             (id, instead, data)
         }
         (id, data) => (id, transport, data),
@@ -86,9 +106,7 @@ fn forward_once(
         connection: None,
         flags: cx.forward_flags,
     };
-    deliver(cx, destination, data, true)?;
-    cx.config().counts.fwd_requests.inc();
-    Ok(())
+    Ok((destination, data))
 }
 
 /// The listener that the message came to, where it can send there too and `mhomed` does not leave the choice to the
@@ -106,6 +124,7 @@ fn build(
     to: SocketAddr,
     transport: Transport,
     preferred: Option<kahea_sip::ListenerId>,
+    branch: &[u8],
 ) -> Result<(kahea_sip::ListenerId, Str), Fault> {
     let none = || {
         let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
@@ -121,7 +140,7 @@ fn build(
     let config = cx.worker.config.clone();
     let listener = config.identity.listener(id).ok_or_else(none)?;
     let mut via = Vec::with_capacity(96);
-    own_via(cx, listener, transport, &mut via);
+    own_via_text(cx, listener, transport, branch, &mut via);
     let parts = RequestParts {
         ruri: cx.target.ruri.as_deref(),
         new_via: Some(&via),

@@ -116,8 +116,9 @@ pub fn reply_to(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<(), Fault> {
     if cx.msg.method() == Method::Ack {
         return Err(Fault::script("an ACK is never answered"));
     }
-    let to = destination(cx)?;
-    let data = build(cx, status, reason)?;
+    let to = reply_destination(cx)?;
+    let tag = (status != 100).then(|| local_tag(cx));
+    let data = build_reply(cx, status, reason, tag.as_deref())?;
     let through_route = cx.config().globals.onsend_route_reply != 0;
     deliver(cx, to, data.clone(), through_route)?;
     let hooks = cx.config().hooks.local_reply.clone();
@@ -132,8 +133,11 @@ pub fn reply_to(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn build(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<Str, Fault> {
-    let tag = (status != 100).then(|| local_tag(cx));
+/// A reply of this server to the request in work, with `tag` where To has none.
+///
+/// # Errors
+/// The request cannot be answered.
+pub fn build_reply(cx: &mut Cx, status: u16, reason: &[u8], tag: Option<&[u8]>) -> Result<Str, Fault> {
     let config = cx.worker.config.clone();
     let mut server = Vec::new();
     if config.globals.server_signature {
@@ -157,7 +161,7 @@ fn build(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<Str, Fault> {
     let reply = LocalReply {
         status,
         reason,
-        to_tag: tag.as_deref(),
+        to_tag: tag,
         server: (!server.is_empty()).then_some(&server),
         extra: &extra,
         body,
@@ -218,7 +222,10 @@ pub(super) fn via_fix(cx: &Cx) -> ViaFix {
 
 /// Back to the source address; to its port where `rport` says so, else to the port of the Via (RFC 3261 section
 /// 18.2.2, RFC 3581). With `reply_to_via` to the Via's address instead.
-fn destination(cx: &Cx) -> Result<Destination, Fault> {
+///
+/// # Errors
+/// The topmost Via is missing or cannot be read.
+pub fn reply_destination(cx: &Cx) -> Result<Destination, Fault> {
     let source = cx.received.source;
     let hop = cx
         .msg

@@ -47,14 +47,21 @@ pub fn own_via(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>
 
 /// The same for the branch of this number, which ends the branch parameter.
 pub fn own_via_branch(cx: &Cx, from: &Listener, transport: Transport, number: u32, out: &mut Vec<u8>) {
+    let mut text = Vec::with_capacity(24);
+    text.extend_from_slice(&branch(cx));
+    text.push(b'.');
+    push_int(number.into(), &mut text);
+    own_via_text(cx, from, transport, &text, out);
+}
+
+/// The same with this text behind the cookie of the branch parameter.
+pub fn own_via_text(cx: &Cx, from: &Listener, transport: Transport, branch: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"Via: SIP/2.0/");
     out.extend_from_slice(transport.via_name().as_bytes());
     out.push(b' ');
     sent_by(cx, from, transport, out);
     out.extend_from_slice(b";branch=z9hG4bK");
-    out.extend_from_slice(&branch(cx));
-    out.push(b'.');
-    push_int(number.into(), out);
+    out.extend_from_slice(branch);
     if cx.local_rport || cx.config().globals.local_rport {
         out.extend_from_slice(b";rport");
     }
