@@ -7,6 +7,7 @@ pub fn registry() -> Registry {
     let mut modules = kahea_module::modules![kahea_engine::core_module::Core];
     modules.extend(kahea_mods_base::modules());
     modules.extend(kahea_mods_text::modules());
+    modules.extend(kahea_mods_transaction::modules());
     modules.extend(kahea_mods_regex::modules());
     Registry::new(modules)
 }

@@ -179,6 +179,8 @@ pub struct Client {
     cancel: Cancel,
     /// The highest status so far.
     last: u16,
+    /// A provisional reply came.
+    rang: bool,
     repeat: Repeat,
     /// B, F or C.
     give_up: Time,
@@ -194,6 +196,7 @@ impl Client {
             reliable: false,
             cancel: Cancel::No,
             last: 0,
+            rang: false,
             repeat: Repeat::STOPPED,
             give_up: Time::NEVER,
         }
@@ -212,6 +215,11 @@ impl Client {
     /// The status of the last reply that mattered; 0 before any.
     pub fn last_status(&self) -> u16 {
         self.last
+    }
+
+    /// A provisional reply came.
+    pub fn had_provisional(&self) -> bool {
+        self.rang
     }
 
     /// No final result so far.
@@ -308,6 +316,7 @@ impl Client {
             self.repeat.slow(timing);
         }
         self.last = self.last.max(status);
+        self.rang = true;
         let send = if self.cancel == Cancel::Wanted {
             self.send_cancel(now, timing)
         } else {

@@ -1,0 +1,174 @@
+//! Replies to the caller: made here, or passed on.
+
+use std::{rc::Rc, sync::Arc};
+
+use kahea_module::{Cx, Fault, ReplyExtra, Str, Worker, proxy};
+use kahea_sip::{Destination, EditTag, Place, build};
+use kahea_tx::{Actions, BranchId};
+
+use super::{
+    cell::{Cell, Sent, Switches},
+    core::now,
+    timer,
+    wire::{self, carry_out},
+};
+
+/// Answers the request that `cx` holds in its transaction.
+///
+/// # Errors
+/// It has its final reply already, or cannot be answered.
+pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Result<(), Fault> {
+    let worker = cx.worker.clone();
+    let moment = now(&worker);
+    let to = match cell.state.lock().reply_to {
+        Some(to) => to,
+        None => proxy::reply_destination(cx)?,
+    };
+    let tag = (status != 100).then(|| tag_of(cell, cx));
+    let data = proxy::build_reply(cx, status, reason, tag.as_deref())?;
+    let mut actions = Actions::new();
+    let left = {
+        let mut state = cell.state.lock();
+        if !state
+            .tx
+            .answer(moment, status, true, to.transport.is_stream(), &mut actions)
+        {
+            return Err(Fault::script(format!(
+                "the transaction was answered already with {}",
+                state.tx.server().status()
+            )));
+        }
+        state.sent = Some(Sent {
+            to,
+            data: data.clone(),
+        });
+        state.relayed = None;
+        let left = carry_out(cell, &mut state, actions, None);
+        timer::arm(cell, &mut state, &worker);
+        left
+    };
+    let counters = &cell.core.counters;
+    counters.generated.inc();
+    counters.sent.inc();
+    if status >= 200 {
+        counters.completed(status);
+    }
+    wire::reply(cx, to, data);
+    wire::send(&worker, left.packets);
+    Ok(())
+}
+
+/// The To-tag of replies made for this transaction.
+pub fn tag_of(cell: &Cell, cx: &Cx) -> Str {
+    cell.state
+        .lock()
+        .tag
+        .get_or_insert_with(|| proxy::local_tag(cx))
+        .clone()
+}
+
+/// Passes the reply that `cx` holds on to the caller; true where it left.
+pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
+    let Some(status) = cx.msg.status() else {
+        return false;
+    };
+    let worker = cx.worker.clone();
+    let (to, data, left) = {
+        let mut state = cell.state.lock();
+        let Some(mut to) = state.reply_to else {
+            return false;
+        };
+        merge_flags(&mut to, cx);
+        let mut actions = Actions::new();
+        let reliable = to.transport.is_stream();
+        let first_final = status >= 200 && !state.tx.server().is_final();
+        if !state
+            .tx
+            .answer(now(&worker), status, false, reliable, &mut actions)
+        {
+            cell.core.counters.absorbed.inc();
+            return false;
+        }
+        if first_final {
+            cell.core.counters.completed(status);
+        }
+        let data = forwarded(cx, to);
+        state.sent = Some(Sent {
+            to,
+            data: data.clone(),
+        });
+        state.relayed = Some(branch);
+        let elsewhere = (200..300).contains(&status)
+            && state.cancel_reason.is_empty()
+            && cell.core.options.local_cancel_reason;
+        if elsewhere {
+            state.cancel_reason =
+                Str::from_static("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n");
+        }
+        let left = carry_out(cell, &mut state, actions, Some((branch, &cx.msg)));
+        if elsewhere {
+            state.cancel_reason = Str::EMPTY;
+        }
+        timer::arm(cell, &mut state, &worker);
+        (to, data, left)
+    };
+    cell.core.counters.relayed.inc();
+    cell.core.counters.sent.inc();
+    wire::reply(cx, to, data);
+    wire::send(&worker, left.packets);
+    true
+}
+
+fn merge_flags(to: &mut Destination, cx: &Cx) {
+    to.flags.close |= cx.reply_flags.close;
+    to.flags.no_connect |= cx.reply_flags.no_connect;
+}
+
+/// The reply without our Via, with what routes and `append_to_reply()` did to it.
+fn forwarded(cx: &mut Cx, to: Destination) -> Str {
+    let extra = std::mem::take(&mut cx.reply_extra);
+    for item in extra {
+        if let ReplyExtra::Header(line) = item {
+            let end = cx.msg.headers_end();
+            cx.edits.insert(end, Place::After, line, EditTag::Other);
+        }
+    }
+    let mut out = Vec::with_capacity(cx.msg.buffer().len());
+    build::reply_forward(
+        &cx.msg,
+        &cx.edits,
+        to.transport.is_stream(),
+        &mut |_, _| {},
+        &mut out,
+    );
+    Str::from(out)
+}
+
+/// Answers in the place of branches that did not: the transaction's request is taken up again for it.
+pub fn in_place(cell: &Arc<Cell>, worker: &Rc<Worker>, status: u16, reason: &[u8]) {
+    if cell.state.lock().switches.has(Switches::REPLICA) {
+        return;
+    }
+    let answered = cell.request_cx(worker.clone()).and_then(|mut cx| {
+        let answered = local(cell, &mut cx, status, reason);
+        cx.finish();
+        answered
+    });
+    if let Err(fault) = answered {
+        kahea_module::debug!("tm", "No {status} to the caller: {fault}.");
+    }
+}
+
+/// The reason phrase of a status that this server answers with (RFC 3261 section 21).
+pub fn reason_of(status: u16) -> &'static [u8] {
+    match status {
+        401 => b"Unauthorized",
+        407 => b"Proxy Authentication Required",
+        408 => b"Request Timeout",
+        477 => b"Unfortunately error on sending to next hop occurred (477/TM)",
+        478 => b"Unresolvable destination (478/TM)",
+        487 => b"Request Terminated",
+        503 => b"Service Unavailable",
+        _ => b"Server Internal Error",
+    }
+}

@@ -1,0 +1,304 @@
+//! Questions about the transaction: `t_check_status()` and its kin.
+
+use std::sync::Arc;
+
+use kahea_module::{
+    Cx, Decl, Fault, Ret,
+    regex::Regex,
+    route::{ANY, BRANCH, EVENT, FAILURE, REPLY, REQUEST},
+};
+use kahea_sip::Method;
+use kahea_tx::Outcome;
+
+use super::{
+    Tm,
+    attached::{self, Attached, Role},
+    cancel,
+    cell::{Cell, State},
+    core::now,
+    create, replying,
+};
+
+/// Declares them.
+pub fn declare(d: &mut Decl<Tm>) {
+    let most = REQUEST | FAILURE | REPLY | BRANCH | EVENT;
+    d.func(
+        "t_check_status",
+        ["regex"],
+        t_check_status,
+        "The status that the route is about fits the expression.",
+    )
+    .routes(REQUEST | FAILURE | REPLY | EVENT)
+    .kemi(1, "t_check_status");
+    d.func("t_check_trans", [], t_check_trans, "The message belongs to a transaction; a repetition and the ACK to a refusal are dealt with and end the script.")
+        .routes(REQUEST | REPLY | BRANCH | EVENT)
+        .kemi(0, "t_check_trans");
+    d.func(
+        "t_lookup_request",
+        [],
+        |m: &Tm, cx: &mut Cx| lookup(m, cx),
+        "The request belongs to a transaction.",
+    )
+    .routes(REQUEST | EVENT)
+    .kemi(0, "t_lookup_request");
+    d.func("t_lookup_cancel", ["flags"], t_lookup_cancel, "There is a transaction of the INVITE that the CANCEL is about; with 1 its message flags are taken over.")
+        .routes(REQUEST | EVENT)
+        .kemi(0, "t_lookup_cancel")
+        .kemi(1, "t_lookup_cancel_flags");
+    d.func(
+        "t_exists",
+        [],
+        |_: &Tm, cx: &mut Cx| attached::cell(cx).is_some(),
+        "The message has a transaction.",
+    )
+    .routes(ANY)
+    .kemi(0, "t_exists");
+    d.func(
+        "t_branch_timeout",
+        [],
+        t_branch_timeout,
+        "The branch that the route is about ended without a final reply.",
+    )
+    .routes(REQUEST | FAILURE | EVENT)
+    .kemi(0, "t_branch_timeout");
+    d.func(
+        "t_branch_replied",
+        [],
+        t_branch_replied,
+        "The branch that the route is about got a reply before the one at hand.",
+    )
+    .routes(REQUEST | FAILURE | EVENT)
+    .kemi(0, "t_branch_replied");
+    d.func(
+        "t_any_timeout",
+        [],
+        t_any_timeout,
+        "Some branch ended without a final reply.",
+    )
+    .routes(most)
+    .kemi(0, "t_any_timeout");
+    d.func(
+        "t_any_replied",
+        [],
+        t_any_replied,
+        "Some branch got a reply before the one at hand.",
+    )
+    .routes(most)
+    .kemi(0, "t_any_replied");
+    d.func(
+        "t_grep_status",
+        ["code"],
+        t_grep_status,
+        "Some branch ended with this code.",
+    )
+    .routes(most)
+    .kemi(1, "t_grep_status");
+    d.func(
+        "t_is_canceled",
+        [],
+        t_is_canceled,
+        "Somebody cancelled the transaction.",
+    )
+    .routes(most)
+    .kemi(0, "t_is_canceled");
+    d.func(
+        "t_is_expired",
+        [],
+        t_is_expired,
+        "The longest life of the transaction is over.",
+    )
+    .routes(most)
+    .kemi(0, "t_is_expired");
+    d.func(
+        "t_get_status_code",
+        [],
+        t_get_status_code,
+        "The status of the last reply to the caller; -1 before any.",
+    )
+    .routes(most)
+    .kemi(0, "t_get_status_code");
+    d.kemi_func(
+        "tm",
+        "t_get_branch_index",
+        [],
+        t_get_branch_index,
+        "The number of the branch that the route is about.",
+    )
+    .routes(ANY);
+}
+
+fn with<T>(cx: &Cx, read: impl FnOnce(&State) -> T) -> Option<T> {
+    attached::cell(cx).map(|cell| read(&cell.state.lock()))
+}
+
+fn required<T>(cx: &Cx, read: impl FnOnce(&State) -> T) -> Result<T, Fault> {
+    with(cx, read).ok_or_else(|| Fault::script("the message has no transaction"))
+}
+
+/// The status that the route is about: of the reply at hand, of the branch that failed, or of the last reply sent.
+pub fn status(cx: &Cx) -> Option<u16> {
+    match attached::role(cx) {
+        Role::Failure(branch) | Role::BranchFailure(branch) => with(cx, |state| {
+            state
+                .tx
+                .client(branch)
+                .and_then(|client| client.outcome().status())
+        })?,
+        Role::Reply(_) => cx.msg.status(),
+        Role::Request | Role::Branch(_) if cx.msg.is_request() => {
+            with(cx, |state| state.tx.server().status()).filter(|status| *status != 0)
+        }
+        Role::Request | Role::Branch(_) => cx.msg.status(),
+    }
+}
+
+fn t_check_status(_: &Tm, cx: &mut Cx, regex: Regex) -> Result<bool, Fault> {
+    let status = status(cx).ok_or_else(|| {
+        Fault::script("there is no status to check: the request has no transaction, or no reply so far")
+    })?;
+    Ok(regex.is_match(status.to_string().as_bytes()))
+}
+
+fn t_check_trans(m: &Tm, cx: &mut Cx) -> Ret {
+    if !cx.msg.is_request() {
+        return super::replies::find(&m.core, cx).is_some().into();
+    }
+    if cx.msg.method() == Method::Cancel {
+        return cancel::invite_of(&m.core, cx).is_some().into();
+    }
+    if attached::cell(cx).is_some() {
+        return Ret::TRUE;
+    }
+    match create::find(&m.core, cx) {
+        Some(cell) if cx.msg.method() == Method::Ack => {
+            if create::acknowledged(&cell, cx) {
+                Ret::EXIT
+            } else {
+                Ret::FALSE
+            }
+        }
+        Some(cell) => {
+            create::repeated(&cell, cx);
+            Ret::EXIT
+        }
+        None if cx.msg.method() == Method::Ack => answered_here(m, cx).into(),
+        None => Ret::FALSE,
+    }
+}
+
+/// The ACK to a 2xx that this server made: it ends its repetitions.
+fn answered_here(m: &Tm, cx: &Cx) -> bool {
+    let matching = &m.core.options.matching;
+    let Some(tag) = cx.to().ok().and_then(|to| to.tag()) else {
+        return false;
+    };
+    let cells = m.core.table.of_call(create::call_key(&m.core, cx), |cell| {
+        cell.method == Method::Invite
+            && cell
+                .message()
+                .is_ok_and(|invite| matching.acknowledges(&invite, &cx.msg, tag))
+    });
+    for cell in &cells {
+        create::acknowledged(cell, cx);
+    }
+    !cells.is_empty()
+}
+
+fn lookup(m: &Tm, cx: &mut Cx) -> bool {
+    match replying::known(&m.core, cx) {
+        Some(cell) => {
+            cx.extra::<Attached>().cell = Some(cell);
+            cx.extra::<Attached>().settled = true;
+            true
+        }
+        None => false,
+    }
+}
+
+fn t_lookup_cancel(m: &Tm, cx: &mut Cx, flags: Option<i64>) -> bool {
+    if cx.msg.method() != Method::Cancel {
+        return false;
+    }
+    let Some(invite) = cancel::invite_of(&m.core, cx) else {
+        return false;
+    };
+    if flags == Some(1) {
+        cx.flags = invite.state.lock().context.flags();
+    }
+    true
+}
+
+fn at_hand(cx: &Cx) -> Option<kahea_tx::BranchId> {
+    attached::role(cx).branch()
+}
+
+fn t_branch_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
+    let branch = at_hand(cx);
+    required(cx, |state| {
+        let client = branch.and_then(|branch| state.tx.client(branch));
+        client.is_some_and(|client| client.outcome() == Outcome::TimedOut)
+    })
+}
+
+/// The branch had a reply besides the one at hand.
+fn replied(state: &State, branch: kahea_tx::BranchId, current: Option<kahea_tx::BranchId>) -> bool {
+    let Some(client) = state.tx.client(branch) else {
+        return false;
+    };
+    if current == Some(branch) {
+        client.had_provisional()
+    } else {
+        client.last_status() != 0
+    }
+}
+
+fn t_branch_replied(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
+    let branch = at_hand(cx);
+    required(cx, |state| {
+        branch.is_some_and(|branch| replied(state, branch, Some(branch)))
+    })
+}
+
+fn t_any_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
+    required(cx, |state| {
+        let timed_out = |client: &kahea_tx::Client| client.outcome() == Outcome::TimedOut;
+        state.tx.clients().iter().any(timed_out)
+    })
+}
+
+fn t_any_replied(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
+    let current = at_hand(cx);
+    required(cx, |state| {
+        (0..state.tx.clients().len()).any(|at| replied(state, kahea_tx::BranchId::at(at), current))
+    })
+}
+
+fn t_grep_status(_: &Tm, cx: &mut Cx, code: i64) -> Result<bool, Fault> {
+    required(cx, |state| {
+        let has = |client: &kahea_tx::Client| client.outcome().status().map(i64::from) == Some(code);
+        state.tx.clients().iter().any(has)
+    })
+}
+
+fn t_is_canceled(m: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
+    let cell: Arc<Cell> =
+        replying::known(&m.core, cx).ok_or_else(|| Fault::script("the message has no transaction"))?;
+    let cancelled = cell.state.lock().tx.is_cancelled();
+    Ok(cancelled)
+}
+
+fn t_is_expired(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
+    let moment = now(&cx.worker);
+    required(cx, |state| state.tx.is_expired(moment))
+}
+
+fn t_get_status_code(_: &Tm, cx: &mut Cx) -> Ret {
+    match with(cx, |state| state.tx.server().status()) {
+        Some(status) if status != 0 => Ret::Code(status.into()),
+        _ => Ret::FALSE,
+    }
+}
+
+fn t_get_branch_index(_: &Tm, cx: &mut Cx) -> i64 {
+    at_hand(cx).map_or(-1, |branch| branch.0.into())
+}

@@ -1,0 +1,99 @@
+//! What a message in work knows of its transaction.
+
+use std::sync::Arc;
+
+use kahea_module::{Cx, Str};
+use kahea_sip::ListenerId;
+use kahea_tx::{BranchId, Timing};
+
+use super::cell::{Arms, Cell, Switches};
+
+/// In which of a transaction's routes a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The request itself.
+    #[default]
+    Request,
+    /// In `branch_route`, about to become this branch.
+    Branch(BranchId),
+    /// A reply of this branch.
+    Reply(BranchId),
+    /// In `failure_route`; this branch's result was chosen.
+    Failure(BranchId),
+    /// In `event_route[tm:branch-failure:…]`.
+    BranchFailure(BranchId),
+}
+
+impl Role {
+    /// The branch that the route is about.
+    pub fn branch(self) -> Option<BranchId> {
+        match self {
+            Role::Request => None,
+            Role::Branch(branch)
+            | Role::Reply(branch)
+            | Role::Failure(branch)
+            | Role::BranchFailure(branch) => Some(branch),
+        }
+    }
+}
+
+/// The target as it stood when it was last used: one that was set since is a new branch.
+#[derive(Clone, Debug, Default)]
+pub struct UsedTarget {
+    ruri: Option<Str>,
+    dst_uri: Option<Str>,
+    send_socket: Option<ListenerId>,
+}
+
+impl UsedTarget {
+    /// Of the message as it stands.
+    pub fn of(cx: &Cx) -> UsedTarget {
+        UsedTarget {
+            ruri: cx.target.ruri.clone(),
+            dst_uri: cx.target.dst_uri.clone(),
+            send_socket: cx.target.send_socket,
+        }
+    }
+
+    /// The script has set another since, be it of the same text.
+    pub fn has_changed(&self, cx: &Cx) -> bool {
+        let same = |old: &Option<Str>, new: &Option<Str>| match (old, new) {
+            (None, None) => true,
+            (Some(old), Some(new)) => std::ptr::eq(old.as_bytes(), new.as_bytes()),
+            _ => false,
+        };
+        !same(&self.ruri, &cx.target.ruri) || !same(&self.dst_uri, &cx.target.dst_uri)
+    }
+}
+
+/// What a message in work knows of its transaction; see [`Cx::extra`].
+#[derive(Default)]
+pub struct Attached {
+    /// It, once there is one.
+    pub cell: Option<Arc<Cell>>,
+    /// In which of its routes.
+    pub role: Role,
+    /// Routes for the transaction to come.
+    pub arms: Arms,
+    /// Its timers, where the script set them.
+    pub timing: Option<Timing>,
+    /// Its switches.
+    pub switches: Switches,
+    /// The request was relayed, answered, suspended or released: nothing is due at its end.
+    pub settled: bool,
+    /// The reply that is due at the end because relaying failed.
+    pub failed: Option<(u16, &'static str)>,
+    /// The target that was used up.
+    pub used: Option<UsedTarget>,
+}
+
+/// The transaction of the message, where it is known.
+pub fn cell(cx: &Cx) -> Option<Arc<Cell>> {
+    cx.extra_ref::<Attached>()?.cell.clone()
+}
+
+/// The route that the message is in.
+pub fn role(cx: &Cx) -> Role {
+    cx.extra_ref::<Attached>()
+        .map_or(Role::Request, |attached| attached.role)
+}

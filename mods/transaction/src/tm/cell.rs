@@ -1,0 +1,336 @@
+//! One transaction: what it was made from, its machines, and what its routes share.
+
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
+
+use kahea_module::{
+    Config, Cx, Fault, MessageFlags, ReplyExtra, RouteId, Str, Target, Worker, avp::Avps, ret::Blame,
+    xavp::Xavps,
+};
+use kahea_sip::{ConnectionId, Destination, Edits, Limits, Message, Method, Received, SendFlags, Transport};
+use kahea_tx::{BranchId, Key, Time, Transaction};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::{core::Core, table::Id};
+
+/// What was parsed once is parsed again from its bytes without looking at limits.
+const NO_LIMITS: Limits = Limits {
+    message: usize::MAX,
+    headers: usize::MAX,
+    header: usize::MAX,
+    uri: usize::MAX,
+};
+
+/// Routes that a transaction runs; `None`: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arms {
+    /// `t_on_failure()`.
+    pub failure: Option<RouteId>,
+    /// `t_on_reply()`.
+    pub reply: Option<RouteId>,
+    /// `t_on_branch()`.
+    pub branch: Option<RouteId>,
+    /// `t_on_branch_failure()`.
+    pub branch_failure: Option<RouteId>,
+}
+
+/// Switches of one transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches(pub u16);
+
+impl Switches {
+    /// `t_set_auto_inv_100(0)`.
+    pub const NO_AUTO_100: Switches = Switches(1);
+    /// `t_set_disable_6xx(1)`.
+    pub const NO_6XX: Switches = Switches(1 << 1);
+    /// `t_set_disable_failover(1)`.
+    pub const NO_FAILOVER: Switches = Switches(1 << 2);
+    /// `t_set_no_e2e_cancel_reason(1)`.
+    pub const NO_CANCEL_REASON: Switches = Switches(1 << 3);
+    /// `t_set_disable_internal_reply(1)`.
+    pub const NO_INTERNAL_REPLY: Switches = Switches(1 << 4);
+    /// `t_set_no_auto_ack(1)`.
+    pub const NO_AUTO_ACK: Switches = Switches(1 << 5);
+    /// It waits for `t_continue()`.
+    pub const SUSPENDED: Switches = Switches(1 << 6);
+    /// A copy that nobody waits for (`t_replicate()`).
+    pub const REPLICA: Switches = Switches(1 << 7);
+    /// `t_release()`, `t_drop()`.
+    pub const RELEASED: Switches = Switches(1 << 8);
+
+    /// It is on.
+    pub const fn has(self, switch: Switches) -> bool {
+        self.0 & switch.0 != 0
+    }
+
+    /// Turns it on or off.
+    pub const fn set(&mut self, switch: Switches, on: bool) {
+        if on {
+            self.0 |= switch.0;
+        } else {
+            self.0 &= !switch.0;
+        }
+    }
+}
+
+/// What the routes of one transaction share: values and flags.
+#[derive(Default)]
+pub struct Context {
+    avps: Avps,
+    xavps: Xavps,
+    xavus: Xavps,
+    xavis: Xavps,
+    flags: u32,
+    xflags: u64,
+    vbflags: u64,
+}
+
+impl Context {
+    /// A copy of what the message has now.
+    pub fn copy(cx: &Cx) -> Context {
+        Context {
+            avps: cx.avps.clone(),
+            xavps: cx.xavps.clone(),
+            xavus: cx.xavus.clone(),
+            xavis: cx.xavis.clone(),
+            flags: cx.flags,
+            xflags: cx.xflags,
+            vbflags: cx.vbflags,
+        }
+    }
+
+    /// The message flags.
+    pub fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// Exchanges it with what the message has.
+    pub fn swap(&mut self, cx: &mut Cx) {
+        std::mem::swap(&mut self.avps, &mut cx.avps);
+        std::mem::swap(&mut self.xavps, &mut cx.xavps);
+        std::mem::swap(&mut self.xavus, &mut cx.xavus);
+        std::mem::swap(&mut self.xavis, &mut cx.xavis);
+        std::mem::swap(&mut self.flags, &mut cx.flags);
+        std::mem::swap(&mut self.xflags, &mut cx.xflags);
+        std::mem::swap(&mut self.vbflags, &mut cx.vbflags);
+    }
+}
+
+/// What the script had done to the request when it was relayed: failure routes and late replies begin from there.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    edits: Edits,
+    target: Target,
+    reply_extra: Vec<ReplyExtra>,
+    iflags: MessageFlags,
+    force_rport: bool,
+    local_rport: bool,
+    advertised_host: Option<Str>,
+    advertised_port: Option<u16>,
+    forward_flags: SendFlags,
+    reply_flags: SendFlags,
+    udp_mtu_try: Option<Transport>,
+    number: u64,
+}
+
+impl Snapshot {
+    /// Of the message as it stands.
+    pub fn of(cx: &Cx) -> Snapshot {
+        Snapshot {
+            edits: cx.edits.clone(),
+            target: cx.target.clone(),
+            reply_extra: cx.reply_extra.clone(),
+            iflags: cx.iflags,
+            force_rport: cx.force_rport,
+            local_rport: cx.local_rport,
+            advertised_host: cx.advertised_host.clone(),
+            advertised_port: cx.advertised_port,
+            forward_flags: cx.forward_flags,
+            reply_flags: cx.reply_flags,
+            udp_mtu_try: cx.udp_mtu_try,
+            number: cx.number,
+        }
+    }
+
+    fn put_into(&self, cx: &mut Cx) {
+        cx.edits = self.edits.clone();
+        cx.target = self.target.clone();
+        cx.reply_extra = self.reply_extra.clone();
+        cx.iflags = self.iflags;
+        cx.force_rport = self.force_rport;
+        cx.local_rport = self.local_rport;
+        cx.advertised_host = self.advertised_host.clone();
+        cx.advertised_port = self.advertised_port;
+        cx.forward_flags = self.forward_flags;
+        cx.reply_flags = self.reply_flags;
+        cx.udp_mtu_try = self.udp_mtu_try;
+        cx.number = self.number;
+    }
+}
+
+/// A reply of a branch with what reply routes did to it.
+pub struct Held {
+    /// As it came.
+    pub msg: Message,
+    /// How it came.
+    pub received: Received,
+    /// What its routes changed.
+    pub edits: Edits,
+    /// Further header lines.
+    pub extra: Vec<ReplyExtra>,
+    /// `set_reply_close()` and the like.
+    pub flags: SendFlags,
+    /// `$mi`.
+    pub number: u64,
+}
+
+impl Held {
+    /// Takes the parts of a message that can wait.
+    pub fn of(cx: &mut Cx) -> Held {
+        Held {
+            msg: cx.msg.clone(),
+            received: cx.received,
+            edits: std::mem::take(&mut cx.edits),
+            extra: std::mem::take(&mut cx.reply_extra),
+            flags: cx.reply_flags,
+            number: cx.number,
+        }
+    }
+
+    /// A message in work again.
+    pub fn into_cx(self, worker: Rc<Worker>) -> Cx {
+        let mut cx = Cx::new(self.msg, self.received, worker);
+        cx.edits = self.edits;
+        cx.reply_extra = self.extra;
+        cx.reply_flags = self.flags;
+        cx.number = self.number;
+        cx
+    }
+}
+
+/// One branch: its request as it left, and what came back.
+pub struct Branch {
+    /// Where to.
+    pub to: Destination,
+    /// The request's bytes.
+    pub data: Str,
+    /// Its Request-URI, and what else the script knew of its target.
+    pub target: Box<Target>,
+    /// Further addresses of the same hop (RFC 3263 section 4.3).
+    pub rest: Vec<(std::net::SocketAddr, Transport)>,
+    /// `t_on_reply()` as it stood for this branch.
+    pub on_reply: Option<RouteId>,
+    /// `t_on_failure()` as it stood for this branch.
+    pub on_failure: Option<RouteId>,
+    /// `t_on_branch_failure()` as it stood for this branch.
+    pub on_branch_failure: Option<RouteId>,
+    /// The status and, from 300 on, the reply.
+    pub held: Option<Box<Held>>,
+    /// The CANCEL that was sent.
+    pub cancel: Option<Str>,
+}
+
+/// What has to be done to a transaction once it is its turn.
+pub enum Work {
+    /// A reply to a branch.
+    Reply(BranchId, Box<Held>),
+    /// Its deadline has come.
+    Tick,
+    /// Somebody cancels it; with header lines for the CANCELs.
+    Cancel(Str),
+    /// The network did not deliver a branch's request.
+    Unsent(BranchId),
+}
+
+/// The last reply that left for the caller.
+#[derive(Clone)]
+pub struct Sent {
+    /// Where to.
+    pub to: Destination,
+    /// Its bytes.
+    pub data: Str,
+}
+
+/// What changes in a transaction.
+pub struct State {
+    /// The machines.
+    pub tx: Transaction,
+    /// By [`BranchId`].
+    pub branches: SmallVec<[Branch; 1]>,
+    /// Routes to run.
+    pub arms: Arms,
+    /// Switches.
+    pub switches: Switches,
+    /// Where replies go.
+    pub reply_to: Option<Destination>,
+    /// The last reply.
+    pub sent: Option<Sent>,
+    /// The branch whose reply that was.
+    pub relayed: Option<BranchId>,
+    /// Reason headers for CANCELs.
+    pub cancel_reason: Str,
+    /// Values and flags.
+    pub context: Box<Context>,
+    /// Where failure routes begin.
+    pub snapshot: Option<Box<Snapshot>>,
+    /// Somebody works on it; others queue.
+    pub busy: bool,
+    /// Their work.
+    pub queue: VecDeque<Work>,
+    /// The earliest moment for which the wheel has it.
+    pub armed: Time,
+    /// The To-tag of replies made here.
+    pub tag: Option<Str>,
+    /// Which results are forgotten when a failure route goes on (`failure_reply_mode`, `t_drop_replies()`).
+    pub drop_replies: u8,
+}
+
+/// One transaction.
+pub struct Cell {
+    /// Its name.
+    pub id: Id,
+    /// Where its requests are found.
+    pub key: Key,
+    /// Call-ID and CSeq number.
+    pub call: Key,
+    /// The request's method.
+    pub method: Method,
+    /// The request as it came.
+    pub request: Str,
+    /// How it came.
+    pub received: Received,
+    /// The configuration that it runs under.
+    pub config: Arc<Config>,
+    /// The module as that configuration has it.
+    pub core: Arc<Core>,
+    /// The rest.
+    pub state: Mutex<State>,
+}
+
+impl Cell {
+    /// The request, parsed.
+    ///
+    /// # Errors
+    /// Only where this server is wrong: it was parsed before.
+    pub fn message(&self) -> Result<Message, Fault> {
+        Message::parse(self.request.clone(), &NO_LIMITS)
+            .map_err(|error| Fault::new(Blame::Ours, format!("a kept request cannot be read: {error}")))
+    }
+
+    /// The request in work again, as it stood when it was relayed; without the shared values.
+    ///
+    /// # Errors
+    /// As [`Cell::message`].
+    pub fn request_cx(&self, worker: Rc<Worker>) -> Result<Cx, Fault> {
+        let mut cx = Cx::new(self.message()?, self.received, worker);
+        if let Some(snapshot) = &self.state.lock().snapshot {
+            snapshot.put_into(&mut cx);
+        }
+        Ok(cx)
+    }
+
+    /// The connection that the request came over.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.received.connection
+    }
+}

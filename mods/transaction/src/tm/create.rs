@@ -1,0 +1,135 @@
+//! The beginning of transactions.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use kahea_module::{Cx, Fault, proxy};
+use kahea_sip::Method;
+use kahea_tx::{Actions, Key, Time, Transaction};
+use parking_lot::Mutex;
+
+use super::{
+    attached::{Attached, Role},
+    cell::{Cell, Context, State, Switches},
+    core::{Core, now},
+    timer,
+    wire::{self, Packets, carry_out},
+};
+
+/// How a transaction began.
+pub enum Began {
+    /// Now.
+    New(Arc<Cell>),
+    /// Before: the request is a repetition and is dealt with.
+    Repeated,
+}
+
+/// Call-ID and CSeq number of the message.
+pub fn call_key(core: &Core, cx: &Cx) -> Key {
+    let number = cx.msg.cseq().map_or(0, |(number, _)| number);
+    Key::of_call(cx.msg.call_id().unwrap_or_default(), number, &core.table.seed)
+}
+
+/// The transaction that the request repeats, acknowledges, or began.
+pub fn find(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
+    let matching = &core.options.matching;
+    let key = Key::of(&cx.msg, matching, &core.table.seed);
+    core.table.find(key, call_key(core, cx), |cell| {
+        cell.message()
+            .is_ok_and(|known| matching.same(&known, &cx.msg, cx.msg.method()))
+    })
+}
+
+/// Begins the transaction of a request and attaches it, or absorbs the request where it is a repetition.
+///
+/// # Errors
+/// The request cannot be answered.
+pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
+    let reply_to = proxy::reply_destination(cx)?;
+    let matching = core.options.matching;
+    let method = cx.msg.method();
+    let key = Key::of(&cx.msg, &matching, &core.table.seed);
+    let call = call_key(core, cx);
+    let worker = cx.worker.clone();
+    let attached = cx.extra::<Attached>();
+    let (arms, switches) = (attached.arms, attached.switches);
+    let timing = attached.timing.unwrap_or(core.options.timing);
+    let mut policy = core.options.policy;
+    policy.stop_at_6xx &= !switches.has(Switches::NO_6XX);
+    let msg = &cx.msg;
+    let same = |known: &Cell| {
+        known
+            .message()
+            .is_ok_and(|known| matching.same(&known, msg, method))
+    };
+    let state = State {
+        tx: Transaction::new(now(&worker), method == Method::Invite, timing, policy),
+        branches: smallvec::SmallVec::new(),
+        arms,
+        switches,
+        reply_to: Some(reply_to),
+        sent: None,
+        relayed: None,
+        cancel_reason: kahea_module::Str::EMPTY,
+        context: Box::default(),
+        snapshot: None,
+        busy: false,
+        queue: VecDeque::new(),
+        armed: Time::NEVER,
+        tag: None,
+        drop_replies: core.options.failure_reply_mode,
+    };
+    let made = core.table.insert(key, call, same, |id| Cell {
+        id,
+        key,
+        call,
+        method,
+        request: cx.msg.buffer().clone(),
+        received: cx.received,
+        config: worker.config.clone(),
+        core: core.clone(),
+        state: Mutex::new(state),
+    });
+    match made {
+        Ok(cell) => {
+            core.began();
+            core.counters.uas.inc();
+            core.counters.active.inc();
+            core.counters.inuse.inc();
+            timer::arm(&cell, &mut cell.state.lock(), &worker);
+            let attached = cx.extra::<Attached>();
+            attached.cell = Some(cell.clone());
+            attached.role = Role::Request;
+            Ok(Began::New(cell))
+        }
+        Err(known) => {
+            cx.extra::<Attached>().settled = true;
+            repeated(&known, cx);
+            Ok(Began::Repeated)
+        }
+    }
+}
+
+/// The request came once more: the last reply goes out again.
+pub fn repeated(cell: &Arc<Cell>, cx: &Cx) {
+    let packets: Packets = cell.state.lock().sent.clone().into_iter().collect();
+    wire::send(&cx.worker, packets);
+}
+
+/// The ACK to a reply of this transaction came; true where it was for one that was no 2xx, or made here.
+pub fn acknowledged(cell: &Arc<Cell>, cx: &Cx) -> bool {
+    let worker = timer::worker_of(cell, &cx.worker);
+    let mut actions = Actions::new();
+    let mut state = cell.state.lock();
+    if !state.tx.server().is_final() {
+        return false;
+    }
+    state.tx.ack(now(&worker), &mut actions);
+    let _ = carry_out(cell, &mut state, actions, None);
+    timer::arm(cell, &mut state, &worker);
+    true
+}
+
+/// The copy of the message's values that the routes of its transaction begin with.
+pub fn share_context(cell: &Cell, cx: &Cx) {
+    *cell.state.lock().context = Context::copy(cx);
+}

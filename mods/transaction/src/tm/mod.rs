@@ -1,0 +1,104 @@
+//! Module `tm`: transactions.
+
+mod answer;
+mod arming;
+mod asking;
+mod attached;
+mod cancel;
+mod cell;
+mod core;
+mod counters;
+mod create;
+mod failover;
+mod failure;
+mod hop;
+mod params;
+mod relay;
+mod relaying;
+mod replies;
+mod replying;
+mod setting;
+mod table;
+mod timer;
+mod turn;
+mod wire;
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use kahea_mods_base::sl::Stateful;
+use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind, Str};
+
+use self::{
+    core::Core,
+    counters::{Counters, NAMES},
+    params::Params,
+    table::Table,
+};
+
+/// The module.
+pub struct Tm {
+    core: Arc<Core>,
+}
+
+impl Module for Tm {
+    const NAME: &'static str = "tm";
+    type Params = Params;
+
+    fn declare(d: &mut Decl<Self>) {
+        params::declare(d);
+        relaying::declare(d);
+        replying::declare(d);
+        arming::declare(d);
+        asking::declare(d);
+        setting::declare(d);
+        d.event(
+            "tm:branch-failure",
+            "A branch ended without a 2xx; named by t_on_branch_failure().",
+        );
+        for (name, doc) in NAMES {
+            d.stat_in("tmx", name, doc);
+        }
+    }
+
+    fn init(params: Params, env: &mut Env<'_>) -> Result<Tm, InitError> {
+        let core = Arc::new(Core {
+            options: params::options(params, env)?,
+            table: env.shared.keep(Table::default),
+            counters: Counters::new(&env.shared.stats),
+            alive: AtomicUsize::new(0),
+        });
+        let here = core.clone();
+        env.hooks
+            .worker_start
+            .push(Arc::new(move |worker| timer::begin(worker, &here)));
+        env.hooks.request_end.push(Arc::new(relay::request_ended));
+        let here = core.clone();
+        env.hooks
+            .take_reply
+            .push(Arc::new(move |cx| take_reply(&here, cx)));
+        Stateful::of(env).set(Box::new(replying::ForSl(core.clone())));
+        Ok(Tm { core })
+    }
+}
+
+/// Replies of transactions are taken; others pass through `on_sl_reply` where there is one.
+fn take_reply(core: &Arc<Core>, cx: Cx) -> Option<Cx> {
+    let mut cx = replies::take(core, cx)?;
+    let Some(route) = core.options.on_sl_reply else {
+        return Some(cx);
+    };
+    if stateless_route(&mut cx, route).drop {
+        cx.finish();
+        return None;
+    }
+    Some(cx)
+}
+
+fn stateless_route(cx: &mut Cx, route: RouteId) -> Outcome {
+    let (kind, name) = (cx.route, std::mem::replace(&mut cx.route_name, Str::EMPTY));
+    cx.route = RouteKind::Reply;
+    let engine = cx.worker.engine.clone();
+    let outcome = engine.run_now(cx, route);
+    (cx.route, cx.route_name) = (kind, name);
+    outcome
+}

@@ -1,0 +1,397 @@
+//! `t_relay()`: a request goes on in its transaction.
+
+use std::sync::Arc;
+
+use kahea_module::{Cx, Fault, Hop, Outcome, Ret, RouteKind, Target, Targets, proxy, warning};
+use kahea_sip::{Method, Transport};
+use kahea_tx::{Actions, BranchId};
+use smallvec::SmallVec;
+
+use super::{
+    answer,
+    attached::{Attached, Role, UsedTarget},
+    cancel,
+    cell::{Branch, Cell, Context, Snapshot, Switches, Work},
+    core::{Core, now},
+    create::{self, Began},
+    replies::branch_text,
+    timer, turn,
+};
+
+/// How to relay.
+#[derive(Clone, Default)]
+pub struct How {
+    /// Send there, whatever `$du` and `$ru` say.
+    pub hop: Option<Hop>,
+    /// Over this transport; [`Transport::None`]: as the URI says.
+    pub transport: Option<Transport>,
+    /// No 100 to an INVITE.
+    pub no_100: bool,
+    /// No reply where relaying fails.
+    pub no_reply: bool,
+    /// A copy whose replies nobody gets.
+    pub replica: bool,
+}
+
+/// What went wrong with a branch: the script's return code and the reply to the caller.
+struct Failed {
+    code: i64,
+    status: u16,
+    reason: &'static str,
+    fault: Fault,
+}
+
+impl Failed {
+    fn unresolved(fault: Fault) -> Failed {
+        Failed {
+            code: -478,
+            status: 478,
+            reason: "Unresolvable destination (478/TM)",
+            fault,
+        }
+    }
+
+    fn no_socket(fault: Fault) -> Failed {
+        Failed {
+            code: -7,
+            status: 500,
+            reason: "I'm terribly sorry, server error occurred (7/TM)",
+            fault,
+        }
+    }
+
+    fn not_sent(fault: Fault) -> Failed {
+        Failed {
+            code: -1,
+            status: 477,
+            reason: "Unfortunately error on sending to next hop occurred (477/TM)",
+            fault,
+        }
+    }
+
+    fn no_branch() -> Failed {
+        Failed {
+            code: -6,
+            status: 500,
+            reason: "I'm terribly sorry, server error occurred (6/TM)",
+            fault: Fault::script("the request has no branch to go to"),
+        }
+    }
+}
+
+/// Relays the request of a script.
+pub fn relay(core: &Arc<Core>, cx: &mut Cx, how: How) -> Ret {
+    if cx.msg.method() == Method::Ack {
+        return acknowledge(core, cx, &how);
+    }
+    let attached = cx.extra::<Attached>();
+    if let Role::Request | Role::Failure(_) | Role::BranchFailure(_) = attached.role
+        && let Some(cell) = attached.cell.clone()
+    {
+        return go(&cell, cx, how);
+    }
+    if cx.msg.method() == Method::Cancel
+        && let Some(ret) = cancel::relay(core, cx)
+    {
+        return ret;
+    }
+    match create::begin(core, cx) {
+        Ok(Began::New(cell)) => go(&cell, cx, how),
+        Ok(Began::Repeated) => Ret::EXIT,
+        Err(fault) => Ret::Fault(fault),
+    }
+}
+
+/// An ACK to a refusal ends here; any other goes on without a transaction.
+fn acknowledge(core: &Arc<Core>, cx: &mut Cx, how: &How) -> Ret {
+    cx.extra::<Attached>().settled = true;
+    if let Some(cell) = create::find(core, cx)
+        && create::acknowledged(&cell, cx)
+    {
+        return Ret::EXIT;
+    }
+    proxy::forward(cx, how.hop.clone())
+}
+
+fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
+    if cell.state.lock().tx.server().is_final() {
+        // Answered by the script before: nobody waits for another answer.
+        return Ret::TRUE;
+    }
+    cx.extra::<Attached>().settled = true;
+    let first = cell.state.lock().branches.is_empty();
+    {
+        let mut state = cell.state.lock();
+        if how.replica {
+            state.switches.set(Switches::REPLICA, true);
+        }
+    }
+    let invite = cell.method == Method::Invite;
+    let switches = cell.state.lock().switches;
+    let wanted = cell.core.options.auto_inv_100 && !switches.has(Switches::NO_AUTO_100) && !how.no_100;
+    let unanswered = cell.state.lock().tx.server().status() == 0;
+    if invite && first && wanted && !how.replica && unanswered {
+        let reason = cell.core.options.auto_inv_100_reason.clone();
+        if let Err(fault) = answer::local(cell, cx, 100, &reason) {
+            return Ret::Fault(fault);
+        }
+    }
+    let targets = targets(cx);
+    if targets.is_empty() {
+        return fail(cell, cx, &how, Failed::no_branch());
+    }
+    let route = cell.state.lock().arms.branch;
+    if route.is_none()
+        && let Some(known) = resolved(cx, &targets, &how)
+    {
+        return at_once(cell, cx, known, &how);
+    }
+    let cell = cell.clone();
+    Ret::wait(move |cx| Box::pin(async move { in_turn(&cell, cx, targets, how).await }))
+}
+
+/// The destination set: the first branch unless it was used up, and those that the script added.
+fn targets(cx: &mut Cx) -> SmallVec<[Target; 2]> {
+    let used = cx.extra::<Attached>().used.take();
+    let fresh = used.as_ref().is_none_or(|used| used.has_changed(cx));
+    let mut targets = SmallVec::new();
+    if fresh {
+        targets.push(cx.target.clone());
+    }
+    targets.extend(std::mem::take(&mut cx.branches));
+    let used = UsedTarget::of(cx);
+    cx.extra::<Attached>().used = Some(used);
+    targets
+}
+
+fn hop(cx: &Cx, target: &Target, how: &How) -> Result<Hop, Fault> {
+    if let Some(hop) = &how.hop {
+        return Ok(hop.clone());
+    }
+    let mut hop = match (&target.dst_uri, &target.ruri) {
+        (Some(uri), _) | (None, Some(uri)) => proxy::hop_of_uri(uri)?,
+        (None, None) => proxy::hop_of_uri(&cx.ruri())?,
+    };
+    if let Some(transport) = how.transport {
+        hop.transport = transport;
+        hop.secure = transport == Transport::Tls;
+    }
+    Ok(hop)
+}
+
+type Known = SmallVec<[(Target, Result<Targets, Fault>); 2]>;
+
+/// Every target with its addresses, where nobody has to be asked for them.
+fn resolved(cx: &Cx, targets: &[Target], how: &How) -> Option<Known> {
+    targets
+        .iter()
+        .map(|target| match hop(cx, target, how) {
+            Ok(hop) => Some((target.clone(), cx.worker.net.resolve_now(&hop)?)),
+            Err(fault) => Some((target.clone(), Err(fault))),
+        })
+        .collect()
+}
+
+fn at_once(cell: &Arc<Cell>, cx: &mut Cx, known: Known, how: &How) -> Ret {
+    let mut added = Added::default();
+    let first = cx.target.clone();
+    for (target, addresses) in known {
+        cx.target = target;
+        added.take(add(cell, cx, addresses));
+    }
+    cx.target = first;
+    finish(cell, cx, added, how)
+}
+
+/// Runs the branch route for each target and asks for addresses.
+async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, how: How) -> Ret {
+    let route = cell.state.lock().arms.branch;
+    let first = cx.target.clone();
+    let role = super::attached::role(cx);
+    let kind = cx.route;
+    let mut added = Added::default();
+    for target in targets {
+        let edits = cx.edits.clone();
+        cx.target = target;
+        let mut dropped = false;
+        if let Some(route) = route {
+            let branch = BranchId::at(cell.state.lock().branches.len());
+            cx.extra::<Attached>().role = Role::Branch(branch);
+            cx.route = RouteKind::Branch;
+            let engine = cx.worker.engine.clone();
+            let Outcome { drop, .. } = engine.run(cx, route).await;
+            dropped = drop;
+            cx.extra::<Attached>().role = role;
+            cx.route = kind;
+        }
+        if !dropped {
+            let addresses = match hop(cx, &cx.target, &how) {
+                Ok(hop) => match cx.worker.net.resolve_now(&hop) {
+                    Some(known) => known,
+                    None => cx.worker.net.resolve(hop).await,
+                },
+                Err(fault) => Err(fault),
+            };
+            added.take(add(cell, cx, addresses));
+        }
+        cx.edits = edits;
+    }
+    cx.target = first;
+    finish(cell, cx, added, &how)
+}
+
+/// Branches that were added, and what became of the others.
+#[derive(Default)]
+struct Added {
+    branches: SmallVec<[BranchId; 2]>,
+    failed: Option<Failed>,
+}
+
+impl Added {
+    fn take(&mut self, result: Result<BranchId, Failed>) {
+        match result {
+            Ok(branch) => self.branches.push(branch),
+            Err(failed) => self.failed = Some(failed),
+        }
+    }
+}
+
+/// Builds the branch for `cx.target` and puts it in; it is not sent yet.
+fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Result<BranchId, Failed> {
+    let mut addresses = addresses.map_err(Failed::unresolved)?;
+    if addresses.is_empty() {
+        return Err(Failed::unresolved(Fault::backend(
+            "the destination has no address",
+        )));
+    }
+    let limit = usize::try_from(cell.config.globals.max_branches).unwrap_or(12);
+    let number = cell.state.lock().branches.len();
+    if number >= limit {
+        return Err(Failed {
+            code: -1,
+            status: 500,
+            reason: "I'm terribly sorry, server error occurred (1/TM)",
+            fault: Fault::limit(format!("the request has {limit} branches already (max_branches)")),
+        });
+    }
+    let branch = BranchId::at(number);
+    let text = branch_text(cell.id, branch);
+    let (to, transport) = addresses.remove(0);
+    let built = proxy::build_request(cx, to, transport, None, &text);
+    let (destination, data) = built.map_err(Failed::no_socket)?;
+    let mut state = cell.state.lock();
+    let arms = state.arms;
+    let mut target = Box::new(cx.target.clone());
+    target.ruri.get_or_insert_with(|| cx.ruri());
+    state.branches.push(Branch {
+        to: destination,
+        data,
+        target,
+        rest: addresses,
+        on_reply: arms.reply,
+        on_failure: arms.failure,
+        on_branch_failure: arms.branch_failure,
+        held: None,
+        cancel: None,
+    });
+    Ok(state.tx.add_branch())
+}
+
+/// Sends the branches that were added.
+fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
+    let worker = cx.worker.clone();
+    let is_request = super::attached::role(cx) == Role::Request;
+    {
+        let mut state = cell.state.lock();
+        if is_request {
+            // Failure routes and late replies begin from here.
+            state.snapshot.get_or_insert_with(|| Box::new(Snapshot::of(cx)));
+            *state.context = Context::copy(cx);
+        }
+    }
+    let mut sent = false;
+    let mut failed = added.failed;
+    for branch in &added.branches {
+        let (to, data) = {
+            let mut state = cell.state.lock();
+            let Some(known) = state.branches.get(branch.index()) else {
+                continue;
+            };
+            let (to, data) = (known.to, known.data.clone());
+            state.tx.sent(now(&worker), *branch, to.transport.is_stream());
+            timer::arm(cell, &mut state, &worker);
+            (to, data)
+        };
+        match proxy::deliver(cx, to, data, true) {
+            Ok(()) => {
+                sent = true;
+                cx.config().counts.fwd_requests.inc();
+            }
+            Err(fault) => {
+                let mut actions = Actions::new();
+                let mut state = cell.state.lock();
+                state.tx.unsent(now(&worker), *branch, 477, &mut actions);
+                drop(state);
+                failed = Some(Failed::not_sent(fault));
+            }
+        }
+    }
+    if sent {
+        return Ret::TRUE;
+    }
+    if cell.core.options.failure_exec_mode
+        && let Some(branch) = added.branches.last()
+    {
+        turn::take(cell, &worker, Work::Unsent(*branch));
+        return Ret::TRUE;
+    }
+    fail(cell, cx, how, failed.unwrap_or_else(Failed::no_branch))
+}
+
+/// Nothing could be sent: the caller is told, now or at the end of the script.
+fn fail(cell: &Arc<Cell>, cx: &mut Cx, how: &How, failed: Failed) -> Ret {
+    warning!("tm", "The request was not relayed: {}.", failed.fault);
+    let pending = cell.state.lock().tx.has_pending();
+    if !pending && !how.no_reply && !how.replica {
+        if cell.core.options.delayed_reply {
+            cx.extra::<Attached>().failed = Some((failed.status, failed.reason));
+        } else if let Err(fault) = answer::local(cell, cx, failed.status, failed.reason.as_bytes()) {
+            return Ret::Fault(fault);
+        }
+    }
+    Ret::Code(failed.code)
+}
+
+/// The request route has ended: what is due to the transaction that it leaves behind.
+pub fn request_ended(cx: &mut Cx) {
+    let Some(attached) = cx.extra_ref::<Attached>() else {
+        return;
+    };
+    let Some(cell) = attached.cell.clone() else {
+        return;
+    };
+    let attached = cx.extra::<Attached>();
+    let (failed, settled) = (attached.failed.take(), attached.settled);
+    if let Some((status, reason)) = failed
+        && let Err(fault) = answer::local(&cell, cx, status, reason.as_bytes())
+    {
+        kahea_module::debug!("tm", "No {status} to the caller: {fault}.");
+    }
+    let worker = cx.worker.clone();
+    let mut state = cell.state.lock();
+    state.context.swap(cx);
+    let nothing_due = state.branches.is_empty()
+        && !state.tx.server().is_final()
+        && !state.switches.has(Switches::SUSPENDED);
+    if nothing_due {
+        if !settled {
+            warning!(
+                "tm",
+                "The script neither relayed nor answered the request whose transaction it began."
+            );
+        }
+        let mut actions = Actions::new();
+        state.tx.release(now(&worker), &mut actions);
+    }
+    timer::arm(&cell, &mut state, &worker);
+}
