@@ -417,8 +417,12 @@ impl Parser<'_> {
         let Some(intrinsic) = intrinsic else {
             let mut call = self.call()?;
             let span = call.span;
-            if word == "len_gt" && call.args.len() == 1
-                && let Some(Arg { kind: ArgKind::Expr(limit), .. }) = call.args.pop()
+            if word == "len_gt"
+                && call.args.len() == 1
+                && let Some(Arg {
+                    kind: ArgKind::Expr(limit),
+                    ..
+                }) = call.args.pop()
             {
                 return Ok(self.longer_than(call.name.span, limit, span));
             }
