@@ -112,8 +112,12 @@ fn gone(row: &Gone, span: Span, binder: &Binder) -> Diagnostic {
         return Diagnostic::error(codes::FUNCTION_GONE, span, message)
             .help("nothing took its place: take the call out");
     };
-    let write = format!("write {}, of module {}", instead.call, instead.module);
-    if binder.registry().module(instead.module).is_some() {
+    let Some(module) = instead.module else {
+        return Diagnostic::error(codes::FUNCTION_GONE, span, message)
+            .help(format!("write {}", instead.call));
+    };
+    let write = format!("write {}, of module {module}", instead.call);
+    if binder.registry().module(module).is_some() {
         return Diagnostic::error(codes::FUNCTION_GONE, span, message).help(write);
     }
     let message = format!("{message}; its replacement is not available yet");

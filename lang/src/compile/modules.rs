@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use kahea_diag::{Diagnostic, Diagnostics, Span, closest, codes};
+use kahea_diag::{Diagnostic, Diagnostics, SourceMap, Span, closest, codes};
 use kahea_module::{
     Str, Value,
     registry::{ModuleDecl, Registry},
@@ -78,27 +78,31 @@ pub(super) fn load(
 /// Loads the modules of functions that were part of the core, for configurations from that time.
 pub(super) fn load_moved(
     calls: &HashMap<Box<str>, Span>,
+    sources: &SourceMap,
     registry: &Arc<Registry>,
     modules: &mut Vec<Starting>,
     diagnostics: &mut Diagnostics,
 ) {
+    let mut found: Vec<(Span, &str, &str)> = bygone::MOVED
+        .iter()
+        .filter_map(|(name, module)| Some((*calls.get(*name)?, *name, *module)))
+        .collect();
+    found.sort_by_cached_key(|(span, ..)| sources.reading_order(*span));
     let mut problem: Option<Diagnostic> = None;
-    for (name, module) in bygone::MOVED {
-        let (Some(span), Some(decl)) = (calls.get(*name), registry.module(module)) else {
+    for (span, name, module) in found {
+        let is_loaded = modules.iter().any(|starting| starting.pending.name() == module);
+        let (false, Some(decl)) = (is_loaded, registry.module(module)) else {
             continue;
         };
-        if modules.iter().any(|starting| starting.pending.name() == *module) {
-            continue;
-        }
         let message = format!("{name}() is in module {module} by now, which is loaded for it");
-        problem = Some(match problem {
-            None => Diagnostic::warning(codes::LOADED_UNASKED, *span, message),
-            Some(problem) => problem.related(*span, message),
-        })
-        .map(|problem| problem.help(format!("add loadmodule \"{module}.so\"")));
+        let so_far = match problem {
+            None => Diagnostic::warning(codes::LOADED_UNASKED, span, message),
+            Some(problem) => problem.related(span, message),
+        };
+        problem = Some(so_far.help(format!("add loadmodule \"{module}.so\"")));
         modules.push(Starting {
             pending: decl.prepare(),
-            span: *span,
+            span,
         });
     }
     if let Some(problem) = problem {
