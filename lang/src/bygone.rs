@@ -101,7 +101,6 @@ pub const GONE: &[Gone] = &[
         }),
     },
     now("force_rtp_proxy", NATHELPER, "rtpproxy", "rtpproxy_manage()"),
-    now("unforce_rtp_proxy", NATHELPER, "rtpproxy", "rtpproxy_destroy()"),
     now("lookup_contacts", REGISTRAR, "registrar", "lookup(\"location\")"),
     now("save_contacts", REGISTRAR, "registrar", "save(\"location\")"),
     now(
