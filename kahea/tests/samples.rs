@@ -68,7 +68,7 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
     (
         "mixed/voicemail.cfg",
         &["E0317"],
-        "module vm is of SER: unknown command, missing loadmodule?",
+        "line 22, fifo: unknown config variable; vm() is of SER",
     ),
     (
         "pkg/sip-router-basic.cfg",
