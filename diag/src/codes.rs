@@ -115,6 +115,7 @@ codes! {
     UNUSED_ROUTE = "W0313", "route block never runs", "Nothing refers to the block.";
     UNREACHABLE = "W0314", "statement never runs", "The statement before it leaves the block in every case.";
     BREAK_OUTSIDE = "W0315", "break outside of while or switch", "It leaves the route block, as in old scripts; return says so.";
+    FUNCTION_GONE = "E0317", "function of an earlier version", "No version of Kamailio that is in use has the function; the help names what took its place.";
     RECURSIVE_ROUTE = "W0316", "route block calls itself", "Calls nest at most max_recursive_level deep.";
     BAD_REGEX = "E0401", "malformed regular expression", "The expression is not a POSIX extended regular expression.";
     TYPE_MISMATCH = "E0402", "value of another type", "The operator or function needs a value of another type.";
@@ -130,6 +131,7 @@ codes! {
     NO_LONGER_USED = "W0507", "setting has no effect", "The setting belongs to a removed feature or is not needed here.";
     NOT_SUPPORTED = "E0508", "not supported yet", "Kamailio has it and this server does not have it yet.";
     NO_REQUEST_ROUTE = "E0509", "no request_route", "A configuration without a request_route cannot handle requests.";
+    LOADED_UNASKED = "W0510", "module loaded for a function of the old core", "The function was part of the core in earlier versions; the module that has it by now is loaded without being named.";
     START_FAILED = "E0601", "start failed", "The configuration is well-formed but its resources are not available.";
     HAS_NO_EFFECT = "W0602", "setting needs a restart", "The value changes only when the server starts anew.";
     CONFIG_TYPE = "N0701", "configuration type line", "The line marks the dialect; all dialects are read alike.";

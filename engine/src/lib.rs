@@ -5,6 +5,7 @@ pub mod boot;
 pub mod control;
 pub mod core_module;
 pub mod generation;
+mod latency;
 pub mod listing;
 pub mod logging;
 pub mod machine;

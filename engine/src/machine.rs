@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kahea_lang::program::{
-    CaseTest, Op, Program,
+    Call, CaseTest, Op, Program,
     eval::{binary, is_true, to_int, unary},
 };
 use kahea_module::{
@@ -13,6 +13,8 @@ use kahea_module::{
     route::{ScriptPlace, ScriptStep},
 };
 
+use crate::latency::Timed;
+
 /// A script under way.
 pub struct Machine {
     program: Arc<Program>,
@@ -20,6 +22,8 @@ pub struct Machine {
     stack: Vec<Value>,
     /// The code of the last step: what a route without `return` returns.
     acc: i64,
+    /// The function in work, where it is timed.
+    timed: Option<Timed>,
 }
 
 struct Frame {
@@ -28,6 +32,8 @@ struct Frame {
     /// Rounds of each loop that is under way.
     rounds: Vec<i64>,
     stack: usize,
+    /// The call that led here, where it is timed.
+    timed: Option<Timed>,
 }
 
 /// How far a script came.
@@ -48,17 +54,19 @@ impl Machine {
             frames: Vec::with_capacity(4),
             stack: Vec::new(),
             acc: 1,
+            timed: None,
         };
-        machine.enter(route);
+        machine.enter(route, None);
         machine
     }
 
-    fn enter(&mut self, route: RouteId) {
+    fn enter(&mut self, route: RouteId, timed: Option<Timed>) {
         self.acc = 1;
         self.frames.push(Frame {
             next: ScriptStep::start(route),
             rounds: Vec::new(),
             stack: self.stack.len(),
+            timed,
         });
     }
 
@@ -79,7 +87,7 @@ impl Machine {
                 None => return Step::Stopped(self.fault_here(Fault::limit(OUT_OF_STEPS))),
             }
             let Some(frame) = self.frames.last_mut() else {
-                return self.done(false, false);
+                return self.done(cx, false, false);
             };
             let route = program.routes.get(index(frame.next.route.0));
             let Some(op) = route
@@ -99,11 +107,11 @@ impl Machine {
     fn step(&mut self, program: &Program, op: Op, cx: &mut Cx) -> Option<Step> {
         match op {
             Op::Call(id) => {
-                let ret = (program.calls.get(index(id))?.run)(cx);
+                let ret = self.call(program.calls.get(index(id))?, cx);
                 return self.answer(cx, ret, true);
             }
             Op::Action(id) => {
-                let ret = (program.calls.get(index(id))?.run)(cx);
+                let ret = self.call(program.calls.get(index(id))?, cx);
                 return self.answer(cx, ret, false);
             }
             Op::Route(id) => return self.call_route(cx, id),
@@ -169,11 +177,11 @@ impl Machine {
             }
             Op::Exit(id) => {
                 self.acc = self.code(program, id, cx);
-                return Some(self.done(true, false));
+                return Some(self.done(cx, true, false));
             }
             Op::Drop(id) => {
                 self.acc = self.code(program, id, cx);
-                return Some(self.done(true, true));
+                return Some(self.done(cx, true, true));
             }
             Op::Break => return self.leave(cx, 0, false),
             Op::End => return self.leave(cx, self.acc, false),
@@ -181,8 +189,18 @@ impl Machine {
         None
     }
 
+    fn call(&mut self, call: &Call, cx: &mut Cx) -> Ret {
+        self.timed = Timed::start(cx, call.name);
+        (call.run)(cx)
+    }
+
     /// Takes a function's answer; `None`: go on.
     fn answer(&mut self, cx: &mut Cx, ret: Ret, sets_rc: bool) -> Option<Step> {
+        if !matches!(ret, Ret::Wait(_))
+            && let Some(timed) = self.timed.take()
+        {
+            timed.end(cx, self.place());
+        }
         let code = match ret {
             Ret::Code(code) => code,
             Ret::Route(id) => return self.call_route(cx, id),
@@ -196,7 +214,7 @@ impl Machine {
         if sets_rc {
             cx.rc = code;
         }
-        (code == 0 && sets_rc).then(|| self.done(true, false))
+        (code == 0 && sets_rc).then(|| self.done(cx, true, false))
     }
 
     fn call_route(&mut self, cx: &mut Cx, route: RouteId) -> Option<Step> {
@@ -205,7 +223,7 @@ impl Machine {
             let text = format!("routes call each other more than {deepest} deep (max_recursive_level)");
             return Some(Step::Stopped(self.fault_here(Fault::limit(text))));
         }
-        self.enter(route);
+        self.enter(route, Timed::start(cx, "route"));
         None
     }
 
@@ -233,15 +251,23 @@ impl Machine {
         // `return 0` ends the script, unless return_mode says that only `exit` does.
         let ends = code == 0 && stated && cx.config().globals.return_mode == 0;
         self.acc = code;
-        if let Some(frame) = self.frames.pop() {
-            self.stack.truncate(frame.stack);
-        }
+        self.pop_frame(cx);
         cx.rc = code;
-        (ends || self.frames.is_empty()).then(|| self.done(ends, false))
+        (ends || self.frames.is_empty()).then(|| self.done(cx, ends, false))
     }
 
-    fn done(&mut self, exit: bool, drop: bool) -> Step {
-        self.frames.clear();
+    fn pop_frame(&mut self, cx: &Cx) {
+        let Some(frame) = self.frames.pop() else { return };
+        self.stack.truncate(frame.stack);
+        if let Some(timed) = frame.timed {
+            timed.end(cx, self.place());
+        }
+    }
+
+    fn done(&mut self, cx: &Cx, exit: bool, drop: bool) -> Step {
+        while !self.frames.is_empty() {
+            self.pop_frame(cx);
+        }
         Step::Done(Outcome {
             code: self.acc,
             exit,

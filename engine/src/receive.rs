@@ -7,6 +7,7 @@ use kahea_net::{NetEvent, Sink};
 use kahea_sip::{HeaderId, Limits, Message, ParseError, Received, view::Via};
 
 use crate::{
+    latency,
     logging::prefix,
     machine::{Machine, Step},
     runner::{Runner, finish, guarded, wait},
@@ -320,7 +321,10 @@ fn reply(current: Rc<Current>, mut cx: Cx) {
     }
     cx.route = RouteKind::CoreReply;
     match current.entries.reply {
-        Some(entry) => run(current, cx, entry, after_reply),
+        Some(entry) => run(current, cx, entry, |current, cx, result| {
+            latency::script(&cx, "reply-route");
+            after_reply(current, cx, result);
+        }),
         None => after_reply(
             current,
             cx,
@@ -356,6 +360,7 @@ fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, a
 }
 
 fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
+    latency::script(&cx, "request-route");
     match result {
         Ok(outcome) if outcome.drop => current.worker.config.counts.drop_requests.inc(),
         Ok(_) => {}

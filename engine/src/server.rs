@@ -42,6 +42,9 @@ pub enum StartError {
     Process(String),
 }
 
+/// Workers take a configuration between two messages, so this is far more than they need.
+const SWAP_LIMIT: Duration = Duration::from_secs(5);
+
 /// Work for a worker thread, with the configuration that is in force there.
 pub type Job = Box<dyn FnOnce(Rc<Worker>) -> LocalFuture<'static, ()> + Send>;
 
@@ -77,7 +80,8 @@ struct Handle {
 
 /// What a worker is told between messages.
 enum Order {
-    Swap(Arc<Generation>),
+    /// Take this configuration, and drop the sender when that is done.
+    Swap(Arc<Generation>, blocking::Sender<()>),
     Run(Job),
 }
 
@@ -180,7 +184,8 @@ impl Server {
 
     /// Swaps the configuration: new messages use it, those under way end on theirs. Nothing changes on an error.
     ///
-    /// Blocks while modules start and listeners open; not to be called on a worker.
+    /// Blocks while modules start and listeners open, and until every worker has taken it; not to be called on a
+    /// worker.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -202,10 +207,16 @@ impl Server {
             }
         };
         log::set_level(level);
+        let (taken, all_taken) = blocking::channel();
         for worker in &self.workers {
             // A worker that has ended takes no configuration; the server is stopping then.
-            let _ = worker.orders.send(Order::Swap(generation.clone()));
+            let _ = worker
+                .orders
+                .send(Order::Swap(generation.clone(), taken.clone()));
         }
+        drop(taken);
+        // Nobody sends: it ends when the last worker has dropped its part.
+        let _ = all_taken.recv_timeout(SWAP_LIMIT);
         *current = next;
         Ok(next)
     }
@@ -346,12 +357,13 @@ fn work(
         let clerk = tokio::task::spawn_local(async move {
             while let Some(order) = orders.recv().await {
                 match order {
-                    Order::Swap(generation) => {
+                    Order::Swap(generation, taken) => {
                         let next = current(index, &generation, &own_host);
                         if index == 0 {
                             timers.restart(&next.worker);
                         }
                         receiver.replace(next);
+                        drop(taken);
                     }
                     Order::Run(job) => drop(tokio::task::spawn_local(job(receiver.current().worker.clone()))),
                 }

@@ -91,6 +91,9 @@ fn user1_shows_the_state() {
 fn reload_by_command_tells_what_is_wrong() {
     let place = Place::new();
     let _server = place.start(&[]);
+    wait_for("the control socket", || {
+        UnixStream::connect(place.file("kahea.sock")).ok()
+    });
     let reload = || {
         let mut command = kahea();
         command.args(["reload", "-Y"]).arg(place.path());
@@ -114,6 +117,7 @@ fn the_control_socket_belongs_to_its_owner_and_survives_bad_clients() {
     let place = Place::new();
     let _server = place.start(&[]);
     let path = place.file("kahea.sock");
+    wait_for("the control socket", || UnixStream::connect(&path).ok());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mut hanging = UnixStream::connect(&path).unwrap();
     hanging.write_all(b"{\"jsonrpc\"").unwrap();

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod bygone;
 pub mod compile;
 pub mod fuzz;
 pub mod known;

@@ -6,9 +6,9 @@ use std::{
 };
 
 use crate::{
-    counts, coverage, layers, reference,
+    coverage, layers, reference,
     shell::{Outcome, cargo, run as run_command, say},
-    tidy,
+    tidy, tools,
 };
 
 /// A step: its name and what it does.
@@ -16,7 +16,7 @@ type Step = (&'static str, fn() -> Outcome);
 
 /// The tests come last, so that their runner's summary ends the output.
 const STEPS: &[Step] = &[
-    ("tools", counts::ensure_valgrind),
+    ("tools", tools::ensure),
     ("format", || cargo_step(&["fmt", "--all", "--check"])),
     ("layers", layers::run),
     ("tidy", tidy::run),

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use crate::shell::{Outcome, cargo, has, output, read, run as run_command, say, write};
+use crate::{
+    shell::{Outcome, cargo, has, output, read, say, write},
+    tools,
+};
 
 const FILE: &str = "bench/counts.toml";
 const HEAD: &str = "\
@@ -115,14 +118,7 @@ pub fn ensure_valgrind() -> Outcome {
         return Ok(());
     }
     let ask = "valgrind counts the instructions and is not there: apt-get install valgrind";
-    let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if !is_root || !has("apt-get") {
-        return Err(ask.to_owned());
-    }
-    say("valgrind is not there: installing it");
-    run_command(Command::new("apt-get").args(["-qq", "update"]))
-        .and_then(|()| run_command(Command::new("apt-get").args(["-qq", "-y", "install", "valgrind"])))
-        .map_err(|error| format!("{ask}\n{error}"))
+    tools::install("valgrind", &[], ask)
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, u64>, String> {

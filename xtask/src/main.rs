@@ -8,6 +8,7 @@ mod listing;
 mod reference;
 mod shell;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 

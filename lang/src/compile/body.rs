@@ -214,13 +214,16 @@ impl<'a> Body<'a> {
 
     fn break_out(&mut self, span: Span) {
         if self.breaks.is_empty() {
-            let problem =
-                Diagnostic::warning(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
-            self.report(
-                problem
-                    .label("leaves the route block")
-                    .help("write return; it says what happens"),
-            );
+            // Scripts of old leave every block so: one finding for each is enough.
+            if !self.code.iter().any(|op| matches!(op, Op::Break)) {
+                let problem =
+                    Diagnostic::warning(codes::BREAK_OUTSIDE, span, "break outside of while and switch");
+                self.report(
+                    problem
+                        .label("leaves the route block")
+                        .help("write return; it says what happens"),
+                );
+            }
             self.emit(Op::Break, span);
             return;
         }

@@ -2,11 +2,15 @@
 
 use std::{any::Any, sync::Arc};
 
-use kahea_diag::{Diagnostic, closest, codes};
+use kahea_diag::{Diagnostic, Span, closest, codes};
 use kahea_module::{EVENT, FuncDecl, REQUEST, RouteKind, RouteKinds};
 
-use super::body::Body;
-use crate::{ast::Call, known::Kind};
+use super::{Binder, body::Body};
+use crate::{
+    ast::Call,
+    bygone::{self, Gone},
+    known::Kind,
+};
 
 /// Module, declaration, and the module's place.
 type Found<'a> = (&'static str, &'a FuncDecl, Arc<dyn Any + Send + Sync>);
@@ -62,6 +66,11 @@ impl<'a> Body<'a> {
         if self.binder.is_covered(Kind::Function, name) {
             return;
         }
+        if let Some(row) = bygone::gone_function(name) {
+            let problem = gone(row, call.name.span, self.binder);
+            self.report(problem);
+            return;
+        }
         let message = format!("unknown function {name}()");
         let mut problem = Diagnostic::error(codes::UNKNOWN_FUNCTION, call.name.span, message);
         problem = match self.binder.missing_module(Kind::Function, name) {
@@ -93,4 +102,24 @@ impl<'a> Body<'a> {
         let problem = Diagnostic::error(codes::WRONG_ROUTE_KIND, call.name.span, message);
         self.report(problem.help(format!("it can be used in {}", kinds.join(", "))));
     }
+}
+
+/// A call of a function that is gone: nothing is wrong with it where all that lacks is the module of its replacement.
+fn gone(row: &Gone, span: Span, binder: &Binder) -> Diagnostic {
+    let name = row.name;
+    let message = format!("{name}() belonged to {}", row.was);
+    let Some(instead) = row.instead else {
+        return Diagnostic::error(codes::FUNCTION_GONE, span, message)
+            .help("nothing took its place: take the call out");
+    };
+    let Some(module) = instead.module else {
+        return Diagnostic::error(codes::FUNCTION_GONE, span, message)
+            .help(format!("write {}", instead.call));
+    };
+    let write = format!("write {}, of module {module}", instead.call);
+    if binder.registry().module(module).is_some() {
+        return Diagnostic::error(codes::FUNCTION_GONE, span, message).help(write);
+    }
+    let message = format!("{message}; its replacement is not available yet");
+    Diagnostic::error(codes::NOT_SUPPORTED, span, message).help(write)
 }

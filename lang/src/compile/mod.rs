@@ -85,11 +85,12 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
         sources,
         mut diagnostics,
         defines,
-        ..
+        calls,
     } = parsed;
     let defines = texts(&defines);
     let mut absent = HashSet::new();
     let mut modules = modules::load(&config, registry, &mut absent, &mut diagnostics);
+    modules::load_moved(&calls, &sources, registry, &mut modules, &mut diagnostics);
     let mut loaded = Loaded::default();
     modules.iter().for_each(|starting| loaded.add(&starting.pending));
     let (names, blocks) = name_routes(&config, &mut diagnostics);

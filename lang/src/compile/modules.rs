@@ -1,8 +1,11 @@
 //! `loadmodule` and `modparam`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use kahea_diag::{Diagnostic, Diagnostics, Span, closest, codes};
+use kahea_diag::{Diagnostic, Diagnostics, SourceMap, Span, closest, codes};
 use kahea_module::{
     Str, Value,
     registry::{ModuleDecl, Registry},
@@ -15,6 +18,7 @@ use super::{
 };
 use crate::{
     ast::{ConfigFile, ItemKind, ModParam, ParamValue, Text},
+    bygone,
     known::{self, Kind},
 };
 
@@ -37,7 +41,8 @@ pub(super) fn load(
         let ItemKind::LoadModule(line) = &item.kind else {
             continue;
         };
-        let name = module_name(&line.name);
+        let written = module_name(&line.name);
+        let name = renamed(&written, line.name.span, diagnostics).to_owned();
         let Some(decl) = registry
             .module(&name)
             .filter(|decl| !BUILT_IN.contains(&decl.name))
@@ -47,6 +52,9 @@ pub(super) fn load(
             continue;
         };
         if let Some(first) = modules.iter().find(|module| module.pending.name() == decl.name) {
+            if name != written {
+                continue;
+            }
             let problem = Diagnostic::warning(
                 codes::MODULE_TWICE,
                 line.name.span,
@@ -65,6 +73,52 @@ pub(super) fn load(
         });
     }
     modules
+}
+
+/// Loads the modules of functions that were part of the core, for configurations from that time.
+pub(super) fn load_moved(
+    calls: &HashMap<Box<str>, Span>,
+    sources: &SourceMap,
+    registry: &Arc<Registry>,
+    modules: &mut Vec<Starting>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut found: Vec<(Span, &str, &str)> = bygone::MOVED
+        .iter()
+        .filter_map(|(name, module)| Some((*calls.get(*name)?, *name, *module)))
+        .collect();
+    found.sort_by_cached_key(|(span, ..)| sources.reading_order(*span));
+    let mut problem: Option<Diagnostic> = None;
+    for (span, name, module) in found {
+        let is_loaded = modules.iter().any(|starting| starting.pending.name() == module);
+        let (false, Some(decl)) = (is_loaded, registry.module(module)) else {
+            continue;
+        };
+        let message = format!("{name}() is in module {module} by now, which is loaded for it");
+        let so_far = match problem {
+            None => Diagnostic::warning(codes::LOADED_UNASKED, span, message),
+            Some(problem) => problem.related(span, message),
+        };
+        problem = Some(so_far.help(format!("add loadmodule \"{module}.so\"")));
+        modules.push(Starting {
+            pending: decl.prepare(),
+            span,
+        });
+    }
+    if let Some(problem) = problem {
+        diagnostics.push(problem);
+    }
+}
+
+/// The name that a module has by now, with a warning where it is another.
+fn renamed<'a>(name: &'a str, span: Span, diagnostics: &mut Diagnostics) -> &'a str {
+    let Some(now) = bygone::module_now(name) else {
+        return name;
+    };
+    let message = format!("module {name} is {now} by now");
+    let problem = Diagnostic::warning(codes::NO_LONGER_USED, span, message);
+    diagnostics.push(problem.help(format!("write loadmodule \"{now}.so\"")));
+    now
 }
 
 /// `/usr/lib/kamailio/modules/tm.so` and `tm` are both `tm`.
@@ -115,8 +169,10 @@ pub(super) fn parameters(
                 .for_each(|part| usage.text(part.trim_ascii()));
         }
         for name in line.modules.value.text().split('|') {
-            one(name.trim(), line, &value, binder, modules, diagnostics);
-            taken.push((Str::from(name.trim()), line.name.value.clone(), value.clone()));
+            let name = name.trim();
+            one(name, line, &value, binder, modules, diagnostics);
+            let now = bygone::module_now(name).unwrap_or(name);
+            taken.push((Str::from(now), line.name.value.clone(), value.clone()));
         }
     }
     taken
@@ -144,13 +200,14 @@ fn at_load(text: &Str, span: Span, binder: &Binder, diagnostics: &mut Diagnostic
 }
 
 fn one(
-    name: &str,
+    written: &str,
     line: &ModParam,
     value: &Value,
     binder: &Arc<Binder>,
     modules: &mut [Starting],
     diagnostics: &mut Diagnostics,
 ) {
+    let name = bygone::module_now(written).unwrap_or(written);
     let Some(module) = modules.iter_mut().find(|module| module.pending.name() == name) else {
         if let Some(problem) = not_loaded(name, line, binder.registry()) {
             diagnostics.push(problem);
@@ -166,7 +223,10 @@ fn one(
         .iter()
         .find(|p| p.name == param || p.aliases.contains(&&*param))
     else {
-        diagnostics.push(unknown_parameter(decl, &param, line.name.span));
+        diagnostics.push(match name == written {
+            true => unknown_parameter(decl, &param, line.name.span),
+            false => unused_parameter(written, &param, line.name.span),
+        });
         return;
     };
     if let Err(error) = decl.set(&mut module.pending, &param, value, &**binder) {
@@ -209,10 +269,14 @@ fn not_loaded(name: &str, line: &ModParam, registry: &Registry) -> Option<Diagno
     )
 }
 
+fn unused_parameter(module: &str, param: &str, span: Span) -> Diagnostic {
+    let message = format!("parameter {param} of module {module} has no effect any more");
+    Diagnostic::warning(codes::NO_LONGER_USED, span, message).help("take the line out")
+}
+
 fn unknown_parameter(decl: &ModuleDecl, param: &str, span: Span) -> Diagnostic {
     if known::modules_with(Kind::OldParam, param).contains(&decl.name) {
-        let message = format!("parameter {param} of module {} has no effect any more", decl.name);
-        return Diagnostic::warning(codes::NO_LONGER_USED, span, message).help("take the line out");
+        return unused_parameter(decl.name, param, span);
     }
     let names = decl.params.iter().map(|param| param.name);
     let close = closest(param, names);

@@ -415,8 +415,17 @@ impl Parser<'_> {
         };
         let start = self.span();
         let Some(intrinsic) = intrinsic else {
-            let call = self.call()?;
+            let mut call = self.call()?;
             let span = call.span;
+            if word == "len_gt"
+                && call.args.len() == 1
+                && let Some(Arg {
+                    kind: ArgKind::Expr(limit),
+                    ..
+                }) = call.args.pop()
+            {
+                return Ok(self.longer_than(call.name.span, limit, span));
+            }
             return Ok(Expr {
                 kind: ExprKind::Call(Box::new(call)),
                 span,
@@ -444,6 +453,27 @@ impl Parser<'_> {
         })
     }
 
+    /// `len_gt(N)`, a test of the first versions, is `msg:len > N`.
+    fn longer_than(&mut self, name: Span, limit: Expr, span: Span) -> Expr {
+        let problem = Diagnostic::warning(codes::NO_LONGER_USED, name, "len_gt() is msg:len > by now");
+        let written = String::from_utf8_lossy(self.sources.slice(limit.span));
+        self.diagnostics
+            .push(problem.help(format!("write msg:len > {written}")));
+        let len = Expr {
+            kind: ExprKind::Keyword(Keyword::MsgLen),
+            span: name,
+        };
+        Expr {
+            kind: ExprKind::Binary {
+                op: BinaryOp::Greater,
+                op_span: name,
+                left: Box::new(len),
+                right: Box::new(limit),
+            },
+            span,
+        }
+    }
+
     /// A call; the cursor stands at the name and a parenthesis follows.
     pub(super) fn call(&mut self) -> Result<Call> {
         let name = self.ident("the name of a function")?;
@@ -460,6 +490,7 @@ impl Parser<'_> {
             }
         }
         let end = self.close(")", open)?;
+        self.calls.entry(name.text.clone()).or_insert(name.span);
         Ok(Call {
             span: name.span.to(end),
             name,

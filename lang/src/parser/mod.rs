@@ -30,6 +30,8 @@ pub struct Parsed {
     pub diagnostics: Diagnostics,
     /// The names defined at the end, for the RPC `core.ppdefines_full`.
     pub defines: HashMap<Box<str>, Define>,
+    /// Every function that is called, with the place of its first call.
+    pub calls: HashMap<Box<str>, Span>,
 }
 
 /// Reads the configuration at `path` with everything it includes.
@@ -51,14 +53,18 @@ pub fn parse(path: &str, sources: &dyn Sources, options: &Options) -> Parsed {
         depth: 0,
         gave_up_at: None,
         swallowed,
+        calls: HashMap::new(),
     };
     let config = parser.config();
-    let diagnostics = parser.diagnostics;
+    let Parser {
+        diagnostics, calls, ..
+    } = parser;
     Parsed {
         config,
         sources,
         diagnostics,
         defines,
+        calls,
     }
 }
 
@@ -77,6 +83,7 @@ struct Parser<'a> {
     gave_up_at: Option<usize>,
     /// A string or comment swallowed the rest, so that what is missing at the end is no mistake of its own.
     swallowed: bool,
+    calls: HashMap<Box<str>, Span>,
 }
 
 /// A mistake has been reported; the caller finds its way on.

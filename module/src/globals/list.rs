@@ -37,7 +37,6 @@ const SCTP: Effect = Later("SCTP");
 const SCHEDULING: Effect =
     NotHere("nothing here waits on a thread that needs a priority; give one by the service manager");
 const KEMI: Effect = Later("embedded languages");
-const LATENCY: Effect = Later("latency warnings");
 
 /// One parameter a row: `field as "name" ["alias"]: Type = default, in range, fn setter, effect;`.
 macro_rules! globals {
@@ -375,16 +374,16 @@ globals! {
     sip_parser_log: i64 = 0, Works;
     /// Such a message is shown in one line.
     sip_parser_log_oneline: i64 = 0, in 0..=1, Works;
-    /// Level of lines about how long a route took.
-    latency_cfg_log: i64 = 3, LATENCY;
-    /// Level of lines about operations beyond their limit.
-    latency_log: i64 = -1, LATENCY;
+    /// Level of lines about how long the script took for a message.
+    latency_cfg_log: i64 = 3, Works;
+    /// Level of lines about actions and database operations beyond their limit.
+    latency_log: i64 = -1, Works;
     /// Microseconds that one action of the script may take, 0 is no limit.
-    latency_limit_action: i64 = 0, in FROM_0, LATENCY;
-    /// Microseconds that a route may take, 0 is no limit.
-    latency_limit_cfg: i64 = 0, in FROM_0, LATENCY;
+    latency_limit_action: i64 = 0, in FROM_0, Works;
+    /// Microseconds from which on the script's time is logged, 0: always.
+    latency_limit_cfg: i64 = 0, in FROM_0, Works;
     /// Microseconds that a database operation may take, 0 is no limit.
-    latency_limit_db: i64 = 0, in FROM_0, LATENCY;
+    latency_limit_db: i64 = 0, in FROM_0, Later("databases");
     /// Shows the compiled routes and buffer sizes at start.
     verbose_startup: bool = false, NotHere("kahea check shows what a configuration means");
 
