@@ -43,6 +43,11 @@ const LAYERS: &[Layer] = &[
         why: "sockets carry messages and know nothing of scripts",
     },
     Layer {
+        folder: "mods/transaction",
+        may: &["module", "tx", "sip", "diag", "mods/base"],
+        why: "replies of sl go through the transaction; other families only through their services, downwards",
+    },
+    Layer {
         folder: "mods/*",
         may: &["module", "tx", "sip", "diag"],
         why: "a family of modules is written against the module interface; another module only through its service",

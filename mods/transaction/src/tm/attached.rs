@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use kahea_module::{Cx, Str};
-use kahea_sip::ListenerId;
 use kahea_tx::{BranchId, Timing};
 
 use super::cell::{Arms, Cell, Switches};
@@ -42,7 +41,6 @@ impl Role {
 pub struct UsedTarget {
     ruri: Option<Str>,
     dst_uri: Option<Str>,
-    send_socket: Option<ListenerId>,
 }
 
 impl UsedTarget {
@@ -51,7 +49,6 @@ impl UsedTarget {
         UsedTarget {
             ruri: cx.target.ruri.clone(),
             dst_uri: cx.target.dst_uri.clone(),
-            send_socket: cx.target.send_socket,
         }
     }
 

@@ -328,9 +328,4 @@ impl Cell {
         }
         Ok(cx)
     }
-
-    /// The connection that the request came over.
-    pub fn connection(&self) -> Option<ConnectionId> {
-        self.received.connection
-    }
 }
