@@ -346,7 +346,9 @@ impl Client {
             ClientSend::Nothing
         };
         match self.state {
-            ClientState::Idle | ClientState::Accepted => ClientStep::NOTHING,
+            ClientState::Idle => ClientStep::NOTHING,
+            // Whoever refuses after it accepted waits for an ACK all the same.
+            ClientState::Accepted => ClientStep::send(send),
             ClientState::Completed => {
                 self.rest();
                 ClientStep::send(send)

@@ -213,19 +213,7 @@ impl Transaction {
         if self.server.is_final() {
             return Choice::None;
         }
-        if self.policy.stop_at_6xx
-            && let Some(branch) = self.a_6xx()
-            && !self.has_pending()
-        {
-            return Choice::Best(branch);
-        }
         self.policy.priorities.choose(&self.clients, self.first)
-    }
-
-    fn a_6xx(&self) -> Option<BranchId> {
-        let is_6xx = |client: &Client| client.outcome().status().is_some_and(|status| status >= 600);
-        let at = self.clients.iter().skip(self.first).position(is_6xx)?;
-        Some(BranchId::at(at.saturating_add(self.first)))
     }
 
     /// The request of a branch was handed to the network.

@@ -207,6 +207,9 @@ fn answered_here(m: &Tm, cx: &Cx) -> bool {
 fn lookup(m: &Tm, cx: &mut Cx) -> bool {
     match replying::known(&m.core, cx) {
         Some(cell) => {
+            if cx.msg.method() == Method::Ack {
+                create::acknowledged(&cell, cx);
+            }
             cx.extra::<Attached>().cell = Some(cell);
             cx.extra::<Attached>().settled = true;
             true

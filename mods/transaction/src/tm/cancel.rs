@@ -57,7 +57,7 @@ fn stateless(cx: &mut Cx) -> Ret {
 fn take(core: &Arc<Core>, cx: &mut Cx, invite: &Arc<Cell>) -> Result<Ret, Fault> {
     let own = match create::begin(core, cx)? {
         Began::New(own) => own,
-        Began::Repeated => return Ok(Ret::EXIT),
+        Began::Repeated => return Ok(Ret::TRUE),
     };
     cx.extra::<Attached>().settled = true;
     let (pending, tag) = {

@@ -97,7 +97,7 @@ pub fn relay(core: &Arc<Core>, cx: &mut Cx, how: How) -> Ret {
     }
     match create::begin(core, cx) {
         Ok(Began::New(cell)) => go(&cell, cx, how),
-        Ok(Began::Repeated) => Ret::EXIT,
+        Ok(Began::Repeated) => Ret::TRUE,
         Err(fault) => Ret::Fault(fault),
     }
 }
@@ -108,7 +108,7 @@ fn acknowledge(core: &Arc<Core>, cx: &mut Cx, how: &How) -> Ret {
     if let Some(cell) = create::find(core, cx)
         && create::acknowledged(&cell, cx)
     {
-        return Ret::EXIT;
+        return Ret::TRUE;
     }
     proxy::forward(cx, how.hop.clone())
 }
