@@ -8,7 +8,7 @@ use kahea_module::{
     route::{ANY, BRANCH, EVENT, FAILURE, REPLY, REQUEST},
 };
 use kahea_sip::Method;
-use kahea_tx::Outcome;
+use kahea_tx::{BranchId, Outcome};
 
 use super::{
     Tm,
@@ -231,12 +231,21 @@ fn t_lookup_cancel(m: &Tm, cx: &mut Cx, flags: Option<i64>) -> bool {
     true
 }
 
-fn at_hand(cx: &Cx) -> Option<kahea_tx::BranchId> {
+/// The branch that the route is about.
+fn branch_of(cx: &Cx) -> Option<BranchId> {
     attached::role(cx).branch()
 }
 
+/// The branch whose reply is being handled: that reply does not count as one of the past.
+fn at_hand(cx: &Cx) -> Option<BranchId> {
+    match attached::role(cx) {
+        Role::Reply(branch) => Some(branch),
+        _ => cx.extra_ref::<Attached>()?.at_hand,
+    }
+}
+
 fn t_branch_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
-    let branch = at_hand(cx);
+    let branch = branch_of(cx);
     required(cx, |state| {
         let client = branch.and_then(|branch| state.tx.client(branch));
         client.is_some_and(|client| client.outcome() == Outcome::TimedOut)
@@ -244,7 +253,7 @@ fn t_branch_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
 }
 
 /// The branch had a reply besides the one at hand.
-fn replied(state: &State, branch: kahea_tx::BranchId, current: Option<kahea_tx::BranchId>) -> bool {
+fn replied(state: &State, branch: BranchId, current: Option<BranchId>) -> bool {
     let Some(client) = state.tx.client(branch) else {
         return false;
     };
@@ -256,9 +265,9 @@ fn replied(state: &State, branch: kahea_tx::BranchId, current: Option<kahea_tx::
 }
 
 fn t_branch_replied(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
-    let branch = at_hand(cx);
+    let (branch, current) = (branch_of(cx), at_hand(cx));
     required(cx, |state| {
-        branch.is_some_and(|branch| replied(state, branch, Some(branch)))
+        branch.is_some_and(|branch| replied(state, branch, current))
     })
 }
 
@@ -272,14 +281,17 @@ fn t_any_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
 fn t_any_replied(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     let current = at_hand(cx);
     required(cx, |state| {
-        (0..state.tx.clients().len()).any(|at| replied(state, kahea_tx::BranchId::at(at), current))
+        (0..state.tx.clients().len()).any(|at| replied(state, BranchId::at(at), current))
     })
 }
 
 fn t_grep_status(_: &Tm, cx: &mut Cx, code: i64) -> Result<bool, Fault> {
+    let current = at_hand(cx);
     required(cx, |state| {
-        let has = |client: &kahea_tx::Client| client.outcome().status().map(i64::from) == Some(code);
-        state.tx.clients().iter().any(has)
+        let mut clients = state.tx.clients().iter().enumerate();
+        clients.any(|(at, client)| {
+            Some(BranchId::at(at)) != current && client.outcome().status().map(i64::from) == Some(code)
+        })
     })
 }
 
@@ -303,5 +315,5 @@ fn t_get_status_code(_: &Tm, cx: &mut Cx) -> Ret {
 }
 
 fn t_get_branch_index(_: &Tm, cx: &mut Cx) -> i64 {
-    at_hand(cx).map_or(-1, |branch| branch.0.into())
+    branch_of(cx).map_or(-1, |branch| branch.0.into())
 }

@@ -80,6 +80,8 @@ pub struct Attached {
     pub settled: bool,
     /// The reply that is due at the end because relaying failed.
     pub failed: Option<(u16, &'static str)>,
+    /// The branch whose reply is being handled, in routes about its failure.
+    pub at_hand: Option<BranchId>,
     /// The target that was used up.
     pub used: Option<UsedTarget>,
 }

@@ -3,7 +3,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use kahea_module::{Cx, Outcome as RouteOutcome, ReplyExtra, RouteId, RouteKind, Str, Target, Worker, debug};
+use kahea_module::{Cx, Outcome as RouteOutcome, ReplyExtra, RouteId, RouteKind, Str, Worker, debug};
 use kahea_sip::HeaderId;
 use kahea_tx::{Actions, BranchId, Choice, Outcome};
 use smallvec::SmallVec;
@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::{
     answer,
     attached::{Attached, Role, UsedTarget},
-    cell::{Cell, State, Switches},
+    cell::{Arms, Cell, State, Switches},
     core::now,
     failover, turn,
     wire::{self, carry_out},
@@ -55,8 +55,9 @@ pub fn unsent(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     ended(cell, worker, left.ended, None);
 }
 
-/// Sees to branches that ended, then to the transaction; ends the turn.
-pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, _at: Option<BranchId>) {
+/// Sees to branches that ended, then to the transaction; ends the turn. `at_hand` is the branch whose reply is being
+/// handled.
+pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand: Option<BranchId>) {
     if branches.is_empty() {
         return turn::done(&cell, worker);
     }
@@ -72,25 +73,25 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, _at: Opt
         };
         let Some(route) = route else { continue };
         let rest = branches.clone();
-        if let Some(cx) = request(&cell, worker, branch, Role::BranchFailure(branch)) {
+        if let Some(cx) = request(&cell, worker, branch, Role::BranchFailure(branch), at_hand) {
             let engine = worker.engine.clone();
             let then = move |cx: Cx, _: RouteOutcome| {
                 let worker = cx.worker.clone();
                 leave(&cell, cx);
                 if rest.is_empty() {
-                    choose(cell, &worker);
+                    choose(cell, &worker, at_hand);
                 } else {
-                    ended(cell, &worker, rest, None);
+                    ended(cell, &worker, rest, at_hand);
                 }
             };
             return engine.run_then(cx, route, Box::new(then));
         }
     }
-    choose(cell, worker);
+    choose(cell, worker, at_hand);
 }
 
 /// The caller gets its reply if every branch has ended; the failure route has its say first.
-pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>) {
+pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
     let (branch, route) = {
         let mut state = cell.state.lock();
         let Choice::Best(branch) = state.tx.choose() else {
@@ -101,11 +102,12 @@ pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>) {
             .branches
             .get(branch.index())
             .and_then(|known| known.on_failure);
-        state.arms.failure = None;
+        // What a failure route wants for its branches, it sets itself.
+        state.arms = Arms::default();
         (branch, route.filter(|_| !state.switches.has(Switches::REPLICA)))
     };
     match route {
-        Some(route) => run_failure(cell, worker, branch, route),
+        Some(route) => run_failure(cell, worker, branch, route, at_hand),
         None => {
             best(&cell, worker, branch);
             turn::done(&cell, worker);
@@ -114,7 +116,13 @@ pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>) {
 }
 
 /// The request in work again, for a route about one of its branches.
-fn request(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, role: Role) -> Option<Cx> {
+fn request(
+    cell: &Arc<Cell>,
+    worker: &Rc<Worker>,
+    branch: BranchId,
+    role: Role,
+    at_hand: Option<BranchId>,
+) -> Option<Cx> {
     let mut cx = match cell.request_cx(worker.clone()) {
         Ok(cx) => cx,
         Err(fault) => {
@@ -125,14 +133,7 @@ fn request(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, role: Role) 
     let mut state = cell.state.lock();
     state.context.swap(&mut cx);
     if let Some(known) = state.branches.get(branch.index()) {
-        cx.target = Target {
-            flags: known.target.flags,
-            ruri: known.target.ruri.clone(),
-            ruid: known.target.ruid.clone(),
-            instance: known.target.instance.clone(),
-            location_ua: known.target.location_ua.clone(),
-            ..Target::default()
-        };
+        cx.target.flags = known.target.flags;
     }
     drop(state);
     cx.route = match role {
@@ -144,6 +145,7 @@ fn request(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, role: Role) 
     attached.cell = Some(cell.clone());
     attached.role = role;
     attached.used = Some(used);
+    attached.at_hand = at_hand;
     Some(cx)
 }
 
@@ -153,8 +155,14 @@ fn leave(cell: &Arc<Cell>, mut cx: Cx) {
     cx.finish();
 }
 
-fn run_failure(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, route: RouteId) {
-    let Some(cx) = request(&cell, worker, branch, Role::Failure(branch)) else {
+fn run_failure(
+    cell: Arc<Cell>,
+    worker: &Rc<Worker>,
+    branch: BranchId,
+    route: RouteId,
+    at_hand: Option<BranchId>,
+) {
+    let Some(cx) = request(&cell, worker, branch, Role::Failure(branch), at_hand) else {
         best(&cell, worker, branch);
         return turn::done(&cell, worker);
     };
@@ -166,12 +174,8 @@ fn run_failure(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, route: Ro
 
 fn after_failure(cell: Arc<Cell>, branch: BranchId, before: usize, mut cx: Cx) {
     let worker = cx.worker.clone();
-    let failed = cx.extra::<Attached>().failed.take();
-    if let Some((status, reason)) = failed
-        && let Err(fault) = answer::local(&cell, &mut cx, status, reason.as_bytes())
-    {
-        debug!("tm", "No {status} to the caller: {fault}.");
-    }
+    // A leg that could not be sent leaves the caller with the result before it.
+    cx.extra::<Attached>().failed = None;
     leave(&cell, cx);
     let more = {
         let mut state = cell.state.lock();
@@ -189,7 +193,7 @@ fn after_failure(cell: Arc<Cell>, branch: BranchId, before: usize, mut cx: Cx) {
         more
     };
     if more {
-        return choose(cell, &worker);
+        return choose(cell, &worker, None);
     }
     best(&cell, &worker, branch);
     turn::done(&cell, &worker);

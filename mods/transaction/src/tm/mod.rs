@@ -76,6 +76,10 @@ impl Module for Tm {
         env.hooks
             .take_reply
             .push(Arc::new(move |cx| take_reply(&here, cx)));
+        env.hooks.local_reply.push(Arc::new(|cx| {
+            relay::answered_without(cx);
+            kahea_module::Ret::TRUE
+        }));
         Stateful::of(env).set(Box::new(replying::ForSl(core.clone())));
         Ok(Tm { core })
     }

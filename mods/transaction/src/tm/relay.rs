@@ -114,9 +114,15 @@ fn acknowledge(core: &Arc<Core>, cx: &mut Cx, how: &How) -> Ret {
 }
 
 fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
-    if cell.state.lock().tx.server().is_final() {
-        // Answered by the script before: nobody waits for another answer.
-        return Ret::TRUE;
+    {
+        let state = cell.state.lock();
+        if state.tx.server().is_final() {
+            // Answered by the script before: nobody waits for another answer.
+            return Ret::TRUE;
+        }
+        if state.tx.is_cancelled() || (state.switches.has(Switches::REPLICA) && !how.replica) {
+            return Ret::FALSE;
+        }
     }
     cx.extra::<Attached>().settled = true;
     let first = cell.state.lock().branches.is_empty();
@@ -138,7 +144,8 @@ fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
     }
     let targets = targets(cx);
     if targets.is_empty() {
-        return fail(cell, cx, &how, Failed::no_branch());
+        warning!("tm", "The request was not relayed: its destinations are used up.");
+        return Ret::FALSE;
     }
     let route = cell.state.lock().arms.branch;
     if route.is_none()
@@ -336,6 +343,7 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
             }
         }
     }
+    cell.state.lock().arms.branch = None;
     if sent {
         return Ret::TRUE;
     }
@@ -351,8 +359,15 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
 /// Nothing could be sent: the caller is told, now or at the end of the script.
 fn fail(cell: &Arc<Cell>, cx: &mut Cx, how: &How, failed: Failed) -> Ret {
     warning!("tm", "The request was not relayed: {}.", failed.fault);
-    let pending = cell.state.lock().tx.has_pending();
-    if !pending && !how.no_reply && !how.replica {
+    let is_request = super::attached::role(cx) == Role::Request;
+    let silent = cell.state.lock().switches.has(Switches::NO_INTERNAL_REPLY);
+    if !is_request {
+        return Ret::FALSE;
+    }
+    if silent {
+        return Ret::Code(-4);
+    }
+    if !how.no_reply && !how.replica {
         if cell.core.options.delayed_reply {
             cx.extra::<Attached>().failed = Some((failed.status, failed.reason));
         } else if let Err(fault) = answer::local(cell, cx, failed.status, failed.reason.as_bytes()) {
@@ -394,4 +409,11 @@ pub fn request_ended(cx: &mut Cx) {
         state.tx.release(now(&worker), &mut actions);
     }
     timer::arm(&cell, &mut state, &worker);
+}
+
+/// A stateless reply went out: the transaction adds none of its own at the end.
+pub fn answered_without(cx: &mut Cx) {
+    if cx.extra_ref::<Attached>().is_some() {
+        cx.extra::<Attached>().failed = None;
+    }
 }
