@@ -233,12 +233,13 @@ impl Client {
         self.repeat.at.min(self.give_up).min(cancel)
     }
 
-    /// Gives the branch another bound for its final reply (`t_set_fr`).
+    /// Gives the branch another bound for its final reply (`t_set_fr`); one that is being cancelled keeps its own.
     pub fn restart(&mut self, now: Time, timing: &Timing) {
         match self.state {
-            ClientState::Calling => self.give_up = now.after(timing.fr_timer),
+            _ if self.cancel_is_out() => {}
             ClientState::Proceeding if self.invite => self.give_up = now.after(timing.fr_inv_timer),
-            _ => {}
+            ClientState::Calling | ClientState::Proceeding => self.give_up = now.after(timing.fr_timer),
+            ClientState::Idle | ClientState::Accepted | ClientState::Completed => {}
         }
     }
 
@@ -301,7 +302,8 @@ impl Client {
         self.state = ClientState::Proceeding;
         if self.invite {
             self.repeat = Repeat::STOPPED;
-            if first || status > self.last || timing.restart_fr_on_each_reply {
+            let later = first || status > self.last || timing.restart_fr_on_each_reply;
+            if later && !self.cancel_is_out() {
                 self.give_up = now.after(timing.fr_inv_timer);
             }
         } else {
@@ -337,9 +339,12 @@ impl Client {
             ClientSend::Nothing
         };
         match self.state {
-            ClientState::Idle | ClientState::Accepted => ClientStep::NOTHING,
+            ClientState::Idle => ClientStep::NOTHING,
+            // Whoever refuses after another one behind the same branch has accepted is told to be quiet, too.
+            ClientState::Accepted => ClientStep::send(send),
             ClientState::Completed => {
                 self.rest();
+                self.cancel = Cancel::Done;
                 ClientStep::send(send)
             }
             ClientState::Calling | ClientState::Proceeding => {
@@ -356,26 +361,30 @@ impl Client {
     }
 
     fn cancel(&mut self, now: Time, method: CancelMethod, timing: &Timing) -> ClientStep {
-        if !self.is_pending() || matches!(self.cancel, Cancel::Sent(_) | Cancel::Done) {
+        if !self.is_pending() || self.cancel_is_out() {
             return ClientStep::NOTHING;
         }
         match (self.state, method) {
-            (ClientState::Idle, _) | (ClientState::Calling, CancelMethod::Fake) => {
-                self.gave_up(Outcome::Cancelled)
-            }
-            (ClientState::Calling, CancelMethod::OnReply) if self.invite => {
+            (ClientState::Idle, _) => self.gave_up(Outcome::Cancelled),
+            // Only an INVITE can be cancelled usefully (RFC 3261 section 9.1).
+            _ if !self.invite => ClientStep::NOTHING,
+            (ClientState::Calling, CancelMethod::Fake) => self.gave_up(Outcome::Cancelled),
+            (ClientState::Calling, CancelMethod::OnReply) => {
                 self.cancel = Cancel::Wanted;
                 ClientStep::NOTHING
             }
-            // Only an INVITE can be cancelled usefully (RFC 3261 section 9.1).
-            _ if !self.invite => ClientStep::NOTHING,
             _ => ClientStep::send(self.send_cancel(now, timing)),
         }
     }
 
+    /// A CANCEL was sent, or there is nothing left that it could end.
+    fn cancel_is_out(&self) -> bool {
+        matches!(self.cancel, Cancel::Sent(_) | Cancel::Done)
+    }
+
     /// After CANCEL the final reply has to come within `fr_timer` (RFC 3261 section 9.1).
     fn send_cancel(&mut self, now: Time, timing: &Timing) -> ClientSend {
-        if matches!(self.cancel, Cancel::Sent(_) | Cancel::Done) {
+        if self.cancel_is_out() {
             return ClientSend::Nothing;
         }
         self.repeat = Repeat::STOPPED;
@@ -432,7 +441,8 @@ impl Client {
         self.outcome = outcome;
         self.repeat = Repeat::STOPPED;
         self.give_up = Time::NEVER;
-        if let Cancel::Sent(_) | Cancel::Wanted = self.cancel {
+        // A wanted CANCEL stays wanted: a reply that comes after all shows that somebody has to get it.
+        if matches!(self.cancel, Cancel::Sent(_)) {
             self.cancel = Cancel::Done;
         }
         ClientStep::tell(ClientTell::GaveUp)
