@@ -175,6 +175,8 @@ pub struct Client {
     state: ClientState,
     outcome: Outcome,
     invite: bool,
+    /// It has left, so that somebody may answer.
+    left: bool,
     reliable: bool,
     cancel: Cancel,
     /// The highest status so far.
@@ -191,6 +193,7 @@ impl Client {
             state: ClientState::Idle,
             outcome: Outcome::Pending,
             invite,
+            left: false,
             reliable: false,
             cancel: Cancel::No,
             last: 0,
@@ -253,6 +256,7 @@ impl Client {
         match event {
             ClientEvent::Sent { reliable } => self.sent(now, reliable, timing),
             ClientEvent::Unsent(status) => self.unsent(status),
+            ClientEvent::Reply(_) if !self.left => ClientStep::NOTHING,
             ClientEvent::Reply(status) if status < 200 => self.provisional(now, status, timing),
             ClientEvent::Reply(status) if status < 300 && self.invite => self.accepted(status),
             ClientEvent::Reply(status) => self.finished(status),
@@ -272,6 +276,7 @@ impl Client {
             return ClientStep::NOTHING;
         }
         self.state = ClientState::Calling;
+        self.left = true;
         self.reliable = reliable;
         self.give_up = now.after(timing.fr_timer);
         if !reliable {
@@ -322,9 +327,6 @@ impl Client {
     }
 
     fn accepted(&mut self, status: u16) -> ClientStep {
-        if self.state == ClientState::Idle {
-            return ClientStep::NOTHING;
-        }
         self.state = ClientState::Accepted;
         self.outcome = Outcome::Reply(status);
         self.last = status;
@@ -439,20 +441,16 @@ impl Client {
     fn gave_up(&mut self, outcome: Outcome) -> ClientStep {
         self.state = ClientState::Completed;
         self.outcome = outcome;
-        self.repeat = Repeat::STOPPED;
-        self.give_up = Time::NEVER;
-        // A wanted CANCEL stays wanted: a reply that comes after all shows that somebody has to get it.
-        if matches!(self.cancel, Cancel::Sent(_)) {
-            self.cancel = Cancel::Done;
-        }
+        self.rest();
         ClientStep::tell(ClientTell::GaveUp)
     }
 
-    /// Stops every timer.
+    /// Stops every timer. A CANCEL that was wanted stays wanted: a reply that comes after all shows that somebody has
+    /// to get it.
     fn rest(&mut self) {
         self.repeat = Repeat::STOPPED;
         self.give_up = Time::NEVER;
-        if self.cancel != Cancel::No {
+        if matches!(self.cancel, Cancel::Sent(_)) {
             self.cancel = Cancel::Done;
         }
     }
