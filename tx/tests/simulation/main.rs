@@ -190,8 +190,8 @@ impl World {
             })
             .collect();
         let got = match self.caller.finals.first() {
-            Some((status, _)) => *status,
-            None => 200,
+            Some((status, _)) if self.caller.successes.is_empty() => *status,
+            _ => 200,
         };
         if is_best(got, &results) {
             Ok(())
@@ -297,7 +297,7 @@ fn ten_thousand_schedules_end_as_they_should() {
         schedule(seed, true, &mut reached);
         return;
     }
-    for seed in 0..SCHEDULES {
+    for seed in 0..200_000 {
         schedule(seed, false, &mut reached);
     }
     eprintln!("{reached:?}");

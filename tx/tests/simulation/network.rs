@@ -69,10 +69,10 @@ pub enum Message {
 
 impl Message {
     /// What counts as the same message when losses in a row are counted.
-    fn kind(self) -> (Method, u16) {
+    fn kind(self) -> (Method, Option<u16>) {
         match self {
-            Message::Request(method) => (method, 0),
-            Message::Reply(method, status, _) => (method, if status < 200 { 1 } else { 2 }),
+            Message::Reply(method, status, tag) if status >= 200 => (method, Some(tag)),
+            Message::Request(method) | Message::Reply(method, ..) => (method, None),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Manners {
 
 struct Link {
     ends: (Node, Node),
-    kind: (Method, u16),
+    kind: (Method, Option<u16>),
     lost_in_a_row: u32,
 }
 
