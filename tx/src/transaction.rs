@@ -247,7 +247,16 @@ impl Transaction {
 
     /// A reply to a branch's request came.
     pub fn reply(&mut self, now: Time, branch: BranchId, status: u16, actions: &mut Actions) {
+        let ran = self.runs(branch);
         self.on_client(now, branch, ClientEvent::Reply(status), actions);
+        // The reply may come again for want of our ACK: timer D begins now, though the caller was answered before.
+        if ran && !self.runs(branch) && self.is_resting() {
+            self.end = self.end.max(now.after(self.timing.wt_timer));
+        }
+    }
+
+    fn runs(&self, branch: BranchId) -> bool {
+        self.client(branch).is_some_and(|client| client.deadline() != Time::NEVER)
     }
 
     /// A final reply to a branch's CANCEL came.

@@ -297,7 +297,7 @@ fn ten_thousand_schedules_end_as_they_should() {
         schedule(seed, true, &mut reached);
         return;
     }
-    for seed in 0..200_000 {
+    for seed in 0..SCHEDULES {
         schedule(seed, false, &mut reached);
     }
     eprintln!("{reached:?}");
