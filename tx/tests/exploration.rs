@@ -33,6 +33,8 @@ struct Seen {
     refusals: u32,
     acks: u32,
     cancels: u32,
+    /// When its CANCEL was sent.
+    cancelled: Option<Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -168,6 +170,7 @@ impl World {
     fn cancel(&mut self, branch: BranchId) {
         let seen = &mut self.seen[branch.index()];
         seen.cancels += 1;
+        seen.cancelled = Some(self.now);
         assert!(self.invite && seen.cancels == 1, "the first CANCEL twice, or for no INVITE");
         assert!(!seen.final_reply, "a CANCEL after a final reply");
         let early = self.method == CancelMethod::AtOnce;
@@ -211,6 +214,14 @@ impl World {
         assert!(self.rests <= 1 && self.deletes <= 1, "resting or deleted twice");
         for seen in self.seen {
             assert_eq!(seen.acks, seen.refusals, "each refusal of an INVITE has its ACK");
+        }
+        for (seen, client) in self.seen.iter().zip(self.transaction.clients()) {
+            let fr_timer = self.transaction.timing().fr_timer;
+            let in_time = |cancelled: Time| client.deadline() <= cancelled.after(fr_timer);
+            assert!(
+                !client.is_pending() || seen.cancelled.is_none_or(in_time),
+                "a cancelled branch may take longer than fr_timer"
+            );
         }
         if self.transaction.choose() == Choice::Pending {
             assert!(self.transaction.has_pending(), "it waits for nothing");
@@ -381,6 +392,27 @@ fn a_forgotten_transaction_ends_with_its_lifetime() {
     actions.clear();
     transaction.tick(transaction.deadline(), &mut actions);
     assert_eq!(actions[..], [Action::Delete]);
+}
+
+/// The refusal of a cancelled branch is remembered from when it came: its sender may still miss the ACK.
+#[test]
+fn a_late_refusal_is_acknowledged_as_long_as_an_early_one() {
+    let mut transaction = Transaction::new(Time(0), true, Timing::default(), Policy::default());
+    let (first, second) = (transaction.add_branch(), transaction.add_branch());
+    let mut actions = Actions::new();
+    for branch in [first, second] {
+        transaction.sent(Time(0), branch, false);
+        transaction.reply(Time(10), branch, 180, &mut actions);
+    }
+    transaction.reply(Time(20), first, 200, &mut actions);
+    assert!(transaction.answer(Time(20), 200, false, false, &mut actions));
+    assert!(actions.contains(&Action::Cancel(second)) && actions.contains(&Action::Rest));
+    actions.clear();
+    transaction.reply(Time(4_000), second, 487, &mut actions);
+    assert!(actions.contains(&Action::Ack(second)));
+    assert_eq!(transaction.deadline(), Time(9_000));
+    transaction.reply(Time(8_000), second, 487, &mut actions);
+    assert_eq!(transaction.deadline(), Time(9_000), "a repetition does not prolong it");
 }
 
 /// A 100 stays on its hop, whatever came before it (RFC 3261 section 16.7 step 5).

@@ -66,6 +66,8 @@ pub struct Callee {
     /// The last reply; 0 before any.
     pub status: u16,
     pub acked: bool,
+    /// When its final reply left.
+    pub answered: u64,
     repeat: Repeat,
     /// H, or the same of a 2xx.
     give_up: u64,
@@ -81,6 +83,7 @@ impl Callee {
             next: 0,
             status: 0,
             acked: false,
+            answered: NEVER,
             repeat: Repeat::STOPPED,
             give_up: NEVER,
         }
@@ -159,6 +162,9 @@ impl Callee {
 
     fn reply(&mut self, network: &mut Network, status: u16) {
         self.status = status;
+        if status >= 200 {
+            self.answered = network.now;
+        }
         self.send(network, self.method, status);
         if status >= 200 && self.method == Method::Invite {
             self.give_up = network.now + T1X64;

@@ -31,6 +31,8 @@ pub struct Caller {
     pub successes: Vec<u16>,
     pub gave_up: bool,
     pub cancelled: bool,
+    /// When it first had a final reply or sent its CANCEL: nobody needs to ring any more.
+    pub satisfied: u64,
 }
 
 impl Caller {
@@ -45,6 +47,7 @@ impl Caller {
             successes: Vec::new(),
             gave_up: false,
             cancelled: false,
+            satisfied: NEVER,
         }
     }
 
@@ -76,6 +79,7 @@ impl Caller {
                 if !self.successes.contains(&tag) {
                     self.successes.push(tag);
                 }
+                self.satisfied = self.satisfied.min(network.now);
                 self.end();
                 self.send(network, Method::AckTo2xx(tag));
             }
@@ -107,6 +111,7 @@ impl Caller {
         if !self.finals.contains(&(status, tag)) {
             self.finals.push((status, tag));
         }
+        self.satisfied = self.satisfied.min(network.now);
         self.end();
         if self.method == Method::Invite {
             self.send(network, Method::Ack);
@@ -156,6 +161,7 @@ impl Caller {
         };
         let until = network.now + T1X64;
         self.cancel = Cancel::Sent { repeat, until };
+        self.satisfied = self.satisfied.min(network.now);
         self.send(network, Method::Cancel);
     }
 

@@ -1,4 +1,4 @@
-//! Ten thousand calls through a proxy over bad networks: whatever is lost, doubled, delayed or overtaken, and whoever
+//! Fifty thousand calls through a proxy over bad networks: whatever is lost, doubled, delayed or overtaken, and whoever
 //! crashes or gives up, everybody has to end as RFC 3261 says.
 //!
 //! A schedule is made from its number alone. Where one fails, `KAHEA_SCHEDULE=NUMBER cargo nextest run -p kahea-tx
@@ -19,7 +19,7 @@ use crate::{
     proxy::{Manner, Proxy},
 };
 
-const SCHEDULES: u64 = 10_000;
+const SCHEDULES: u64 = 50_000;
 
 struct World {
     method: Method,
@@ -161,6 +161,12 @@ impl World {
         if callee.rings(now) {
             return Err("it still rings".to_owned());
         }
+        // Before a CANCEL can go there, the first provisional reply has to come (within 200 ms).
+        let way = self.manners.delay + self.manners.jitter;
+        let patience = if self.manners.loss == 0 { 200 } else { 35_000 };
+        if callee.has_answered() && callee.answered > self.caller.satisfied.saturating_add(patience + 5 * way) {
+            return Err(format!("it rang until {}, the caller until {}", callee.answered, self.caller.satisfied));
+        }
         if callee.status >= 300 && !callee.acked {
             return Err(format!("its {} was not acknowledged", callee.status));
         }
@@ -291,7 +297,7 @@ fn schedule(seed: u64, trace: bool, reached: &mut Reached) {
 }
 
 #[test]
-fn ten_thousand_schedules_end_as_they_should() {
+fn fifty_thousand_schedules_end_as_they_should() {
     let mut reached = Reached::default();
     if let Some(seed) = std::env::var("KAHEA_SCHEDULE").ok().and_then(|seed| seed.parse().ok()) {
         schedule(seed, true, &mut reached);
@@ -301,7 +307,7 @@ fn ten_thousand_schedules_end_as_they_should() {
         schedule(seed, false, &mut reached);
     }
     eprintln!("{reached:?}");
-    assert!(reached.least() > 5, "not everything came about: {reached:?}");
+    assert!(reached.least() > 10, "not everything came about: {reached:?}");
 }
 
 #[test]
