@@ -256,7 +256,8 @@ impl Transaction {
     }
 
     fn runs(&self, branch: BranchId) -> bool {
-        self.client(branch).is_some_and(|client| client.deadline() != Time::NEVER)
+        self.client(branch)
+            .is_some_and(|client| client.deadline() != Time::NEVER)
     }
 
     /// A final reply to a branch's CANCEL came.
@@ -330,9 +331,17 @@ impl Transaction {
         if self.gone {
             return machines;
         }
-        let lifetime = if self.may_expire() { self.lifetime } else { Time::NEVER };
+        let lifetime = if self.may_expire() {
+            self.lifetime
+        } else {
+            Time::NEVER
+        };
         // The end waits for branches that are still being cancelled.
-        let end = if machines == Time::NEVER { self.end } else { Time::NEVER };
+        let end = if machines == Time::NEVER {
+            self.end
+        } else {
+            Time::NEVER
+        };
         machines.min(lifetime).min(end)
     }
 

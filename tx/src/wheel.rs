@@ -118,7 +118,10 @@ impl<T> Wheel<T> {
     }
 
     fn count(&mut self, ring: u32, change: impl FnOnce(usize) -> usize) {
-        if let Some(count) = usize::try_from(ring).ok().and_then(|ring| self.counts.get_mut(ring)) {
+        if let Some(count) = usize::try_from(ring)
+            .ok()
+            .and_then(|ring| self.counts.get_mut(ring))
+        {
             *count = change(*count);
         }
     }

@@ -1,4 +1,5 @@
 //! Every short sequence of events for a transaction of one or two branches, and what must never happen in any of them.
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use kahea_tx::{
     Action, Actions, BranchId, CancelMethod, Choice, Policy, ServerState, Time, Timing, Transaction,
@@ -90,13 +91,15 @@ impl World {
                 if self.invite && status >= 300 {
                     seen.refusals += 1;
                 }
-                self.transaction.reply(self.now, BranchId(branch), status, &mut actions);
+                self.transaction
+                    .reply(self.now, BranchId(branch), status, &mut actions);
                 self.obey(&actions, Some(status), true);
                 self.check();
                 return true;
             }
             Event::Unsent(branch) => {
-                self.transaction.unsent(self.now, BranchId(branch), 503, &mut actions);
+                self.transaction
+                    .unsent(self.now, BranchId(branch), 503, &mut actions);
             }
             Event::CancelAnswered(branch) => {
                 if self.seen[usize::from(branch)].cancels == 0 {
@@ -126,7 +129,10 @@ impl World {
         let mut actions = Actions::new();
         self.transaction.tick(self.now, &mut actions);
         self.obey(&actions, None, false);
-        assert!(self.transaction.deadline() > self.now, "a deadline in the past after tick");
+        assert!(
+            self.transaction.deadline() > self.now,
+            "a deadline in the past after tick"
+        );
         self.check();
         true
     }
@@ -143,7 +149,10 @@ impl World {
                 Action::Cancel(branch) => self.cancel(branch),
                 Action::CancelAgain(branch) => {
                     let seen = self.seen[branch.index()];
-                    assert!(seen.cancels == 1 && !self.reliable && !seen.final_reply, "a CANCEL too many");
+                    assert!(
+                        seen.cancels == 1 && !self.reliable && !seen.final_reply,
+                        "a CANCEL too many"
+                    );
                 }
                 Action::ResendReply => {
                     assert!(self.transaction.server().status() > 0, "no reply to send again");
@@ -164,14 +173,20 @@ impl World {
         let seen = self.seen[branch.index()];
         assert!(!self.reliable, "a repetition over a reliable transport");
         assert!(!seen.final_reply, "a repetition after a final reply");
-        assert!(!self.invite || !seen.provisional, "an INVITE repeated after a reply");
+        assert!(
+            !self.invite || !seen.provisional,
+            "an INVITE repeated after a reply"
+        );
     }
 
     fn cancel(&mut self, branch: BranchId) {
         let seen = &mut self.seen[branch.index()];
         seen.cancels += 1;
         seen.cancelled = Some(self.now);
-        assert!(self.invite && seen.cancels == 1, "the first CANCEL twice, or for no INVITE");
+        assert!(
+            self.invite && seen.cancels == 1,
+            "the first CANCEL twice, or for no INVITE"
+        );
         assert!(!seen.final_reply, "a CANCEL after a final reply");
         let early = self.method == CancelMethod::AtOnce;
         assert!(seen.provisional || early, "a CANCEL before any reply");
@@ -183,7 +198,10 @@ impl World {
             Choice::Best(branch) => {
                 let outcome = self.transaction.client(branch).expect("it exists").outcome();
                 let status = outcome.status().expect("it has ended");
-                assert!(!self.transaction.has_pending(), "an answer while a branch is open");
+                assert!(
+                    !self.transaction.has_pending(),
+                    "an answer while a branch is open"
+                );
                 self.answer(status, outcome.is_faked());
             }
             Choice::Pending => assert!(self.transaction.has_pending(), "it waits for nothing"),
@@ -194,7 +212,11 @@ impl World {
     fn answer(&mut self, status: u16, local: bool) {
         let mut actions = Actions::new();
         let reliable = self.reliable;
-        if self.transaction.answer(self.now, status, local, reliable, &mut actions) && status >= 200 {
+        if self
+            .transaction
+            .answer(self.now, status, local, reliable, &mut actions)
+            && status >= 200
+        {
             if status < 300 && self.invite {
                 self.refusals_before_success |= self.finals > 0;
                 self.successes += 1;
@@ -244,7 +266,10 @@ impl World {
         let before = self.deletes;
         let mut actions = Actions::new();
         self.transaction.tick(self.now.after(1_000_000), &mut actions);
-        assert!(actions.is_empty() && before == 1, "it wants something after its end: {actions:?}");
+        assert!(
+            actions.is_empty() && before == 1,
+            "it wants something after its end: {actions:?}"
+        );
     }
 }
 
@@ -412,7 +437,11 @@ fn a_late_refusal_is_acknowledged_as_long_as_an_early_one() {
     assert!(actions.contains(&Action::Ack(second)));
     assert_eq!(transaction.deadline(), Time(9_000));
     transaction.reply(Time(8_000), second, 487, &mut actions);
-    assert_eq!(transaction.deadline(), Time(9_000), "a repetition does not prolong it");
+    assert_eq!(
+        transaction.deadline(),
+        Time(9_000),
+        "a repetition does not prolong it"
+    );
 }
 
 /// A 100 stays on its hop, whatever came before it (RFC 3261 section 16.7 step 5).

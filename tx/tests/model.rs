@@ -3,10 +3,11 @@
 //!
 //! A cell of a table is the state that follows, then what is sent (`!`), then what the transaction is told (`>`);
 //! `-` stands for nothing at all. What happens in a row is what the RFCs' figures say, but where a comment says so.
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use kahea_tx::{
-    CancelMethod, Client, ClientEvent, ClientSend, ClientState, ClientStep, ClientTell, Outcome, Server, ServerEvent,
-    ServerState, ServerStep, Time, Timing,
+    CancelMethod, Client, ClientEvent, ClientSend, ClientState, ClientStep, ClientTell, Outcome, Server,
+    ServerEvent, ServerState, ServerStep, Time, Timing,
 };
 
 /// The client machine of an INVITE (figure 5, RFC 6026 figure 8) over UDP.
@@ -98,7 +99,10 @@ impl Table {
                 let name = cells.next().expect("a name");
                 let cells: Vec<_> = cells.collect();
                 assert_eq!(cells.len(), columns.len(), "a cell of row {name} is missing");
-                assert!(cells.iter().all(|cell| !cell.is_empty()), "an empty cell in row {name}");
+                assert!(
+                    cells.iter().all(|cell| !cell.is_empty()),
+                    "an empty cell in row {name}"
+                );
                 (name, cells)
             })
             .collect();
@@ -128,7 +132,11 @@ trait Machine: Clone {
     /// Fails unless everything that can be seen of the machine is as the row has it.
     fn check(&self, now: Time, row: &str) -> Result<(), String>;
     /// The row and the words over a transport that loses nothing, given those over UDP.
-    fn over_reliable<'a>(row: &'a str, column: &str, words: Vec<&'static str>) -> (&'a str, Vec<&'static str>);
+    fn over_reliable<'a>(
+        row: &'a str,
+        column: &str,
+        words: Vec<&'static str>,
+    ) -> (&'a str, Vec<&'static str>);
 }
 
 #[derive(Clone, Debug)]
@@ -182,7 +190,9 @@ impl Machine for ClientModel {
     fn happen(&mut self, now: &mut Time, column: &str) -> Vec<&'static str> {
         let timing = Timing::default();
         let event = match column {
-            "sent" => ClientEvent::Sent { reliable: self.reliable },
+            "sent" => ClientEvent::Sent {
+                reliable: self.reliable,
+            },
             "unsent" => ClientEvent::Unsent(503),
             "1xx" => ClientEvent::Reply(180),
             "2xx" => ClientEvent::Reply(200),
@@ -246,11 +256,18 @@ impl Machine for ClientModel {
         if as_expected {
             Ok(())
         } else {
-            Err(format!("not as {row} at {now:?}: {:?}, next {timer:?}", self.client))
+            Err(format!(
+                "not as {row} at {now:?}: {:?}, next {timer:?}",
+                self.client
+            ))
         }
     }
 
-    fn over_reliable<'a>(row: &'a str, column: &str, words: Vec<&'static str>) -> (&'a str, Vec<&'static str>) {
+    fn over_reliable<'a>(
+        row: &'a str,
+        column: &str,
+        words: Vec<&'static str>,
+    ) -> (&'a str, Vec<&'static str>) {
         let row = match row {
             "csnt" => "cans",
             "psnt" => "pans",
@@ -285,7 +302,11 @@ impl Machine for ServerModel {
     fn happen(&mut self, now: &mut Time, column: &str) -> Vec<&'static str> {
         let timing = Timing::default();
         let reliable = self.reliable;
-        let reply = |status, local| ServerEvent::Reply { status, local, reliable };
+        let reply = |status, local| ServerEvent::Reply {
+            status,
+            local,
+            reliable,
+        };
         let event = match column {
             "request" => ServerEvent::Request,
             "ack" => ServerEvent::Ack,
@@ -331,11 +352,18 @@ impl Machine for ServerModel {
         if as_expected {
             Ok(())
         } else {
-            Err(format!("not as {row} at {now:?}: {:?}, next {timer:?}", self.server))
+            Err(format!(
+                "not as {row} at {now:?}: {:?}, next {timer:?}",
+                self.server
+            ))
         }
     }
 
-    fn over_reliable<'a>(row: &'a str, column: &str, words: Vec<&'static str>) -> (&'a str, Vec<&'static str>) {
+    fn over_reliable<'a>(
+        row: &'a str,
+        column: &str,
+        words: Vec<&'static str>,
+    ) -> (&'a str, Vec<&'static str>) {
         match (row, column) {
             ("comp", "repeat") => (row, Vec::new()),
             _ => (row, words),
@@ -344,7 +372,14 @@ impl Machine for ServerModel {
 }
 
 /// One event beside the table; the row that follows.
-fn step<'a, M: Machine>(table: &Table, machine: &mut M, now: &mut Time, row: &'a str, column: usize, reliable: bool) -> &'a str
+fn step<'a, M: Machine>(
+    table: &Table,
+    machine: &mut M,
+    now: &mut Time,
+    row: &'a str,
+    column: usize,
+    reliable: bool,
+) -> &'a str
 where
     'static: 'a,
 {
@@ -376,8 +411,14 @@ fn every_cell<M: Machine>(table: &Table, fresh: &M, reliable: bool) {
         }
         at += 1;
     }
-    let mut missing = table.rows.iter().filter(|(row, _)| !reached.iter().any(|(known, ..)| known == row));
-    assert!(reliable || missing.next().is_none(), "a row that no event leads to");
+    let mut missing = table
+        .rows
+        .iter()
+        .filter(|(row, _)| !reached.iter().any(|(known, ..)| known == row));
+    assert!(
+        reliable || missing.next().is_none(),
+        "a row that no event leads to"
+    );
 }
 
 /// Every sequence of `length` events beside the table.
@@ -418,12 +459,26 @@ fn every_sequence_of_five_events() {
     for reliable in [false, true] {
         for (text, invite) in [(INVITE, true), (OTHER, false)] {
             let table = Table::read(text);
-            every_sequence(&table, &ClientModel::new(invite, reliable), Time(0), "idle", 5, reliable);
+            every_sequence(
+                &table,
+                &ClientModel::new(invite, reliable),
+                Time(0),
+                "idle",
+                5,
+                reliable,
+            );
         }
         for (text, invite) in [(INVITE_SERVER, true), (OTHER_SERVER, false)] {
             let table = Table::read(text);
             let server = Server::new(invite);
-            every_sequence(&table, &ServerModel { server, reliable }, Time(0), "try", 5, reliable);
+            every_sequence(
+                &table,
+                &ServerModel { server, reliable },
+                Time(0),
+                "try",
+                5,
+                reliable,
+            );
         }
     }
 }

@@ -41,7 +41,11 @@ impl Plan {
         }
         let for_ever = method == Method::Invite && !plan.replies.is_empty() && random.percent(10);
         if !for_ever {
-            let status = if random.percent(40) { 200 } else { random.pick(&Plan::REFUSALS) };
+            let status = if random.percent(40) {
+                200
+            } else {
+                random.pick(&Plan::REFUSALS)
+            };
             plan.replies.push((at, status));
         }
         plan
@@ -198,6 +202,10 @@ impl Callee {
     }
 
     fn send(&self, network: &mut Network, method: Method, status: u16) {
-        network.send(Node::Callee(self.id), Node::Proxy, Message::Reply(method, status, self.id));
+        network.send(
+            Node::Callee(self.id),
+            Node::Proxy,
+            Message::Reply(method, status, self.id),
+        );
     }
 }

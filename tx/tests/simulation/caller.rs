@@ -15,7 +15,10 @@ enum Cancel {
     Planned(u64),
     /// It waits for a provisional reply.
     Wanted,
-    Sent { repeat: Repeat, until: u64 },
+    Sent {
+        repeat: Repeat,
+        until: u64,
+    },
     Done,
 }
 
@@ -55,7 +58,11 @@ impl Caller {
         let now = network.now;
         if !network.is_reliable(Node::Caller) {
             // Timer A has no upper bound, timer E has.
-            let longest = if self.method == Method::Invite { u64::from(u32::MAX) } else { T2 };
+            let longest = if self.method == Method::Invite {
+                u64::from(u32::MAX)
+            } else {
+                T2
+            };
             self.repeat = Repeat::start(now, longest);
         }
         self.give_up = now + T1X64;

@@ -3,7 +3,12 @@
 //!
 //! A schedule is made from its number alone. Where one fails, `KAHEA_SCHEDULE=NUMBER cargo nextest run -p kahea-tx
 //! --test simulation --no-capture` runs it again and prints every message.
-#![allow(clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test")]
+#![allow(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test"
+)]
 
 mod callee;
 mod caller;
@@ -36,7 +41,11 @@ struct World {
 impl World {
     fn new(seed: u64, trace: bool) -> World {
         let mut random = Random(seed);
-        let method = if random.percent(70) { Method::Invite } else { Method::Other };
+        let method = if random.percent(70) {
+            Method::Invite
+        } else {
+            Method::Other
+        };
         let callees = 1 + u16::try_from(random.below(4)).expect("small");
         let manners = Manners {
             loss: random.pick(&[0, 0, 0, 10, 30, 50]),
@@ -45,8 +54,16 @@ impl World {
             jitter: random.pick(&[0, 0, 50, 400, 1_000]),
         };
         let manner = manner(&mut random, &manners);
-        let cancel_at = if random.percent(30) { 1_000 + random.below(20_000) } else { NEVER };
-        let cancel_at = if method == Method::Invite { cancel_at } else { NEVER };
+        let cancel_at = if random.percent(30) {
+            1_000 + random.below(20_000)
+        } else {
+            NEVER
+        };
+        let cancel_at = if method == Method::Invite {
+            cancel_at
+        } else {
+            NEVER
+        };
         let plans: Vec<_> = (0..callees).map(|_| Plan::random(&mut random, method)).collect();
         let nodes = (0..callees).map(Node::Callee).chain([Node::Caller]);
         let reliable = nodes.filter(|_| random.percent(20)).collect();
@@ -58,7 +75,10 @@ impl World {
             network: Network::new(random, manners, reliable, trace),
             caller: Caller::new(method, cancel_at),
             proxy: Proxy::new(method, manner, refused),
-            callees: (0..callees).zip(plans).map(|(id, plan)| Callee::new(id, method, plan)).collect(),
+            callees: (0..callees)
+                .zip(plans)
+                .map(|(id, plan)| Callee::new(id, method, plan))
+                .collect(),
             woken: Vec::new(),
         }
     }
@@ -105,10 +125,19 @@ impl World {
             Node::Proxy => self.proxy.deadline(),
             Node::Callee(id) => self.callees[usize::from(id)].deadline(),
         };
-        if deadline == NEVER || self.woken.iter().any(|(known, at)| *known == node && *at <= deadline) {
+        if deadline == NEVER
+            || self
+                .woken
+                .iter()
+                .any(|(known, at)| *known == node && *at <= deadline)
+        {
             return;
         }
-        let late = if node == Node::Proxy { self.network.random.below(9) } else { 0 };
+        let late = if node == Node::Proxy {
+            self.network.random.below(9)
+        } else {
+            0
+        };
         self.woken.push((node, deadline + late));
         self.network.wake(node, deadline + late);
     }
@@ -119,11 +148,15 @@ impl World {
             return Err((*fault).to_owned());
         }
         if !self.proxy.began || !self.proxy.is_gone() || self.proxy.deletes != 1 {
-            return Err(format!("the proxy keeps its transaction: {} deleted", self.proxy.deletes));
+            return Err(format!(
+                "the proxy keeps its transaction: {} deleted",
+                self.proxy.deletes
+            ));
         }
         self.check_caller()?;
         for (id, callee) in (0..).zip(&self.callees) {
-            self.check_callee(id, callee).map_err(|why| format!("callee {id}: {why}"))?;
+            self.check_callee(id, callee)
+                .map_err(|why| format!("callee {id}: {why}"))?;
         }
         if self.manners.loss == 0 && !self.caller.cancelled {
             self.check_best()?;
@@ -134,7 +167,10 @@ impl World {
     fn check_caller(&self) -> Result<(), String> {
         let caller = &self.caller;
         if caller.finals.len() > 1 {
-            return Err(format!("the caller got several final replies: {:?}", caller.finals));
+            return Err(format!(
+                "the caller got several final replies: {:?}",
+                caller.finals
+            ));
         }
         if caller.finals.is_empty() && caller.successes.is_empty() {
             // Nobody repeats the 2xx of a callee that crashed: the proxy forwards each copy, and has done.
@@ -164,8 +200,12 @@ impl World {
         // Before a CANCEL can go there, the first provisional reply has to come (within 200 ms).
         let way = self.manners.delay + self.manners.jitter;
         let patience = if self.manners.loss == 0 { 200 } else { 35_000 };
-        if callee.has_answered() && callee.answered > self.caller.satisfied.saturating_add(patience + 5 * way) {
-            return Err(format!("it rang until {}, the caller until {}", callee.answered, self.caller.satisfied));
+        if callee.has_answered() && callee.answered > self.caller.satisfied.saturating_add(patience + 5 * way)
+        {
+            return Err(format!(
+                "it rang until {}, the caller until {}",
+                callee.answered, self.caller.satisfied
+            ));
         }
         if callee.status >= 300 && !callee.acked {
             return Err(format!("its {} was not acknowledged", callee.status));
@@ -243,7 +283,13 @@ fn is_best(got: u16, results: &[u16]) -> bool {
             return class(got) == wanted;
         }
     }
-    let class = |status: u16| if status == 408 && got == 500 { 5 } else { class(status) };
+    let class = |status: u16| {
+        if status == 408 && got == 500 {
+            5
+        } else {
+            class(status)
+        }
+    };
     let lowest = results.iter().map(|status| class(*status)).min();
     let again = results.iter().any(|status| AGAIN.contains(status));
     Some(class(got)) == lowest && (class(got) != 4 || !again || AGAIN.contains(&got))
@@ -276,7 +322,13 @@ impl Reached {
     }
 
     fn least(&self) -> u32 {
-        let common = [self.successes, self.refusals, self.cancelled, self.stopped, self.checked_best];
+        let common = [
+            self.successes,
+            self.refusals,
+            self.cancelled,
+            self.stopped,
+            self.checked_best,
+        ];
         let rare = [self.several_successes, self.late_successes, self.gave_up];
         let common = common.into_iter().min().unwrap_or(0) / 100;
         common.min(rare.into_iter().min().unwrap_or(0))
@@ -299,7 +351,10 @@ fn schedule(seed: u64, trace: bool, reached: &mut Reached) {
 #[test]
 fn fifty_thousand_schedules_end_as_they_should() {
     let mut reached = Reached::default();
-    if let Some(seed) = std::env::var("KAHEA_SCHEDULE").ok().and_then(|seed| seed.parse().ok()) {
+    if let Some(seed) = std::env::var("KAHEA_SCHEDULE")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
         schedule(seed, true, &mut reached);
         return;
     }

@@ -163,7 +163,11 @@ impl Network {
             self.log(|| format!("{from:?} -> {to:?} {message:?} LOST"));
             return;
         }
-        let copies = if self.random.percent(self.manners.doubling) { 2 } else { 1 };
+        let copies = if self.random.percent(self.manners.doubling) {
+            2
+        } else {
+            1
+        };
         for _ in 0..copies {
             let at = self.now + self.manners.delay + self.random.below(self.manners.jitter + 1);
             self.arrive(at, from, to, message);
@@ -187,9 +191,16 @@ impl Network {
 
     fn loses(&mut self, from: Node, to: Node, message: Message) -> bool {
         let (ends, kind) = ((from, to), message.kind());
-        let at = self.links.iter().position(|link| link.ends == ends && link.kind == kind);
+        let at = self
+            .links
+            .iter()
+            .position(|link| link.ends == ends && link.kind == kind);
         let at = at.unwrap_or_else(|| {
-            self.links.push(Link { ends, kind, lost_in_a_row: 0 });
+            self.links.push(Link {
+                ends,
+                kind,
+                lost_in_a_row: 0,
+            });
             self.links.len() - 1
         });
         let link = &mut self.links[at];
@@ -211,7 +222,11 @@ impl Network {
     pub fn next(&mut self) -> Option<Event> {
         let Reverse((at, _, event)) = self.queue.pop()?;
         self.now = self.now.max(at);
-        if let Event::Arrives { from: Node::Callee(id), message: Message::Reply(Method::Invite, status, _), .. } = event
+        if let Event::Arrives {
+            from: Node::Callee(id),
+            message: Message::Reply(Method::Invite, status, _),
+            ..
+        } = event
             && status < 200
             && !self.heard.contains(&id)
         {
@@ -239,10 +254,18 @@ pub struct Repeat {
 }
 
 impl Repeat {
-    pub const STOPPED: Repeat = Repeat { at: NEVER, interval: 0, longest: 0 };
+    pub const STOPPED: Repeat = Repeat {
+        at: NEVER,
+        interval: 0,
+        longest: 0,
+    };
 
     pub fn start(now: u64, longest: u64) -> Repeat {
-        Repeat { at: now + T1, interval: T1, longest }
+        Repeat {
+            at: now + T1,
+            interval: T1,
+            longest,
+        }
     }
 
     /// True where it is due; the next time is set.

@@ -48,7 +48,9 @@ impl Proxy {
     }
 
     pub fn deadline(&self) -> u64 {
-        self.transaction.as_ref().map_or(NEVER, |transaction| transaction.deadline().0)
+        self.transaction
+            .as_ref()
+            .map_or(NEVER, |transaction| transaction.deadline().0)
     }
 
     pub fn is_gone(&self) -> bool {
@@ -57,22 +59,38 @@ impl Proxy {
 
     pub fn on(&mut self, network: &mut Network, from: Node, message: Message) {
         match (from, message) {
-            (Node::Callee(id), Message::Reply(method, status, tag)) => self.answered(network, id, method, status, tag),
-            (_, Message::Request(Method::AckTo2xx(id))) => {
-                network.send(Node::Proxy, Node::Callee(id), Message::Request(Method::AckTo2xx(id)));
+            (Node::Callee(id), Message::Reply(method, status, tag)) => {
+                self.answered(network, id, method, status, tag)
             }
-            (_, Message::Request(Method::Ack)) => self.tell(network, |transaction, now, actions| transaction.ack(now, actions)),
+            (_, Message::Request(Method::AckTo2xx(id))) => {
+                network.send(
+                    Node::Proxy,
+                    Node::Callee(id),
+                    Message::Request(Method::AckTo2xx(id)),
+                );
+            }
+            (_, Message::Request(Method::Ack)) => {
+                self.tell(network, |transaction, now, actions| transaction.ack(now, actions))
+            }
             (_, Message::Request(Method::Cancel)) => {
                 let status = if self.is_gone() { 481 } else { 200 };
-                network.send(Node::Proxy, Node::Caller, Message::Reply(Method::Cancel, status, PROXY_TAG));
-                self.tell(network, |transaction, now, actions| transaction.cancel(now, actions));
+                network.send(
+                    Node::Proxy,
+                    Node::Caller,
+                    Message::Reply(Method::Cancel, status, PROXY_TAG),
+                );
+                self.tell(network, |transaction, now, actions| {
+                    transaction.cancel(now, actions)
+                });
             }
             (_, Message::Request(_)) if !self.began => self.begin(network),
             (_, Message::Request(_)) => {
                 if self.is_gone() {
                     self.faults.push("a repeated request came after the end");
                 }
-                self.tell(network, |transaction, now, actions| transaction.repeated(now, actions));
+                self.tell(network, |transaction, now, actions| {
+                    transaction.repeated(now, actions)
+                });
             }
             (Node::Caller | Node::Proxy, Message::Reply(..)) => {}
         }
@@ -82,7 +100,12 @@ impl Proxy {
         self.began = true;
         let invite = self.method == Method::Invite;
         let now = Time(network.now);
-        self.transaction = Some(Transaction::new(now, invite, self.manner.timing, self.manner.policy));
+        self.transaction = Some(Transaction::new(
+            now,
+            invite,
+            self.manner.timing,
+            self.manner.policy,
+        ));
         if invite {
             self.answer(network, 100, PROXY_TAG, true);
         }
@@ -109,7 +132,9 @@ impl Proxy {
         let callee = Node::Callee(branch.0);
         let now = Time(network.now);
         if self.refused[branch.index()] {
-            self.tell(network, |transaction, now, actions| transaction.unsent(now, branch, 503, actions));
+            self.tell(network, |transaction, now, actions| {
+                transaction.unsent(now, branch, 503, actions)
+            });
         } else {
             transaction.sent(now, branch, network.is_reliable(callee));
             network.send(Node::Proxy, callee, Message::Request(self.method));
@@ -141,7 +166,9 @@ impl Proxy {
 
     pub fn wake(&mut self, network: &mut Network) {
         if self.deadline() <= network.now {
-            self.tell(network, |transaction, now, actions| transaction.tick(now, actions));
+            self.tell(network, |transaction, now, actions| {
+                transaction.tick(now, actions)
+            });
             if self.deadline() <= network.now {
                 self.faults.push("a deadline in the past after tick");
             }
@@ -162,10 +189,16 @@ impl Proxy {
             match *action {
                 Action::Resend(branch) => self.request(network, branch, self.method),
                 Action::Ack(branch) => self.request(network, branch, Method::Ack),
-                Action::Cancel(branch) | Action::CancelAgain(branch) => self.request(network, branch, Method::Cancel),
+                Action::Cancel(branch) | Action::CancelAgain(branch) => {
+                    self.request(network, branch, Method::Cancel)
+                }
                 Action::ResendReply => {
                     let (status, tag) = self.last;
-                    network.send(Node::Proxy, Node::Caller, Message::Reply(self.method, status, tag));
+                    network.send(
+                        Node::Proxy,
+                        Node::Caller,
+                        Message::Reply(self.method, status, tag),
+                    );
                 }
                 Action::Relay(_) => match reply {
                     Some((status, tag)) => self.answer(network, status, tag, false),
@@ -175,7 +208,11 @@ impl Proxy {
                 Action::Rest => {}
                 Action::Delete => {
                     self.deletes += 1;
-                    if self.transaction.take().is_some_and(|gone| gone.deadline() != Time::NEVER) {
+                    if self
+                        .transaction
+                        .take()
+                        .is_some_and(|gone| gone.deadline() != Time::NEVER)
+                    {
                         self.faults.push("a deadline after the end");
                     }
                 }
@@ -222,7 +259,11 @@ impl Proxy {
             if !before {
                 self.last = (status, tag);
             }
-            network.send(Node::Proxy, Node::Caller, Message::Reply(self.method, status, tag));
+            network.send(
+                Node::Proxy,
+                Node::Caller,
+                Message::Reply(self.method, status, tag),
+            );
         }
         self.obey(network, &actions, None);
     }
