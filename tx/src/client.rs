@@ -533,4 +533,30 @@ mod tests {
         let late = client.on(Time(31_000), ClientEvent::Reply(200), &timing);
         assert_eq!(late.tell, ClientTell::Final);
     }
+
+    #[test]
+    fn another_bound_counts_from_now_but_not_for_a_cancelled_branch() {
+        let timing = Timing::default();
+        for (invite, rings, bound) in [
+            (true, false, 30_000),
+            (true, true, 120_000),
+            (false, false, 30_000),
+            (false, true, 30_000),
+        ] {
+            let mut client = Client::new(invite);
+            client.on(Time(0), ClientEvent::Sent { reliable: true }, &timing);
+            if rings {
+                client.on(Time(0), ClientEvent::Reply(180), &timing);
+            }
+            client.restart(Time(1_000), &timing);
+            assert_eq!(client.deadline(), Time(1_000 + bound));
+        }
+        let mut client = calling(true);
+        client.on(Time(0), ClientEvent::Reply(180), &timing);
+        client.on(Time(0), ClientEvent::Cancel(CancelMethod::OnReply), &timing);
+        client.on(Time(0), ClientEvent::CancelAnswered, &timing);
+        client.restart(Time(1_000), &timing);
+        client.on(Time(2_000), ClientEvent::Reply(183), &timing);
+        assert_eq!(client.deadline(), Time(30_000));
+    }
 }

@@ -185,7 +185,7 @@ impl Server {
         self.give_up != Time::NEVER
     }
 
-    /// Stops every timer: nobody waits upstream.
+    /// Stops every timer.
     pub(crate) fn stop(&mut self) {
         self.repeat = Repeat::STOPPED;
         self.give_up = Time::NEVER;
