@@ -271,7 +271,7 @@ fn manner(random: &mut Random, manners: &Manners) -> Manner {
 }
 
 /// A 2xx where there is one, else a 6xx, else one of the lowest class, where of the 4xx those come first that let the
-/// caller try again. On purpose beyond the RFC: a 408 ranks with a 500.
+/// caller try again.
 fn is_best(got: u16, results: &[u16]) -> bool {
     const AGAIN: [u16; 5] = [401, 407, 415, 420, 484];
     if !results.contains(&got) {
@@ -283,13 +283,6 @@ fn is_best(got: u16, results: &[u16]) -> bool {
             return class(got) == wanted;
         }
     }
-    let class = |status: u16| {
-        if status == 408 && got == 500 {
-            5
-        } else {
-            class(status)
-        }
-    };
     let lowest = results.iter().map(|status| class(*status)).min();
     let again = results.iter().any(|status| AGAIN.contains(status));
     Some(class(got)) == lowest && (class(got) != 4 || !again || AGAIN.contains(&got))
