@@ -461,3 +461,15 @@ impl Transaction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_small() {
+        let size = size_of::<Transaction>();
+        assert!(size <= 384, "{size} bytes");
+        assert!(size_of::<Client>() <= 96, "{}", size_of::<Client>());
+    }
+}

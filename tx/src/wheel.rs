@@ -166,30 +166,39 @@ mod tests {
         }
     }
 
+    /// Distances of every size: within a slot, within each ring, and beyond.
+    fn distance() -> impl Strategy<Value = u64> {
+        (0_u32..31, any::<u64>()).prop_map(|(bits, noise)| noise & ((1 << bits) - 1))
+    }
+
     proptest! {
         #[test]
         fn nothing_is_early_lost_or_late(
-            deadlines in proptest::collection::vec(0_u64..2_000_000, 0..200),
-            steps in proptest::collection::vec(1_u64..50_000, 1..100),
+            steps in proptest::collection::vec((distance(), proptest::collection::vec(distance(), 0..5)), 1..60),
+            start in distance(),
         ) {
-            let mut wheel = Wheel::new(Time(0));
-            for deadline in &deadlines {
-                wheel.push(Time(*deadline), *deadline);
-            }
-            let (mut now, mut out) = (0, Vec::new());
-            for step in steps.into_iter().chain([2_100_000]) {
+            let grain = Wheel::<u64>::grain();
+            let mut wheel = Wheel::new(Time(start));
+            let (mut now, mut waiting) = (start, Vec::new());
+            let last = (1 << 32, Vec::new());
+            for (step, pushed) in steps.into_iter().chain([last]) {
+                for distance in pushed {
+                    wheel.push(Time(now + distance), now + distance);
+                    waiting.push(now + distance);
+                }
                 now += step;
-                let from = out.len();
+                let mut out = Vec::new();
                 wheel.take_due(Time(now), |deadline| out.push(deadline));
-                prop_assert!(out[from..].iter().all(|deadline| *deadline <= now));
-                let grain = Wheel::<u64>::grain();
-                let due = deadlines.iter().filter(|deadline| **deadline + grain <= now).count();
-                prop_assert!(out.len() >= due);
+                for deadline in out {
+                    prop_assert!(deadline <= now, "early");
+                    let at = waiting.iter().position(|known| *known == deadline);
+                    prop_assert!(at.is_some(), "never pushed, or out twice");
+                    waiting.swap_remove(at.unwrap_or_default());
+                }
+                prop_assert!(waiting.iter().all(|deadline| deadline + grain > now), "late");
+                prop_assert_eq!(wheel.len(), waiting.len());
             }
-            out.sort_unstable();
-            let mut all = deadlines;
-            all.sort_unstable();
-            prop_assert_eq!(out, all);
+            prop_assert!(wheel.is_empty());
         }
     }
 }
