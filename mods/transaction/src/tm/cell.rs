@@ -6,7 +6,7 @@ use kahea_module::{
     Config, Cx, Fault, MessageFlags, ReplyExtra, RouteId, Str, Target, Worker, avp::Avps, ret::Blame,
     xavp::Xavps,
 };
-use kahea_sip::{ConnectionId, Destination, Edits, Limits, Message, Method, Received, SendFlags, Transport};
+use kahea_sip::{Destination, Edits, Limits, Message, Method, Received, SendFlags, Transport};
 use kahea_tx::{BranchId, Key, Time, Transaction};
 use parking_lot::Mutex;
 use smallvec::SmallVec;

@@ -144,7 +144,8 @@ fn decide(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
         left
     };
     wire::send(&worker, left.packets);
-    if left.relay == Some(branch) {
+    let given_up = status < 200 && cell.state.lock().tx.is_cancelled();
+    if left.relay == Some(branch) && !given_up {
         answer::relay(&cell, branch, &mut cx);
     } else if left.ended.is_empty() {
         cell.core.counters.absorbed.inc();
