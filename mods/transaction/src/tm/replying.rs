@@ -122,7 +122,7 @@ fn t_send_reply(m: &Tm, cx: &mut Cx, code: Value, reason: Value) -> Result<Ret, 
                 create::share_context(&cell, cx);
                 cell
             }
-            Began::Repeated => return Ok(Ret::EXIT),
+            Began::Repeated => return Ok(Ret::FALSE),
         },
     };
     answer_in(&cell, cx, status, &reason)?;
