@@ -120,7 +120,9 @@ pub fn acknowledged(cell: &Arc<Cell>, cx: &Cx) -> bool {
     let worker = timer::worker_of(cell, &cx.worker);
     let mut actions = Actions::new();
     let mut state = cell.state.lock();
-    if !state.tx.server().is_final() {
+    let status = state.tx.server().status();
+    let relayed_2xx = status < 300 && state.relayed.is_some();
+    if status < 200 || relayed_2xx {
         return false;
     }
     state.tx.ack(now(&worker), &mut actions);

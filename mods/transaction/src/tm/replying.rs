@@ -83,12 +83,11 @@ pub fn known(core: &Arc<Core>, cx: &mut Cx) -> Option<Arc<Cell>> {
     if let Some(cell) = attached::cell(cx) {
         return Some(cell);
     }
-    let found = if cx.msg.is_request() {
+    if cx.msg.is_request() {
         create::find(core, cx)
     } else {
         super::replies::find(core, cx).map(|(cell, _)| cell)
-    };
-    found
+    }
 }
 
 /// Answers in the transaction, from whichever of its routes.
