@@ -78,7 +78,9 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
         let route = {
             let state = cell.state.lock();
             let known = state.branches.get(branch.index());
-            known.and_then(|known| known.on_branch_failure)
+            known
+                .and_then(|known| known.on_branch_failure)
+                .filter(|_| timer::runs(worker, &cell))
         };
         let Some(route) = route else { continue };
         let rest = branches.clone();
@@ -113,7 +115,8 @@ pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
             .and_then(|known| known.on_failure);
         // What a failure route wants for its branches, it sets itself.
         state.arms = Arms::default();
-        (branch, route.filter(|_| !state.switches.has(Switches::REPLICA)))
+        let runs = timer::runs(worker, &cell) && !state.switches.has(Switches::REPLICA);
+        (branch, route.filter(|_| runs))
     };
     match route {
         Some(route) => run_failure(cell, worker, branch, route, at_hand),
