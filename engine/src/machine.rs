@@ -25,9 +25,16 @@ pub struct Machine {
 struct Frame {
     /// The step to come.
     next: ScriptStep,
-    /// Rounds of each loop that is under way.
-    rounds: Vec<i64>,
+    /// Each loop that is under way.
+    rounds: Vec<Rounds>,
     stack: usize,
+}
+
+/// A loop under way.
+struct Rounds {
+    begun: i64,
+    /// The code of the last whole round.
+    code: i64,
 }
 
 /// How far a script came.
@@ -151,12 +158,19 @@ impl Machine {
             Op::JumpTrue(to) if self.acc > 0 => self.jump(to),
             Op::JumpFalse(_) | Op::JumpUnless(_) | Op::JumpTrue(_) => {}
             Op::Switch(id) => self.switch(program, id)?,
-            Op::LoopEnter => self.with_rounds(|rounds| rounds.push(0)),
-            Op::LoopLeave => {
+            Op::LoopEnter => self.with_rounds(|rounds| rounds.push(Rounds { begun: 0, code: 1 })),
+            Op::LoopNext(to) => {
+                let code = self.acc;
                 self.with_rounds(|rounds| {
-                    rounds.pop();
+                    if let Some(round) = rounds.last_mut() {
+                        round.code = code;
+                    }
                 });
-                self.acc = 1;
+                self.jump(to);
+            }
+            Op::LoopLeave => {
+                let left = self.frames.last_mut().and_then(|frame| frame.rounds.pop());
+                self.acc = left.map_or(1, |round| round.code);
             }
             Op::LoopCount(to) => self.count_round(to, cx),
             Op::Return(id) => {
@@ -303,8 +317,8 @@ impl Machine {
         let mut over = false;
         self.with_rounds(|rounds| {
             if let Some(round) = rounds.last_mut() {
-                *round = round.saturating_add(1);
-                over = most > 0 && *round > most;
+                round.begun = round.begun.saturating_add(1);
+                over = most > 0 && round.begun > most;
             }
         });
         if over {
@@ -315,7 +329,7 @@ impl Machine {
         }
     }
 
-    fn with_rounds(&mut self, change: impl FnOnce(&mut Vec<i64>)) {
+    fn with_rounds(&mut self, change: impl FnOnce(&mut Vec<Rounds>)) {
         if let Some(frame) = self.frames.last_mut() {
             change(&mut frame.rounds);
         }
@@ -345,7 +359,7 @@ impl Machine {
 
     fn fault_here(&self, fault: Fault) -> Fault {
         match self.place() {
-            Some(ScriptPlace { file, line }) => Fault {
+            Some(ScriptPlace { file, line, .. }) => Fault {
                 text: format!("{file}:{line}: {}", fault.text).into(),
                 ..fault
             },
@@ -356,7 +370,7 @@ impl Machine {
     /// Where the script is, for messages about a panic.
     pub fn position(&self) -> String {
         match self.place() {
-            Some(ScriptPlace { file, line }) => format!("{file}:{line}"),
+            Some(ScriptPlace { file, line, .. }) => format!("{file}:{line}"),
             None => "outside of a route".to_owned(),
         }
     }
@@ -385,6 +399,7 @@ pub fn place(program: &Program, step: ScriptStep) -> Option<ScriptPlace> {
     Some(ScriptPlace {
         file: route.file.clone(),
         line,
+        route: route.name.clone(),
     })
 }
 

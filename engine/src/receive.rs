@@ -373,7 +373,15 @@ fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault
 
 fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     match result {
-        Ok(outcome) if outcome.drop => {
+        // As in Kamailio, a reply goes on only behind a route whose last code is true.
+        Ok(outcome) if outcome.drop || outcome.code <= 0 => {
+            if !outcome.drop {
+                let (source, code) = (cx.received.source, outcome.code);
+                kahea_module::info!(
+                    "<core>",
+                    "Dropped a reply from {source}: the reply route ended with {code}."
+                );
+            }
             current.worker.config.counts.drop_replies.inc();
             return cx.finish();
         }

@@ -199,7 +199,7 @@ impl<'a> Body<'a> {
         let limit = self.emit(Op::LoopCount(0), span);
         self.breaks.push(Breakable { jumps: Vec::new() });
         self.stmt(body);
-        self.emit(Op::Jump(top), span);
+        self.emit(Op::LoopNext(top), span);
         self.land(out);
         self.land(limit);
         self.land_breaks();
@@ -313,8 +313,7 @@ impl<'a> Body<'a> {
                 }
             }
             None => {
-                let code = i64::from(returns);
-                let id = self.add_expr(Pure::Const(code.into()));
+                let id = self.add_expr(Pure::Const(1.into()));
                 self.emit(op(id), span);
             }
         }

@@ -137,6 +137,8 @@ pub enum Op {
     LoopEnter,
     /// Counts a round; leaves the loop, to the step given, at `max_while_loops`.
     LoopCount(u32),
+    /// Ends a round: its code is that of the loop unless another round follows; goes on at the test.
+    LoopNext(u32),
     /// Ends a loop.
     LoopLeave,
     /// Leaves the route with an expression's value as return code.
