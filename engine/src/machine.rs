@@ -13,6 +13,8 @@ use kahea_module::{
     route::{ScriptPlace, ScriptStep},
 };
 
+use crate::logging::prefix;
+
 /// A script under way.
 pub struct Machine {
     program: Arc<Program>,
@@ -97,6 +99,9 @@ impl Machine {
             };
             cx.step = frame.next;
             frame.next.at = frame.next.at.saturating_add(1);
+            if cx.config().globals.log_prefix_mode == 1 {
+                prefix::resume(cx);
+            }
             if let Some(step) = self.step(&program, op, cx) {
                 return step;
             }
