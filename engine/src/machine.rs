@@ -388,9 +388,11 @@ impl Machine {
             Blame::Ours => log::Level::Critical,
         };
         if log::shows(level) {
-            log::write(
+            let place = self.place();
+            log::write_at(
                 level,
                 "<core>",
+                place.as_ref().map(|place| (&*place.file, place.line)),
                 format_args!("{}", self.fault_here(fault.clone()).text),
             );
         }

@@ -302,6 +302,87 @@ fn lines_are_json_where_that_is_wanted() {
 }
 
 #[test]
+fn json_lines_name_the_place_in_the_configuration() {
+    let place = Place::new();
+    place.script("xlog(\"L_INFO\", \"said here\n\"); sl_send_reply(\"x\", \"y\"); sl_send_reply(\"200\", \"one\");");
+    let _server = place.start(&["--log-engine=json:M"]);
+    let lines = wait_for("the lines", || {
+        let log = place.log();
+        let found: Vec<serde_json::Value> = log
+            .lines()
+            .filter(|line| line.contains("said here") || line.contains("\"ERROR\""))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        (found.len() >= 2).then_some(found)
+    });
+    let config = place.config();
+    for line in &lines {
+        assert_eq!(line["file"], config.to_str().unwrap(), "{line}");
+        assert_eq!(line["line"], 9, "{line}");
+    }
+}
+
+#[test]
+fn the_prefix_is_worked_out_anew_and_kept_while_a_function_waits() {
+    let place = Place::new();
+    place.script(
+        "$var(step) = 1; xlog(\"L_INFO\", \"first\n\"); $var(step) = 2;\n    \
+         forward(\"127.0.0.1\", 9); usleep(\"1000\"); xlog(\"L_INFO\", \"second\n\"); sl_send_reply(\"200\", \"one\");",
+    );
+    let text = fs::read_to_string(place.config()).unwrap();
+    let head = "log_prefix=\"{$var(step)} \"\nlog_prefix_mode=1\nloadmodule \"cfgutils\"\n";
+    fs::write(place.config(), format!("{head}{text}")).unwrap();
+    let _server = place.start(&[]);
+    wait_for("the lines", || place.log().contains("second").then_some(()));
+    let log = place.log();
+    assert!(log.contains(" INFO: {1} <script>: first"), "{log}");
+    assert!(log.contains(" INFO: {2} <script>: second"), "{log}");
+}
+
+#[test]
+fn timers_go_on_over_a_reload_and_none_runs_twice() {
+    let place = Place::new();
+    let write = |word: &str| {
+        place.answers(word);
+        let text = fs::read_to_string(place.config()).unwrap();
+        let timer = format!(
+            "loadmodule \"rtimer\"\nmodparam(\"rtimer\", \"timer\", \"name=t;interval=50000u;mode=1;\")\n\
+             modparam(\"rtimer\", \"exec\", \"timer=t;route=TICK\")\n\
+             route[TICK] {{ xlog(\"L_INFO\", \"tick {word}\\n\"); }}\n"
+        );
+        fs::write(place.config(), format!("{text}{timer}")).unwrap();
+    };
+    let ticks = |word: &str| place.log().matches(&format!("tick {word}\n")).count();
+    write("one");
+    let server = place.start(&[]);
+    wait_for("ticks", || (ticks("one") >= 3).then_some(()));
+    for word in ["two", "three", "four"] {
+        write(word);
+        server.signal(Signal::SIGHUP);
+        wait_for("ticks", || (ticks(word) >= 3).then_some(()));
+    }
+    let (old, from) = (ticks("one") + ticks("two") + ticks("three"), ticks("four"));
+    let begun = std::time::Instant::now();
+    wait_for("more ticks", || (ticks("four") >= from + 20).then_some(()));
+    let took = begun.elapsed();
+    assert_eq!(
+        ticks("one") + ticks("two") + ticks("three"),
+        old,
+        "an old timer still runs"
+    );
+    // Twenty intervals of 50 ms are a second; two timers would need half of it.
+    assert!(took > std::time::Duration::from_millis(800), "{took:?}");
+}
+
+#[test]
+fn reload_is_a_command_among_others() {
+    let mut command = kahea();
+    command.args(["list", "rpc"]);
+    let (_, text, _) = finish(command);
+    assert!(text.contains("core.reload"), "{text}");
+}
+
+#[test]
 fn a_log_that_nobody_reads_holds_nothing_up() {
     let place = Place::new();
     place.script("$var(x) = $rm; xlog(\"L_INFO\", \"line of some length $rm $rm $rm $rm $rm $rm $rm $rm\\n\"); sl_send_reply(\"200\", \"one\");");

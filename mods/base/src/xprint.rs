@@ -229,11 +229,13 @@ fn write(m: &Xprint, cx: &mut Cx, level: Level, text: &Text) -> bool {
         );
         return false;
     }
+    let origin = cx.place();
     log::emit(&Line {
         level,
         facility: None,
         module: "xprint",
         prefix: b"",
+        place: origin.as_ref().map(|place| (&*place.file, place.line)),
         text: &text,
         script: true,
         worker: log::worker(),
