@@ -159,9 +159,17 @@ fn log_bad(current: &Current, data: &Str, received: &Received, error: &ParseErro
         // Line ends are made visible by the log.
         let shown = data.get(..MOST_SHOWN).unwrap_or(data);
         let text = String::from_utf8_lossy(shown);
-        kahea_module::log_at!(level, "<core>", "Bad message from {source} ({transport}): {error}: {text}");
+        kahea_module::log_at!(
+            level,
+            "<core>",
+            "Bad message from {source} ({transport}): {error}: {text}"
+        );
     } else {
-        kahea_module::log_at!(level, "<core>", "Bad message from {source} ({transport}): {error}.");
+        kahea_module::log_at!(
+            level,
+            "<core>",
+            "Bad message from {source} ({transport}): {error}."
+        );
     }
 }
 
@@ -213,7 +221,11 @@ fn route(current: Rc<Current>, mut cx: Cx) {
         current.worker.config.counts.request(cx.msg.method());
         if let Some(fault) = missing_via(&cx) {
             let source = cx.received.source;
-            kahea_module::log_at!(core_log(&current), "<core>", "Bad request from {source}: {fault}.");
+            kahea_module::log_at!(
+                core_log(&current),
+                "<core>",
+                "Bad request from {source}: {fault}."
+            );
             return cx.finish();
         }
         if let Some(reason) = unusable(&cx) {
@@ -299,7 +311,11 @@ fn has_cseq(cx: &Cx) -> bool {
 fn refuse_request(current: &Current, mut cx: Cx, reason: &str) {
     cx.config().counts.bad_msg_hdr.inc();
     let source = cx.received.source;
-    kahea_module::log_at!(core_log(current), "<core>", "Bad request from {source}: {reason}.");
+    kahea_module::log_at!(
+        core_log(current),
+        "<core>",
+        "Bad request from {source}: {reason}."
+    );
     if let Err(fault) = proxy::reply_to(&mut cx, 400, reason.as_bytes()) {
         kahea_module::debug!("<core>", "No reply to the bad request: {fault}.");
     }
@@ -433,7 +449,11 @@ fn forwarded(current: &Current, cx: Cx, ret: &Ret) {
         Ret::Fault(fault) => {
             current.worker.config.counts.err_replies.inc();
             let source = cx.received.source;
-            kahea_module::log_at!(core_log(current), "<core>", "Dropped a reply from {source}: {fault}.");
+            kahea_module::log_at!(
+                core_log(current),
+                "<core>",
+                "Dropped a reply from {source}: {fault}."
+            );
         }
         _ => current.worker.config.counts.fwd_replies.inc(),
     }

@@ -304,7 +304,7 @@ fn lines_are_json_where_that_is_wanted() {
 #[test]
 fn json_lines_name_the_place_in_the_configuration() {
     let place = Place::new();
-    place.script("xlog(\"L_INFO\", \"said here\n\"); sl_send_reply(\"x\", \"y\"); sl_send_reply(\"200\", \"one\");");
+    place.script("xlog(\"L_INFO\", \"said here\\n\"); $ru = \"garbage\"; sl_send_reply(\"200\", \"one\");");
     let _server = place.start(&["--log-engine=json:M"]);
     let lines = wait_for("the lines", || {
         let log = place.log();
@@ -326,8 +326,8 @@ fn json_lines_name_the_place_in_the_configuration() {
 fn the_prefix_is_worked_out_anew_and_kept_while_a_function_waits() {
     let place = Place::new();
     place.script(
-        "$var(step) = 1; xlog(\"L_INFO\", \"first\n\"); $var(step) = 2;\n    \
-         forward(\"127.0.0.1\", 9); usleep(\"1000\"); xlog(\"L_INFO\", \"second\n\"); sl_send_reply(\"200\", \"one\");",
+        "$var(step) = 1; xlog(\"L_INFO\", \"first\\n\"); $var(step) = 2;\n    \
+         forward(\"127.0.0.1\", 9); usleep(\"1000\"); xlog(\"L_INFO\", \"second\\n\"); sl_send_reply(\"200\", \"one\");",
     );
     let text = fs::read_to_string(place.config()).unwrap();
     let head = "log_prefix=\"{$var(step)} \"\nlog_prefix_mode=1\nloadmodule \"cfgutils\"\n";

@@ -154,12 +154,7 @@ fn attr_equals(_: &Avp, cx: &mut Cx, name: Str, value: Str) -> bool {
     has_value(cx, &named(&name), &value)
 }
 
-fn attr_equals_xl(
-    m: &Avp,
-    cx: &mut Cx,
-    attribute: Lit<Attribute>,
-    text: Lit<Xl>,
-) -> Result<bool, Fault> {
+fn attr_equals_xl(m: &Avp, cx: &mut Cx, attribute: Lit<Attribute>, text: Lit<Xl>) -> Result<bool, Fault> {
     let wanted = text.text(m, cx)?;
     Ok(has_value(cx, &attribute, &wanted))
 }

@@ -53,7 +53,11 @@ pub fn declare(d: &mut Decl<Corex>) {
 /// What the running route block is called, as Kamailio prints it.
 fn route(cx: &Cx) -> Str {
     let block = cx.place().map(|place| place.route).unwrap_or_default();
-    let name = if block.is_empty() { cx.route_name.clone() } else { block };
+    let name = if block.is_empty() {
+        cx.route_name.clone()
+    } else {
+        block
+    };
     match cx.route {
         RouteKind::Request if name.is_empty() => Str::from_static("DEFAULT_ROUTE"),
         RouteKind::CoreReply if name.is_empty() => Str::from_static("DEFAULT_ONREPLY"),

@@ -69,13 +69,11 @@ impl Part {
             Part::Number => filled(uri.user_without_params()),
             Part::Transport => Some(transport(text, &uri)),
             // As in Kamailio a SIP URI with user=phone counts as a telephone number.
-            Part::Scheme if is_phone => {
-                Some(Str::from_static(if uri.scheme == Scheme::Sips {
-                    "tels"
-                } else {
-                    "tel"
-                }))
-            }
+            Part::Scheme if is_phone => Some(Str::from_static(if uri.scheme == Scheme::Sips {
+                "tels"
+            } else {
+                "tel"
+            })),
             Part::Scheme => filled(uri.scheme_text),
             // The parameters of such a number are those inside of the user.
             Part::Params if is_phone => filled(uri.user_params().raw),
