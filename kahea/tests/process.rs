@@ -374,6 +374,63 @@ fn timers_go_on_over_a_reload_and_none_runs_twice() {
     assert!(took > std::time::Duration::from_millis(800), "{took:?}");
 }
 
+/// The first line of the answer to these bytes, where one comes within half a second.
+fn told(port: u16, text: &str) -> Option<String> {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(std::time::Duration::from_millis(500)))
+        .unwrap();
+    let via = format!("127.0.0.1:{}", socket.local_addr().unwrap().port());
+    let bytes = text.replace("{via}", &via).replace('\n', "\r\n");
+    socket.send_to(bytes.as_bytes(), ("127.0.0.1", port)).unwrap();
+    let mut answer = [0; 4096];
+    let length = socket.recv(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    answer.lines().next().map(str::to_owned)
+}
+
+#[test]
+fn levels_of_lines_about_bad_messages_and_the_mode_of_the_parser() {
+    let twice = "OPTIONS sip:a@b SIP/2.0\nVia: SIP/2.0/UDP {via};branch=z9hG4bKx\nFrom: <sip:a@b>;tag=1\n\
+        From: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: 1\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n";
+    let start = |globals: &str| {
+        let place = Place::new();
+        let text = fs::read_to_string(place.config()).unwrap();
+        fs::write(place.config(), format!("{globals}{text}")).unwrap();
+        let server = place.start(&[]);
+        (place, server)
+    };
+    let (place, _server) = start("");
+    assert_eq!(
+        told(place.port, twice).as_deref(),
+        Some("SIP/2.0 400 Repeated From Header")
+    );
+    assert!(told(place.port, "nonsense\n\n").is_none());
+    let log = place.log();
+    assert!(log.contains(" ERROR: <core>: Bad request from "), "{log}");
+    assert!(log.contains(" WARNING: <core>: Bad message from "), "{log}");
+
+    let (place, _server) =
+        start("sip_parser_mode=0\nsip_parser_log=2\nsip_parser_log_oneline=1\ncorelog=3\n");
+    assert_eq!(told(place.port, twice), ok("one"));
+    assert!(told(place.port, "nonsense\n\n").is_none());
+    let missing = "OPTIONS sip:a@b SIP/2.0\nVia: SIP/2.0/UDP {via};branch=z9hG4bKy\nContent-Length: 0\n\n";
+    assert_eq!(
+        told(place.port, missing).as_deref(),
+        Some("SIP/2.0 400 Missing From Header")
+    );
+    let log = place.log();
+    let shown = log
+        .lines()
+        .find(|line| line.contains("Bad message from "))
+        .unwrap();
+    assert!(
+        shown.contains(" INFO: ") && shown.contains(": nonsense\\x0d\\x0a"),
+        "{shown}"
+    );
+    assert!(!log.contains("Bad request from "), "{log}");
+}
+
 #[test]
 fn reload_is_a_command_among_others() {
     let mut command = kahea();
