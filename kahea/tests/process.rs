@@ -113,6 +113,7 @@ fn reload_by_command_tells_what_is_wrong() {
 fn the_control_socket_belongs_to_its_owner_and_survives_bad_clients() {
     let place = Place::new();
     let _server = place.start(&[]);
+    wait_for("the socket", || place.file("kahea.sock").exists().then_some(()));
     let path = place.file("kahea.sock");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mut hanging = UnixStream::connect(&path).unwrap();
@@ -414,11 +415,6 @@ fn levels_of_lines_about_bad_messages_and_the_mode_of_the_parser() {
         start("sip_parser_mode=0\nsip_parser_log=2\nsip_parser_log_oneline=1\ncorelog=3\n");
     assert_eq!(told(place.port, twice), ok("one"));
     assert!(told(place.port, "nonsense\n\n").is_none());
-    let missing = "OPTIONS sip:a@b SIP/2.0\nVia: SIP/2.0/UDP {via};branch=z9hG4bKy\nContent-Length: 0\n\n";
-    assert_eq!(
-        told(place.port, missing).as_deref(),
-        Some("SIP/2.0 400 Missing From Header")
-    );
     let log = place.log();
     let shown = log
         .lines()
