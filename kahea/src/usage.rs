@@ -82,13 +82,14 @@ Options:
                   hold together
     --modparam=module:param:type:value  Set a parameter; type s or i
     -M nr        Megabytes of values that one message may make
-    -n nr        Accepted: there is one worker for each processor
+    -n nr        Accepted: there is one worker for each processor, or as
+                  many as --workers says
     -N nr        Accepted: workers read TCP too
-    -O nr        Accepted: scripts are always compiled
+    -O nr        Accepted: scripts are compiled once, at load
     -P file      Write the process number to a file
     -Q nr        Accepted: workers read SCTP too
-    -r           Use DNS to decide whether received= is added to Via
-    -R           The same by reverse look-up
+    -r, -R       Accepted: a Via with a name always gets received=
+                  (RFC 3261 section 18.2.1)
     --server-id=num    Number of this server
     --subst=exp, --substdef=exp, --substdefs=exp  Substitutions in the
                   configuration, as the preprocessor directives

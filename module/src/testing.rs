@@ -148,6 +148,7 @@ impl Engine for FakeEngine {
         (step != ScriptStep::NONE).then(|| ScriptPlace {
             file: Str::from_static("kamailio.cfg"),
             line: step.at,
+            route: Str::EMPTY,
         })
     }
 
