@@ -27,7 +27,7 @@ impl Priorities {
     /// The rank of a status: the lowest wins.
     ///
     /// A 6xx ends the search, so it comes first after a 2xx. Among the 4xx those come first that let the caller try
-    /// again with more (401, 407, 415, 420, 484).
+    /// again with more (401, 407, 415, 420, 484); the others by their number, a 408 like any (`faked` can put it later).
     pub fn rank(self, outcome: Outcome) -> Option<i32> {
         let status = i32::from(outcome.status()?);
         let rest = status.rem_euclid(100);
@@ -94,7 +94,11 @@ mod tests {
         assert_eq!(best(&[404, 302]), 302);
         assert_eq!(best(&[400, 407]), 407);
         assert_eq!(best(&[480, 408]), 408);
-        assert_eq!(best(&[487, 486, 484]), 484);
+        assert_eq!(best(&[408, 404]), 404);
+        assert_eq!(best(&[500, 408]), 408);
+        assert_eq!(best(&[408, 500]), 408);
+        assert_eq!(best(&[484, 400]), 484);
+        assert_eq!(best(&[486, 404, 404]), 404);
         assert_eq!(best(&[503, 408]), 408);
     }
 
@@ -111,12 +115,12 @@ mod tests {
         let mut silent = Client::new(true);
         silent.on(Time(0), ClientEvent::Sent { reliable: true }, &timing);
         silent.on(Time(30_000), ClientEvent::Tick, &timing);
-        let clients = [silent, finished(500)];
+        let clients = [finished(480), silent];
         assert_eq!(
             Priorities::default().choose(&clients, 0),
-            Choice::Best(BranchId::at(0))
+            Choice::Best(BranchId::at(1))
         );
         let later = Priorities { faked: 2_000 };
-        assert_eq!(later.choose(&clients, 0), Choice::Best(BranchId::at(1)));
+        assert_eq!(later.choose(&clients, 0), Choice::Best(BranchId::at(0)));
     }
 }

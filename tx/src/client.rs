@@ -175,6 +175,8 @@ pub struct Client {
     state: ClientState,
     outcome: Outcome,
     invite: bool,
+    /// It has left, so that somebody may answer.
+    left: bool,
     reliable: bool,
     cancel: Cancel,
     /// The highest status so far.
@@ -191,6 +193,7 @@ impl Client {
             state: ClientState::Idle,
             outcome: Outcome::Pending,
             invite,
+            left: false,
             reliable: false,
             cancel: Cancel::No,
             last: 0,
@@ -233,12 +236,13 @@ impl Client {
         self.repeat.at.min(self.give_up).min(cancel)
     }
 
-    /// Gives the branch another bound for its final reply (`t_set_fr`).
+    /// Gives the branch another bound for its final reply (`t_set_fr`); one that is being cancelled keeps its own.
     pub fn restart(&mut self, now: Time, timing: &Timing) {
         match self.state {
-            ClientState::Calling => self.give_up = now.after(timing.fr_timer),
+            _ if self.cancel_is_out() => {}
             ClientState::Proceeding if self.invite => self.give_up = now.after(timing.fr_inv_timer),
-            _ => {}
+            ClientState::Calling | ClientState::Proceeding => self.give_up = now.after(timing.fr_timer),
+            ClientState::Idle | ClientState::Accepted | ClientState::Completed => {}
         }
     }
 
@@ -252,6 +256,7 @@ impl Client {
         match event {
             ClientEvent::Sent { reliable } => self.sent(now, reliable, timing),
             ClientEvent::Unsent(status) => self.unsent(status),
+            ClientEvent::Reply(_) if !self.left => ClientStep::NOTHING,
             ClientEvent::Reply(status) if status < 200 => self.provisional(now, status, timing),
             ClientEvent::Reply(status) if status < 300 && self.invite => self.accepted(status),
             ClientEvent::Reply(status) => self.finished(status),
@@ -271,6 +276,7 @@ impl Client {
             return ClientStep::NOTHING;
         }
         self.state = ClientState::Calling;
+        self.left = true;
         self.reliable = reliable;
         self.give_up = now.after(timing.fr_timer);
         if !reliable {
@@ -301,7 +307,8 @@ impl Client {
         self.state = ClientState::Proceeding;
         if self.invite {
             self.repeat = Repeat::STOPPED;
-            if first || status > self.last || timing.restart_fr_on_each_reply {
+            let later = first || status > self.last || timing.restart_fr_on_each_reply;
+            if later && !self.cancel_is_out() {
                 self.give_up = now.after(timing.fr_inv_timer);
             }
         } else {
@@ -320,9 +327,6 @@ impl Client {
     }
 
     fn accepted(&mut self, status: u16) -> ClientStep {
-        if self.state == ClientState::Idle {
-            return ClientStep::NOTHING;
-        }
         self.state = ClientState::Accepted;
         self.outcome = Outcome::Reply(status);
         self.last = status;
@@ -337,9 +341,12 @@ impl Client {
             ClientSend::Nothing
         };
         match self.state {
-            ClientState::Idle | ClientState::Accepted => ClientStep::NOTHING,
+            ClientState::Idle => ClientStep::NOTHING,
+            // Whoever refuses after another one behind the same branch has accepted is told to be quiet, too.
+            ClientState::Accepted => ClientStep::send(send),
             ClientState::Completed => {
                 self.rest();
+                self.cancel = Cancel::Done;
                 ClientStep::send(send)
             }
             ClientState::Calling | ClientState::Proceeding => {
@@ -356,26 +363,30 @@ impl Client {
     }
 
     fn cancel(&mut self, now: Time, method: CancelMethod, timing: &Timing) -> ClientStep {
-        if !self.is_pending() || matches!(self.cancel, Cancel::Sent(_) | Cancel::Done) {
+        if !self.is_pending() || self.cancel_is_out() {
             return ClientStep::NOTHING;
         }
         match (self.state, method) {
-            (ClientState::Idle, _) | (ClientState::Calling, CancelMethod::Fake) => {
-                self.gave_up(Outcome::Cancelled)
-            }
-            (ClientState::Calling, CancelMethod::OnReply) if self.invite => {
+            (ClientState::Idle, _) => self.gave_up(Outcome::Cancelled),
+            // Only an INVITE can be cancelled usefully (RFC 3261 section 9.1).
+            _ if !self.invite => ClientStep::NOTHING,
+            (ClientState::Calling, CancelMethod::Fake) => self.gave_up(Outcome::Cancelled),
+            (ClientState::Calling, CancelMethod::OnReply) => {
                 self.cancel = Cancel::Wanted;
                 ClientStep::NOTHING
             }
-            // Only an INVITE can be cancelled usefully (RFC 3261 section 9.1).
-            _ if !self.invite => ClientStep::NOTHING,
             _ => ClientStep::send(self.send_cancel(now, timing)),
         }
     }
 
+    /// A CANCEL was sent, or there is nothing left that it could end.
+    fn cancel_is_out(&self) -> bool {
+        matches!(self.cancel, Cancel::Sent(_) | Cancel::Done)
+    }
+
     /// After CANCEL the final reply has to come within `fr_timer` (RFC 3261 section 9.1).
     fn send_cancel(&mut self, now: Time, timing: &Timing) -> ClientSend {
-        if matches!(self.cancel, Cancel::Sent(_) | Cancel::Done) {
+        if self.cancel_is_out() {
             return ClientSend::Nothing;
         }
         self.repeat = Repeat::STOPPED;
@@ -430,19 +441,16 @@ impl Client {
     fn gave_up(&mut self, outcome: Outcome) -> ClientStep {
         self.state = ClientState::Completed;
         self.outcome = outcome;
-        self.repeat = Repeat::STOPPED;
-        self.give_up = Time::NEVER;
-        if let Cancel::Sent(_) | Cancel::Wanted = self.cancel {
-            self.cancel = Cancel::Done;
-        }
+        self.rest();
         ClientStep::tell(ClientTell::GaveUp)
     }
 
-    /// Stops every timer.
+    /// Stops every timer. A CANCEL that was wanted stays wanted: a reply that comes after all shows that somebody has
+    /// to get it.
     fn rest(&mut self) {
         self.repeat = Repeat::STOPPED;
         self.give_up = Time::NEVER;
-        if self.cancel != Cancel::No {
+        if matches!(self.cancel, Cancel::Sent(_)) {
             self.cancel = Cancel::Done;
         }
     }
@@ -524,5 +532,31 @@ mod tests {
         assert_eq!(client.outcome(), Outcome::TimedOut);
         let late = client.on(Time(31_000), ClientEvent::Reply(200), &timing);
         assert_eq!(late.tell, ClientTell::Final);
+    }
+
+    #[test]
+    fn another_bound_counts_from_now_but_not_for_a_cancelled_branch() {
+        let timing = Timing::default();
+        for (invite, rings, bound) in [
+            (true, false, 30_000),
+            (true, true, 120_000),
+            (false, false, 30_000),
+            (false, true, 30_000),
+        ] {
+            let mut client = Client::new(invite);
+            client.on(Time(0), ClientEvent::Sent { reliable: true }, &timing);
+            if rings {
+                client.on(Time(0), ClientEvent::Reply(180), &timing);
+            }
+            client.restart(Time(1_000), &timing);
+            assert_eq!(client.deadline(), Time(1_000 + bound));
+        }
+        let mut client = calling(true);
+        client.on(Time(0), ClientEvent::Reply(180), &timing);
+        client.on(Time(0), ClientEvent::Cancel(CancelMethod::OnReply), &timing);
+        client.on(Time(0), ClientEvent::CancelAnswered, &timing);
+        client.restart(Time(1_000), &timing);
+        client.on(Time(2_000), ClientEvent::Reply(183), &timing);
+        assert_eq!(client.deadline(), Time(30_000));
     }
 }

@@ -225,4 +225,168 @@ mod tests {
         assert!(matching.acknowledges(&invite, &ack, b"t"));
         assert!(!matching.acknowledges(&invite, &ack, b"u"));
     }
+
+    /// Same key, and belonging together?
+    fn meet(matching: &Matching, known: &Message, other: &Message) -> (bool, bool) {
+        let seed = RandomState::default();
+        let keys = (Key::of(known, matching, &seed), Key::of(other, matching, &seed));
+        (keys.0 == keys.1, matching.same(known, other, other.method()))
+    }
+
+    fn text(text: &str) -> Message {
+        Message::parse(Str::from(text.to_owned()), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn rfc2543_compares_uri_and_via_where_that_is_wanted() {
+        let known = request("OPTIONS", OLD, "");
+        let other_via = request("OPTIONS", "SIP/2.0/UDP h:5061;branch=2", "");
+        let other_uri = text(
+            &known
+                .buffer()
+                .text()
+                .replace("sip:b@example.com", "sip:b@example.org"),
+        );
+        for (ruri, via1) in [(true, true), (true, false), (false, true), (false, false)] {
+            let matching = Matching {
+                ruri,
+                via1,
+                ..Matching::default()
+            };
+            assert_eq!(meet(&matching, &known, &other_via), (true, !via1));
+            assert_eq!(meet(&matching, &known, &other_uri), (true, !ruri));
+            assert_eq!(
+                meet(&matching, &known, &request("OPTIONS", OLD, "")),
+                (true, true)
+            );
+        }
+    }
+
+    #[test]
+    fn rfc2543_compares_tags_call_and_number() {
+        let matching = Matching::default();
+        let known = request("INVITE", OLD, "");
+        let raw = known.buffer().text().into_owned();
+        let changed = |from: &str, to: &str| text(&raw.replace(from, to));
+        assert_eq!(meet(&matching, &known, &changed("tag=f", "tag=g")), (true, false));
+        assert_eq!(meet(&matching, &known, &changed("c1", "c2")), (false, false));
+        assert_eq!(
+            meet(&matching, &known, &changed("CSeq: 7", "CSeq: 8")),
+            (false, false)
+        );
+        let in_dialog = request("INVITE", OLD, ";tag=t");
+        assert_eq!(meet(&matching, &known, &in_dialog), (true, false));
+        // An ACK has the tag of the reply, which the INVITE has not.
+        assert_eq!(
+            meet(&matching, &known, &request("ACK", OLD, ";tag=t")),
+            (true, true)
+        );
+    }
+
+    #[test]
+    fn an_old_and_a_new_branch_never_meet() {
+        let matching = Matching::default();
+        let (old, new) = (request("INVITE", OLD, ""), request("INVITE", MODERN, ""));
+        assert_eq!(meet(&matching, &old, &new), (false, false));
+        let bare = request("INVITE", "SIP/2.0/UDP h:5061;branch=z9hG4bK", "");
+        assert_eq!(
+            meet(&matching, &bare, &new),
+            (false, false),
+            "the cookie alone names nothing"
+        );
+        let none = request("INVITE", "SIP/2.0/UDP h:5061", "");
+        assert_eq!(
+            meet(&matching, &none, &request("INVITE", "SIP/2.0/UDP h:5061", "")),
+            (true, true)
+        );
+    }
+
+    #[test]
+    fn the_cookie_is_known_in_any_case_and_the_rest_is_taken_as_it_is() {
+        let matching = Matching::default();
+        let via = |branch: &str| request("INVITE", &format!("SIP/2.0/UDP h;branch={branch}"), "");
+        let known = via("Z9HG4BKabc");
+        assert_eq!(meet(&matching, &known, &via("Z9HG4BKabc")), (true, true));
+        assert_eq!(meet(&matching, &known, &via("Z9HG4BKABC")), (false, false));
+        // Known as modern: what else differs does not count.
+        let elsewhere = text(
+            &known
+                .buffer()
+                .text()
+                .replace("sip:b@example.com", "sip:c@example.org"),
+        );
+        assert_eq!(meet(&matching, &known, &elsewhere), (true, true));
+    }
+
+    #[test]
+    fn a_sender_is_known_by_host_and_port() {
+        let matching = Matching::default();
+        let via = |sent_by: &str| request("INVITE", &format!("SIP/2.0/UDP {sent_by};branch=z9hG4bKx"), "");
+        let known = via("[2001:db8::1]:5061");
+        for (other, same) in [
+            ("[2001:db8::1]:5061", true),
+            ("[2001:DB8::1]:5061", true),
+            ("[2001:db8::1]", false),
+            ("[2001:db8::1]:5062", false),
+            ("[2001:db8::2]:5061", false),
+        ] {
+            assert_eq!(meet(&matching, &known, &via(other)), (true, same), "{other}");
+        }
+        assert!(matching.same(
+            &via("Proxy.Example.com"),
+            &via("proxy.example.COM"),
+            Method::Invite
+        ));
+    }
+
+    #[test]
+    fn what_a_server_adds_to_the_via_does_not_count() {
+        let matching = Matching::default();
+        let via = |more: &str| request("BYE", &format!("{MODERN}{more}"), "");
+        let known = via(";rport");
+        for more in [";rport", "", ";rport=5061", ";rport=1;received=192.0.2.1"] {
+            assert_eq!(meet(&matching, &known, &via(more)), (true, true), "{more}");
+        }
+        let old = |more: &str| request("BYE", &format!("{OLD}{more}"), "");
+        assert_eq!(meet(&matching, &old(";rport"), &old(";rport")), (true, true));
+        assert_eq!(
+            meet(&matching, &old(";rport"), &old("")),
+            (true, false),
+            "RFC 2543 takes the whole hop"
+        );
+    }
+
+    #[test]
+    fn methods_that_nobody_knows_are_told_apart_by_name() {
+        let matching = Matching::default();
+        for via in [MODERN, OLD] {
+            let known = request("FROBNICATE", via, "");
+            assert_eq!(known.method(), Method::Other);
+            assert_eq!(
+                meet(&matching, &known, &request("FROBNICATE", via, "")),
+                (true, true)
+            );
+            assert!(!meet(&matching, &known, &request("TWIDDLE", via, "")).1);
+            assert!(
+                !meet(&matching, &known, &request("frobnicate", via, "")).1,
+                "methods have a case"
+            );
+            assert_eq!(
+                meet(&matching, &known, &request("INVITE", via, "")),
+                (false, false)
+            );
+        }
+    }
+
+    #[test]
+    fn the_call_id_can_be_asked_for_besides_the_branch() {
+        let matching = Matching {
+            callid: true,
+            ..Matching::default()
+        };
+        let known = request("INVITE", MODERN, "");
+        let other = text(&known.buffer().text().replace("c1", "c2"));
+        assert_eq!(meet(&matching, &known, &other), (true, false));
+        assert_eq!(meet(&Matching::default(), &known, &other), (true, true));
+    }
 }

@@ -185,7 +185,8 @@ impl Server {
         self.give_up != Time::NEVER
     }
 
-    fn stop(&mut self) {
+    /// Stops every timer.
+    pub(crate) fn stop(&mut self) {
         self.repeat = Repeat::STOPPED;
         self.give_up = Time::NEVER;
     }

@@ -30,7 +30,7 @@ impl Time {
 /// | `wt_timer` | D, I, J, K, L, M |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// First retransmission interval (T1).
+    /// First retransmission interval (T1); 0: nothing is sent twice.
     pub retr_timer1: u32,
     /// Longest retransmission interval (T2).
     pub retr_timer2: u32,
@@ -101,16 +101,23 @@ impl Repeat {
 
     /// Sent just now, over a transport that may lose it.
     pub fn start(now: Time, timing: &Timing) -> Repeat {
-        Repeat {
-            at: now.after(timing.retr_timer1),
-            interval: timing.retr_timer1,
-        }
+        Repeat::every(now, timing.retr_timer1)
     }
 
     /// Sent again just now.
     pub fn next(&mut self, now: Time, timing: &Timing) {
-        self.interval = timing.next_interval(self.interval);
-        self.at = now.after(self.interval);
+        *self = Repeat::every(now, timing.next_interval(self.interval));
+    }
+
+    /// Without an interval nothing is repeated; it would never stop.
+    fn every(now: Time, interval: u32) -> Repeat {
+        if interval == 0 {
+            return Repeat::STOPPED;
+        }
+        Repeat {
+            at: now.after(interval),
+            interval,
+        }
     }
 
     /// From now on at the longest interval (RFC 3261 section 17.1.2.2, state Proceeding).
@@ -141,6 +148,23 @@ mod tests {
             repeat.next(now, &timing);
         }
         assert_eq!(moments, [500, 1_500, 3_500, 7_500, 11_500, 15_500]);
+    }
+
+    #[test]
+    fn without_an_interval_nothing_is_repeated() {
+        let mut timing = Timing {
+            retr_timer1: 0,
+            ..Timing::default()
+        };
+        assert_eq!(Repeat::start(Time(7), &timing), Repeat::STOPPED);
+        timing = Timing {
+            retr_timer2: 0,
+            ..Timing::default()
+        };
+        let mut repeat = Repeat::start(Time(0), &timing);
+        assert_eq!(repeat.at, Time(500));
+        repeat.next(Time(500), &timing);
+        assert_eq!(repeat, Repeat::STOPPED);
     }
 
     #[test]

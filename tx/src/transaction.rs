@@ -92,6 +92,10 @@ pub struct Transaction {
     policy: Policy,
     /// When it has to have its final reply.
     lifetime: Time,
+    /// That moment was dealt with.
+    expired: bool,
+    /// It has asked to be forgotten.
+    gone: bool,
     /// When it may be forgotten, once it rests.
     end: Time,
 }
@@ -109,6 +113,8 @@ impl Transaction {
             timing,
             policy,
             lifetime: timing.lifetime(now, invite),
+            expired: false,
+            gone: false,
             end: Time::NEVER,
         }
     }
@@ -184,6 +190,7 @@ impl Transaction {
             || old.max_noninv_lifetime != fresh.max_noninv_lifetime
         {
             self.lifetime = fresh.lifetime(now, self.invite);
+            self.expired = false;
         }
         if old.fr_timer != fresh.fr_timer || old.fr_inv_timer != fresh.fr_inv_timer {
             for client in &mut self.clients {
@@ -240,7 +247,17 @@ impl Transaction {
 
     /// A reply to a branch's request came.
     pub fn reply(&mut self, now: Time, branch: BranchId, status: u16, actions: &mut Actions) {
+        let ran = self.runs(branch);
         self.on_client(now, branch, ClientEvent::Reply(status), actions);
+        // The reply may come again for want of our ACK: timer D begins now, though the caller was answered before.
+        if ran && !self.runs(branch) && self.is_resting() {
+            self.end = self.end.max(now.after(self.timing.wt_timer));
+        }
+    }
+
+    fn runs(&self, branch: BranchId) -> bool {
+        self.client(branch)
+            .is_some_and(|client| client.deadline() != Time::NEVER)
     }
 
     /// A final reply to a branch's CANCEL came.
@@ -275,7 +292,10 @@ impl Transaction {
         let may = self.server.on(now, event, &self.timing) == ServerStep::Send;
         if may && status >= 200 {
             self.cancel_pending(now, None, actions);
-            if self.local || !self.server.awaits_ack() {
+            if self.local {
+                self.server.stop();
+            }
+            if !self.server.awaits_ack() {
                 self.rest(now, actions);
             }
         }
@@ -307,24 +327,32 @@ impl Transaction {
 
     /// When [`Transaction::tick`] is due.
     pub fn deadline(&self) -> Time {
-        let clients = self
-            .clients
-            .iter()
-            .map(Client::deadline)
-            .min()
-            .unwrap_or(Time::NEVER);
-        let lifetime = if self.server.is_final() {
-            Time::NEVER
-        } else {
-            self.lifetime
-        };
-        let machines = clients.min(self.server.deadline()).min(lifetime);
-        // The end waits for branches that are still being cancelled.
-        if clients == Time::NEVER {
-            machines.min(self.end)
-        } else {
-            machines
+        let machines = self.machines();
+        if self.gone {
+            return machines;
         }
+        let lifetime = if self.may_expire() {
+            self.lifetime
+        } else {
+            Time::NEVER
+        };
+        // The end waits for branches that are still being cancelled.
+        let end = if machines == Time::NEVER {
+            self.end
+        } else {
+            Time::NEVER
+        };
+        machines.min(lifetime).min(end)
+    }
+
+    /// When the first of the machines wants to be looked at.
+    fn machines(&self) -> Time {
+        let server = self.server.deadline();
+        self.clients.iter().map(Client::deadline).fold(server, Time::min)
+    }
+
+    fn may_expire(&self) -> bool {
+        !self.expired && !self.server.is_final()
     }
 
     /// Its deadline has come.
@@ -337,29 +365,30 @@ impl Transaction {
                 self.on_client(now, branch, ClientEvent::Tick, actions);
             }
         }
-        if self.lifetime <= now && !self.server.is_final() {
+        if self.lifetime <= now && self.may_expire() {
             self.end_of_life(now, actions);
         }
-        let quiet = self.clients.iter().all(|client| client.deadline() == Time::NEVER);
-        if self.end <= now && quiet {
+        if self.end <= now && !self.gone && self.machines() == Time::NEVER {
+            self.gone = true;
             actions.push(Action::Delete);
         }
     }
 
     /// Whatever is open has no more time.
     fn end_of_life(&mut self, now: Time, actions: &mut Actions) {
-        self.lifetime = Time::NEVER;
+        self.expired = true;
+        // Without an open branch nothing will happen any more that could bring an answer.
+        if !self.has_pending() {
+            self.rest(now, actions);
+        }
         for branch in (0..self.clients.len()).map(BranchId::at) {
             let Some(client) = self.clients.get_mut(branch.index()) else {
                 continue;
             };
             if client.is_pending() {
                 let step = client.expire(now, &self.timing);
-                self.take(now, branch, step, actions);
+                self.take(now, branch, step, false, actions);
             }
-        }
-        if self.clients.is_empty() {
-            self.rest(now, actions);
         }
     }
 
@@ -377,10 +406,12 @@ impl Transaction {
 
     fn on_client(&mut self, now: Time, branch: BranchId, event: ClientEvent, actions: &mut Actions) {
         let step = self.client_step(now, branch, event);
-        self.take(now, branch, step, actions);
+        let trying = event == ClientEvent::Reply(100);
+        self.take(now, branch, step, trying, actions);
     }
 
-    fn take(&mut self, now: Time, branch: BranchId, step: ClientStep, actions: &mut Actions) {
+    /// `trying`: the step comes from a 100, which goes no further than one hop.
+    fn take(&mut self, now: Time, branch: BranchId, step: ClientStep, trying: bool, actions: &mut Actions) {
         match step.send {
             ClientSend::Nothing => {}
             ClientSend::Request => actions.push(Action::Resend(branch)),
@@ -394,7 +425,7 @@ impl Transaction {
         match step.tell {
             ClientTell::Nothing => {}
             ClientTell::Provisional => {
-                let shown = client.last_status() > 100 || self.policy.relay_100;
+                let shown = !trying || self.policy.relay_100;
                 if shown && !self.server.is_final() {
                     actions.push(Action::Relay(branch));
                 }
@@ -428,5 +459,17 @@ impl Transaction {
             self.end = now.after(self.timing.wt_timer);
             actions.push(Action::Rest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_small() {
+        let size = size_of::<Transaction>();
+        assert!(size <= 384, "{size} bytes");
+        assert!(size_of::<Client>() <= 96, "{}", size_of::<Client>());
     }
 }

@@ -20,7 +20,8 @@ pub struct Wheel<T> {
     rings: Vec<Vec<VecDeque<(Time, T)>>>,
     /// All items before this slot of the innermost ring are out.
     at: u64,
-    len: usize,
+    /// Items in each ring.
+    counts: [usize; RINGS as usize],
 }
 
 impl<T> Wheel<T> {
@@ -30,7 +31,7 @@ impl<T> Wheel<T> {
         Wheel {
             rings: (0..RINGS).map(|_| ring()).collect(),
             at: now.0.div_euclid(GRAIN),
-            len: 0,
+            counts: [0; RINGS as usize],
         }
     }
 
@@ -41,17 +42,16 @@ impl<T> Wheel<T> {
 
     /// The number of items.
     pub fn len(&self) -> usize {
-        self.len
+        self.counts.iter().sum()
     }
 
     /// There is nothing to wait for.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Has `item` come out at `deadline`.
     pub fn push(&mut self, deadline: Time, item: T) {
-        self.len = self.len.saturating_add(1);
         self.place(deadline, item);
     }
 
@@ -61,6 +61,7 @@ impl<T> Wheel<T> {
         let (ring, slot) = self.ring_of(slot);
         if let Some(items) = self.slot(ring, slot) {
             items.push_back((deadline, item));
+            self.count(ring, |count| count.saturating_add(1));
         }
     }
 
@@ -86,19 +87,42 @@ impl<T> Wheel<T> {
 
     /// Takes out every item whose deadline lies at or before `now`, in the order of their deadlines up to the grain.
     pub fn take_due(&mut self, now: Time, mut take: impl FnMut(T)) {
-        let end = now.0.div_euclid(GRAIN);
+        let (end, before) = (now.0.div_euclid(GRAIN), self.at);
         while self.at <= end {
-            if self.len == 0 {
-                self.at = end.saturating_add(1);
-                return;
+            self.at = self.next_stop();
+            if self.at > end {
+                break;
             }
             self.turn_outer_rings();
             let at = self.at;
             while let Some((_, item)) = self.slot(0, at).and_then(VecDeque::pop_front) {
-                self.len = self.len.saturating_sub(1);
+                self.count(0, |count| count.saturating_sub(1));
                 take(item);
             }
-            self.at = self.at.saturating_add(1);
+            self.at = at.saturating_add(1);
+        }
+        self.at = end.saturating_add(1).max(before);
+    }
+
+    /// The first slot from here on where something may come out or be spread: with empty inner rings that is where the
+    /// first ring that is not empty turns.
+    fn next_stop(&self) -> u64 {
+        let mut width = 1_u64;
+        for count in self.counts {
+            if count > 0 {
+                return self.at.div_ceil(width).saturating_mul(width);
+            }
+            width = width.saturating_mul(SLOTS);
+        }
+        u64::MAX
+    }
+
+    fn count(&mut self, ring: u32, change: impl FnOnce(usize) -> usize) {
+        if let Some(count) = usize::try_from(ring)
+            .ok()
+            .and_then(|ring| self.counts.get_mut(ring))
+        {
+            *count = change(*count);
         }
     }
 
@@ -111,6 +135,7 @@ impl<T> Wheel<T> {
             }
             let slot = self.at.div_euclid(width);
             let items = self.slot(ring, slot).map(std::mem::take).unwrap_or_default();
+            self.count(ring, |count| count.saturating_sub(items.len()));
             for (deadline, item) in items {
                 self.place(deadline, item);
             }
@@ -141,30 +166,39 @@ mod tests {
         }
     }
 
+    /// Distances of every size: within a slot, within each ring, and beyond.
+    fn distance() -> impl Strategy<Value = u64> {
+        (0_u32..31, any::<u64>()).prop_map(|(bits, noise)| noise & ((1 << bits) - 1))
+    }
+
     proptest! {
         #[test]
         fn nothing_is_early_lost_or_late(
-            deadlines in proptest::collection::vec(0_u64..2_000_000, 0..200),
-            steps in proptest::collection::vec(1_u64..50_000, 1..100),
+            steps in proptest::collection::vec((distance(), proptest::collection::vec(distance(), 0..5)), 1..60),
+            start in distance(),
         ) {
-            let mut wheel = Wheel::new(Time(0));
-            for deadline in &deadlines {
-                wheel.push(Time(*deadline), *deadline);
-            }
-            let (mut now, mut out) = (0, Vec::new());
-            for step in steps.into_iter().chain([2_100_000]) {
+            let grain = Wheel::<u64>::grain();
+            let mut wheel = Wheel::new(Time(start));
+            let (mut now, mut waiting) = (start, Vec::new());
+            let last = (1 << 32, Vec::new());
+            for (step, pushed) in steps.into_iter().chain([last]) {
+                for distance in pushed {
+                    wheel.push(Time(now + distance), now + distance);
+                    waiting.push(now + distance);
+                }
                 now += step;
-                let from = out.len();
+                let mut out = Vec::new();
                 wheel.take_due(Time(now), |deadline| out.push(deadline));
-                prop_assert!(out[from..].iter().all(|deadline| *deadline <= now));
-                let grain = Wheel::<u64>::grain();
-                let due = deadlines.iter().filter(|deadline| **deadline + grain <= now).count();
-                prop_assert!(out.len() >= due);
+                for deadline in out {
+                    prop_assert!(deadline <= now, "early");
+                    let at = waiting.iter().position(|known| *known == deadline);
+                    prop_assert!(at.is_some(), "never pushed, or out twice");
+                    waiting.swap_remove(at.unwrap_or_default());
+                }
+                prop_assert!(waiting.iter().all(|deadline| deadline + grain > now), "late");
+                prop_assert_eq!(wheel.len(), waiting.len());
             }
-            out.sort_unstable();
-            let mut all = deadlines;
-            all.sort_unstable();
-            prop_assert_eq!(out, all);
+            prop_assert!(wheel.is_empty());
         }
     }
 }
