@@ -210,9 +210,7 @@ impl Server {
         let (taken, all_taken) = blocking::channel();
         for worker in &self.workers {
             // A worker that has ended takes no configuration; the server is stopping then.
-            let _ = worker
-                .orders
-                .send(Order::Swap(generation.clone(), taken.clone()));
+            let _ = worker.orders.send(Order::Swap(generation.clone(), taken.clone()));
         }
         drop(taken);
         // Nobody sends: it ends when the last worker has dropped its part.

@@ -50,7 +50,7 @@ pub fn server(options: Options, args: Vec<String>, program: &str) -> ExitCode {
 }
 
 fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode, String> {
-    let place = Place::of(&options);
+    let place = Place::of(&options, program);
     let (inherited, refused) = systemd::inherited();
     refused
         .iter()
@@ -266,7 +266,7 @@ fn welcome(net: &Net, place: &Place) -> String {
              for this machine alone, not for what comes from other addresses.\n\
              Try it:             sipsak -vv -s sip:{first}\n\
              Write your own:     kahea -f my.cfg (kamailio.cfg as it is), kahea check my.cfg\n\
-             Where it is sought: /etc/kahea/kahea.cfg, /etc/kamailio/kamailio.cfg\n"
+             Where it is sought: /etc/kahea/kahea.cfg\n"
         ));
     }
     text

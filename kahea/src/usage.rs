@@ -29,7 +29,7 @@ pub fn internals(program: &str) -> String {
     let registry = crate::modules::registry();
     let names: Vec<_> = registry.modules().iter().map(|module| module.name).collect();
     format!(
-        "Print out of {program} internals\n  Version: {}  Default config: /etc/kahea/kahea.cfg, /etc/kamailio/kamailio.cfg, else a built-in one\n  \
+        "Print out of {program} internals\n  Version: {}  Default config: /etc/kahea/kahea.cfg (/etc/kamailio/kamailio.cfg when run under that name), else a built-in one\n  \
          Modules, all built in: {}\n  Threads: one worker for each processor, here {}\n  \
          TCP poll method: epoll\n  Memory: no pools; -m and -M bound queues, caches and messages\n",
         version(program),
@@ -64,8 +64,8 @@ Options:
     -e           Colours in the log on the terminal (with -E)
     -E           Log to standard error
     -f file      Configuration file, - for standard input (default:
-                  /etc/kahea/kahea.cfg, then /etc/kamailio/kamailio.cfg,
-                  else a built-in one)
+                  /etc/kahea/kahea.cfg; /etc/kamailio/kamailio.cfg when run
+                  under the name kamailio; else a built-in one)
     -g gid       Group to run as, once the sockets are open
     -G file      Write the number of the process group to a file
     -h, --help   This text
