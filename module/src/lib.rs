@@ -12,6 +12,7 @@ mod decl;
 mod faked;
 pub mod func;
 pub mod globals;
+pub mod late;
 pub mod log;
 pub mod param;
 pub mod proxy;
@@ -42,6 +43,7 @@ pub use self::{
     cx::{Budget, Cx, MessageFlags, ReplyExtra, Sending, Target},
     decl::{Decl, EventDecl, FuncRow, Module, ParamRow, StatDecl},
     func::{FuncDecl, Handler, Parameter},
+    late::{LateText, Lates, Outgoing},
     regex::Regex,
     registry::{Env, InitError},
     ret::{Blame, Fault, Given, Ret},

@@ -48,6 +48,7 @@ fn changed(cx: &mut Cx) -> Result<Message, Fault> {
 fn put(cx: &mut Cx, msg: Message) {
     cx.msg = msg;
     cx.edits.clear();
+    cx.late.clear();
     cx.target.ruri = None;
 }
 
