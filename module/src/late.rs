@@ -5,6 +5,7 @@
 //! [`Outgoing`], and [`Lates::resolve`] writes the text. One message may be built many times, once for each branch.
 
 use std::{
+    any::Any,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -125,7 +126,13 @@ pub type LateText = Arc<dyn Fn(&Outgoing<'_>, &mut Vec<u8>) + Send + Sync>;
 /// beside the edits that name them.
 #[derive(Clone, Default)]
 pub struct Lates {
-    list: Vec<LateText>,
+    list: Vec<Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    text: LateText,
+    note: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Lates {
@@ -134,18 +141,41 @@ impl Lates {
     /// # Errors
     /// The message has 65,535 of them.
     pub fn add(&mut self, text: LateText) -> Result<LateId, Fault> {
+        self.push(Entry { text, note: None })
+    }
+
+    /// The same with what the text was made of, for the module that wants to change it later; see [`Lates::note`].
+    ///
+    /// # Errors
+    /// As [`Lates::add`].
+    pub fn add_noted<T: Send + Sync + 'static>(
+        &mut self,
+        text: LateText,
+        note: Arc<T>,
+    ) -> Result<LateId, Fault> {
+        let note = Some(note as Arc<dyn Any + Send + Sync>);
+        self.push(Entry { text, note })
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<LateId, Fault> {
         let id = u16::try_from(self.list.len())
             .ok()
             .filter(|id| *id < u16::MAX)
             .ok_or_else(|| Fault::limit("the message has too many headers that depend on the way out"))?;
-        self.list.push(text);
+        self.list.push(entry);
         Ok(LateId(id))
+    }
+
+    /// What [`Lates::add_noted`] kept with the text, where it is of that type.
+    pub fn note<T: Send + Sync + 'static>(&self, id: LateId) -> Option<Arc<T>> {
+        let entry = self.list.get(usize::from(id.0))?;
+        entry.note.clone()?.downcast().ok()
     }
 
     /// Writes the text of `id` for this way out.
     pub fn resolve(&self, id: LateId, way: &Outgoing<'_>, out: &mut Vec<u8>) {
-        if let Some(text) = self.list.get(usize::from(id.0)) {
-            text(way, out);
+        if let Some(entry) = self.list.get(usize::from(id.0)) {
+            (entry.text)(way, out);
         }
     }
 
