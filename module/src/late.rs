@@ -65,7 +65,7 @@ impl<'a> Outgoing<'a> {
     /// Adds the host and, where it is not the default, the port at which this server is reached from the side that the
     /// message goes to. What the listener advertises goes before what the script says, and that before the globals.
     pub fn push_near(&self, out: &mut Vec<u8>) {
-        let stated = self.listener.advertised.as_ref();
+        let stated = self.own_advertised(self.listener);
         let globals = &self.config.globals;
         let host = stated
             .map(|(host, _)| host)
@@ -79,10 +79,19 @@ impl<'a> Outgoing<'a> {
         push_address(host, port, self.listener.address, self.transport, out);
     }
 
-    /// The same from the side that it came from; what the script advertises is about the other one.
+    /// What the listener advertises by itself: listeners without `advertise` have the global address in its place.
+    fn own_advertised(&self, listener: &'a Listener) -> Option<&'a (Str, u16)> {
+        let global = self.config.globals.advertised_address.as_ref();
+        listener
+            .advertised
+            .as_ref()
+            .filter(|(host, _)| global != Some(host))
+    }
+
+    /// The same from the side that it came from; what the script and the globals advertise is about the other one.
     pub fn push_far(&self, out: &mut Vec<u8>) {
         let arrival = self.arrival();
-        let stated = arrival.and_then(|listener| listener.advertised.as_ref());
+        let stated = arrival.and_then(|listener| self.own_advertised(listener));
         let bound = arrival.map(|listener| listener.address);
         let own = bound
             .filter(|bound| !bound.ip().is_unspecified())

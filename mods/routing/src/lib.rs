@@ -1,13 +1,14 @@
 //! Modules of the routing family: route sets, flows, and what keeps the way to a peer.
 
 pub mod outbound;
+mod path;
 pub mod rr;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{outbound::Outbound, rr::Rr};
+pub use self::{outbound::Outbound, path::Path, rr::Rr};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Outbound, Rr]
+    modules![Outbound, Path, Rr]
 }

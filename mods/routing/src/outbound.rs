@@ -99,8 +99,10 @@ fn flag(number: i64, name: &str) -> Result<Option<u32>, InitError> {
     match number {
         -1 => Ok(None),
         0..=31 => Ok(u32::try_from(number).ok().and_then(|bit| 1u32.checked_shl(bit))),
-        _ => Err(InitError::new(format!("{name} is {number}, which is no message flag"))
-            .help("give a number from 0 to 31, or -1 for none")),
+        _ => Err(
+            InitError::new(format!("{name} is {number}, which is no message flag"))
+                .help("give a number from 0 to 31, or -1 for none"),
+        ),
     }
 }
 

@@ -36,7 +36,9 @@ pub(super) fn loose_route(service: &Service, cx: &mut Cx, loose_only: bool) -> R
     let mut walk = Walk {
         service,
         by_name: service.setup.sockname_mode,
-        in_dialog: cx.to().is_ok_and(|to| to.tag().is_some_and(|tag| !tag.is_empty())),
+        in_dialog: cx
+            .to()
+            .is_ok_and(|to| to.tag().is_some_and(|tag| !tag.is_empty())),
         set,
     };
     match walk.in_dialog && !loose_only && walk.is_from_strict(cx) {
@@ -62,26 +64,21 @@ impl Walk<'_> {
     fn after_loose(&mut self, cx: &mut Cx, first: &Str) -> Result<i64, Fault> {
         let uri = routes::parse(first)?;
         if !routes::is_own(cx, &uri, self.by_name) {
-            return self.go_to(cx, 0).map(|()| DONE);
+            return self.go_to(cx, 0, false).map(|()| DONE);
         }
         let params = first.share(uri.params.raw);
-        let flow = match self.flow(cx, &uri) {
-            Ok(flow) => flow,
-            Err(fault) => {
-                State::note(cx, params, false);
-                return Err(fault);
-            }
-        };
+        State::note(cx, params.clone(), false);
+        let flow = self.flow(cx, &uri)?;
         let next = self.pass_double(cx, 0, &uri, flow);
         let has_next = self.set.get(next).is_some();
-        State::note(cx, params.clone(), has_next);
         if !flow && self.service.setup.force_send_socket && next == 1 {
             self.send_from(cx, &uri);
         }
         match has_next {
-            true => self.go_to(cx, next)?,
+            true => self.go_to(cx, next, flow)?,
             false => self.set.remove(cx, |_| true),
         }
+        State::note(cx, params.clone(), has_next);
         self.service.run_hooks(cx, &params);
         Ok(match (flow, has_next || self.in_dialog) {
             (true, _) => BY_FLOW,
@@ -123,7 +120,9 @@ impl Walk<'_> {
                 log::write(
                     Level::Warning,
                     "rr",
-                    format_args!("no listener is {uri}, which a Route header names: the message leaves by another"),
+                    format_args!(
+                        "no listener is {uri}, which a Route header names: the message leaves by another"
+                    ),
                 );
             }
             None => {}
@@ -131,8 +130,8 @@ impl Walk<'_> {
     }
 
     /// Sends to the value at `at`; those before it leave. A strict router gets its URI as Request-URI and ours as the
-    /// last Route value (RFC 3261 section 16.6 step 6).
-    fn go_to(&self, cx: &mut Cx, at: usize) -> Result<(), Fault> {
+    /// last Route value (RFC 3261 section 16.6 step 6). A request that follows a flow keeps its destination.
+    fn go_to(&self, cx: &mut Cx, at: usize, flow: bool) -> Result<(), Fault> {
         let Some(next) = self.set.get(at).map(|route| route.uri.clone()) else {
             return Ok(());
         };
@@ -141,7 +140,9 @@ impl Walk<'_> {
         }
         let uri = routes::parse(&next)?;
         if uri.lr() {
-            cx.target.dst_uri = Some(next.clone());
+            if !flow {
+                cx.target.dst_uri = Some(next.clone());
+            }
             return Ok(());
         }
         let came = Str::copy(cx.msg.uri().unwrap_or_default());

@@ -127,9 +127,6 @@ pub(super) fn first(cx: &Cx) -> Option<Str> {
 
 /// Reads the URI of a Route value.
 pub(super) fn parse(uri: &Str) -> Result<Uri<'_>, Fault> {
-    if uri.first().is_some_and(u8::is_ascii_whitespace) {
-        return Err(broken("blanks around the URI"));
-    }
     Uri::parse(uri).map_err(|error| broken(&format!("'{uri}': {error}")))
 }
 

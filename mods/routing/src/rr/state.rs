@@ -63,7 +63,7 @@ impl State {
 /// The parameters of this server's own Route value: of the one that was taken off, or, before `loose_route()`, of the
 /// one that it will take off.
 pub(super) fn params(cx: &Cx, setup: &Setup) -> Option<Str> {
-    if let Some(routed) = State::routed(cx) {
+    if let Some(routed) = State::routed(cx).filter(|routed| !routed.params.is_empty()) {
         return Some(routed.params.clone());
     }
     let first = routes::first(cx)?;
