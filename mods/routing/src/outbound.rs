@@ -133,6 +133,15 @@ pub struct Service {
 const SEAL: usize = 10;
 
 impl Service {
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Service {
+        Service {
+            force: None,
+            forbid: None,
+            key: Sha1::digest(b"secret").into(),
+        }
+    }
+
     /// The request came straight from a user agent that wants its flow used (RFC 5626 sections 5.1 and 5.3): a REGISTER
     /// with `reg-id`, another with `ob` in its Contact or topmost Route URI.
     pub fn wants_flow(&self, cx: &Cx) -> bool {
@@ -357,4 +366,107 @@ fn check_flow_token(m: &Outbound, cx: &mut Cx) -> Result<i64, Fault> {
         return Ok(-2);
     };
     Ok(m.service.flow(&user)?.map_or(-2, |_| 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use kahea_module::testing::Server;
+
+    use super::*;
+
+    fn asks(method: &str, lines: &str) -> bool {
+        let cx = Server::default().message(&format!(
+            "{method} sip:b@b.org SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bK1\n{lines}\
+             From: <sip:a@b.org>;tag=1\nTo: <sip:b@b.org>\nCall-ID: 1\nCSeq: 1 {method}\n"
+        ));
+        Service::for_tests().wants_flow(&cx)
+    }
+
+    #[test]
+    fn only_the_first_hop_of_a_user_agent_that_asks_gets_a_token() {
+        let via = "Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK2\n";
+        let registration = "Contact: <sip:a@127.0.0.1>;reg-id=1\n";
+        assert!(asks("REGISTER", registration));
+        assert!(!asks("REGISTER", &format!("{via}{registration}")));
+        assert!(!asks("REGISTER", "Contact: <sip:a@127.0.0.1;ob>\n"));
+        assert!(asks("INVITE", "Contact: <sip:a@127.0.0.1;ob>\n"));
+        assert!(asks("INVITE", "Route: <sip:127.0.0.1;lr;ob>\n"));
+        assert!(!asks("INVITE", "Contact: *\nRoute: <\n"));
+    }
+
+    #[test]
+    fn tokens_of_both_families_are_read_again() {
+        let service = Service::for_tests();
+        for (local, peer) in [
+            ("127.0.0.1:5060", "192.0.2.1:40000"),
+            ("[::1]:5061", "[2001:db8::1]:1"),
+        ] {
+            let received = Received {
+                source: peer.parse().unwrap(),
+                local: local.parse().unwrap(),
+                transport: Transport::Tls,
+                ..Server::default().invite().received
+            };
+            let flow = service.flow(&service.token(&received)).unwrap().unwrap();
+            assert_eq!((flow.local, flow.peer), (received.local, received.source));
+            assert!(flow.is_of(&received));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_tokens_and_changed_ones_are_forged() {
+        let service = Service::for_tests();
+        let token = service.token(&Server::default().invite().received);
+        for text in [
+            &b""[..],
+            b"alice",
+            b"alic",
+            b"====",
+            b"a===",
+            b"AAAAAAAAAAAAAAAAAAAA",
+            b"\xff\xff\xff\xff",
+        ] {
+            assert_eq!(service.flow(text).ok().flatten(), None);
+        }
+        for at in 0..token.len() {
+            let mut changed = token.to_vec();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert!(!matches!(service.flow(&changed), Ok(Some(_))), "{at}");
+        }
+    }
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (plain, coded) in [
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), coded.as_bytes());
+            assert_eq!(unbase64(coded.as_bytes()).as_deref(), Some(plain.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn the_topmost_route_is_checked() {
+        let server = Server::default();
+        let m = Outbound {
+            service: Arc::new(Service::for_tests()),
+        };
+        let code = |user: &str| {
+            let text = kahea_module::testing::INVITE.replacen(
+                "Via:",
+                &format!("Route: <sip:{user}127.0.0.1;lr>\nVia:"),
+                1,
+            );
+            check_flow_token(&m, &mut server.message(&text))
+        };
+        let token = m.service.token(&server.invite().received);
+        assert_eq!(code(&format!("{token}@")), Ok(1));
+        assert_eq!((code(""), code("alice@")), (Ok(-2), Ok(-2)));
+        let forged = token.text().replacen(|c: char| c.is_ascii_lowercase(), "Z", 1);
+        assert_eq!(code(&format!("{forged}@")).unwrap_err().code, -1);
+        assert_eq!(check_flow_token(&m, &mut server.invite()), Ok(-2));
+    }
 }

@@ -4,6 +4,8 @@ mod loose;
 mod record;
 mod routes;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
