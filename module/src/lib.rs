@@ -42,6 +42,7 @@ pub use self::{
     config::{Config, Flow, Listener},
     cx::{Budget, Cx, MessageFlags, ReplyExtra, Sending, Target},
     decl::{Decl, EventDecl, FuncRow, Module, ParamRow, StatDecl},
+    faked::TimerName,
     func::{FuncDecl, Handler, Parameter},
     late::{LateText, Lates, Outgoing},
     regex::Regex,

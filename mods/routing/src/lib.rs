@@ -3,12 +3,15 @@
 pub mod outbound;
 mod path;
 pub mod rr;
+pub mod sst;
+mod stun;
+mod timer;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{outbound::Outbound, path::Path, rr::Rr};
+pub use self::{outbound::Outbound, path::Path, rr::Rr, sst::Sst, stun::Stun, timer::Timer};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Outbound, Path, Rr]
+    modules![Outbound, Path, Rr, Sst, Stun, Timer]
 }

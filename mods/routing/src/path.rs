@@ -302,7 +302,8 @@ fn push_received(received: &Received, short: bool, out: &mut Vec<u8>) {
 
 /// Sends the request to the address that the own Route value has of it.
 fn route_back(cx: &mut Cx, route: &Str, name: &Str, short: bool) {
-    let params = UriParams::uri(route);
+    // As a header's parameters: some peers put the address into quotes.
+    let params = UriParams::header(route);
     let Some(value) = params.value(name).filter(|value| !value.is_empty()) else {
         return;
     };
