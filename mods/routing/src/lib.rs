@@ -1,5 +1,6 @@
 //! Modules of the routing family: route sets, flows, and what keeps the way to a peer.
 
+mod evrexec;
 pub mod outbound;
 mod path;
 pub mod rr;
@@ -9,9 +10,11 @@ mod timer;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{outbound::Outbound, path::Path, rr::Rr, sst::Sst, stun::Stun, timer::Timer};
+pub use self::{
+    evrexec::Evrexec, outbound::Outbound, path::Path, rr::Rr, sst::Sst, stun::Stun, timer::Timer,
+};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Outbound, Path, Rr, Sst, Stun, Timer]
+    modules![Evrexec, Outbound, Path, Rr, Sst, Stun, Timer]
 }
