@@ -1,5 +1,6 @@
 //! Modules of the routing family: route sets, flows, and what keeps the way to a peer.
 
+mod blst;
 mod evrexec;
 pub mod outbound;
 mod path;
@@ -11,10 +12,10 @@ mod timer;
 use kahea_module::{modules, registry::ModuleDecl};
 
 pub use self::{
-    evrexec::Evrexec, outbound::Outbound, path::Path, rr::Rr, sst::Sst, stun::Stun, timer::Timer,
+    blst::Blst, evrexec::Evrexec, outbound::Outbound, path::Path, rr::Rr, sst::Sst, stun::Stun, timer::Timer,
 };
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Evrexec, Outbound, Path, Rr, Sst, Stun, Timer]
+    modules![Blst, Evrexec, Outbound, Path, Rr, Sst, Stun, Timer]
 }

@@ -89,7 +89,7 @@ impl Module for Evrexec {
         );
         d.event(
             "evrexec:*",
-            "Named by the parameter exec or by the command evrexec.run.",
+            "What the parameter exec or the command evrexec.run names.",
         );
     }
 
