@@ -342,7 +342,7 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
 
 fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    if text.is_empty() || text.len() % 4 != 0 {
+    if text.is_empty() || !text.len().is_multiple_of(4) {
         return None;
     }
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
