@@ -88,6 +88,10 @@ impl Module for Evrexec {
             "Runs an event route: its name, and a text for $evr(data).",
         );
         d.event(
+            "<name from the exec param>",
+            "What the parameter exec names, at start or on a datagram.",
+        );
+        d.event(
             "evrexec:*",
             "What the parameter exec or the command evrexec.run names.",
         );
