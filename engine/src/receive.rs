@@ -120,11 +120,18 @@ impl Sink for Receiver {
             } => {
                 kahea_module::info!("<core>", "Could not send to {}: {error}.", destination.to);
             }
-            // STUN over streams is the stun module's; without it there is nobody to answer.
-            NetEvent::Connected { .. }
-            | NetEvent::Closed { .. }
-            | NetEvent::Keepalive { .. }
-            | NetEvent::Stun { .. } => {}
+            // The stun module answers in a hook; without it there is nobody to answer.
+            NetEvent::Stun { data, received } => {
+                let current = self.current();
+                let mut data = data;
+                for hook in &current.worker.config.hooks.wire_in {
+                    match hook(&current.worker, &received, data) {
+                        Some(changed) => data = changed,
+                        None => return,
+                    }
+                }
+            }
+            NetEvent::Connected { .. } | NetEvent::Closed { .. } | NetEvent::Keepalive { .. } => {}
         }
     }
 }
