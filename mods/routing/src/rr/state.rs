@@ -164,7 +164,7 @@ impl Service {
     }
 }
 
-/// The user of the Request-URI as it stands, else of the one that came; empty where neither has one.
+/// The user of the Request-URI as it came, else as it stands; empty where neither has one.
 pub(super) fn ruri_user(cx: &Cx) -> Str {
     let now = cx.ruri();
     let came = cx.msg.text(
@@ -173,7 +173,7 @@ pub(super) fn ruri_user(cx: &Cx) -> Str {
             .and_then(|uri| kahea_sip::Span::within(cx.msg.buffer(), uri))
             .unwrap_or_default(),
     );
-    [now, came]
+    [came, now]
         .iter()
         .find_map(|text| {
             let user = Uri::parse(text).ok()?.user;
