@@ -11,9 +11,9 @@ use smallvec::SmallVec;
 use super::{
     answer,
     attached::{Attached, Role, UsedTarget},
-    cell::{Arms, Cell, State, Switches},
-    core::now,
-    failover, turn,
+    cell::{Arms, Cell, State, Switches, Work},
+    core::{Core, now},
+    failover, replies, timer, turn,
     wire::{self, carry_out},
 };
 
@@ -41,6 +41,15 @@ fn forget(cell: &Arc<Cell>) {
         cell.core.counters.active.add(-1);
     }
     cell.core.ended();
+}
+
+/// The network did not deliver this message: where it is the request of a branch, that has failed.
+pub fn lost(core: &Arc<Core>, worker: &Rc<Worker>, data: &Str) {
+    let Some((cell, branch)) = replies::sender(core, data) else {
+        return;
+    };
+    let worker = timer::worker_of(&cell, worker);
+    turn::take(&cell, &worker, Work::Unsent(branch));
 }
 
 /// The network did not deliver a branch's request, and it is the transaction's turn.
@@ -238,7 +247,11 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     };
     match (outcome, held) {
         (Outcome::Reply(503), Some(held)) if options.remap_503_500 => {
-            let reason = held.msg.reason().unwrap_or_default().to_vec();
+            let alone = cell.state.lock().branches.len() == 1;
+            let reason = match held.msg.reason() {
+                Some(reason) if alone => reason.to_vec(),
+                _ => answer::reason_of(503).to_vec(),
+            };
             answer::in_place(cell, worker, 500, &reason);
         }
         (Outcome::Reply(_), Some(held)) => {
