@@ -30,6 +30,8 @@ pub(super) struct Body<'a> {
     spans: Vec<Span>,
     /// Steps of `break` statements that wait for the end of their loop or switch.
     breaks: Vec<Breakable>,
+    /// The steps of inner blocks.
+    blocks: Vec<std::ops::Range<u32>>,
 }
 
 struct Breakable {
@@ -57,6 +59,7 @@ impl<'a> Body<'a> {
             code: Vec::new(),
             spans: Vec::new(),
             breaks: Vec::new(),
+            blocks: Vec::new(),
         }
     }
 
@@ -79,6 +82,7 @@ impl<'a> Body<'a> {
             spans: self.spans,
             lines,
             file,
+            blocks: self.blocks,
         }
     }
 
@@ -150,6 +154,13 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// The steps that `emit` makes are a block of their own.
+    fn inner(&mut self, emit: impl FnOnce(&mut Self)) {
+        let from = self.here();
+        emit(self);
+        self.blocks.push(from..self.here());
+    }
+
     fn stmt(&mut self, stmt: &Stmt) {
         let span = stmt.span;
         match &stmt.kind {
@@ -179,13 +190,13 @@ impl<'a> Body<'a> {
         }
         self.test(cond);
         let to_else = self.emit(Op::JumpUnless(0), cond.span);
-        self.stmt(then);
+        self.inner(|body| body.stmt(then));
         match otherwise {
             None => self.land(to_else),
             Some(otherwise) => {
                 let to_end = self.emit(Op::Jump(0), otherwise.span);
                 self.land(to_else);
-                self.stmt(otherwise);
+                self.inner(|body| body.stmt(otherwise));
                 self.land(to_end);
             }
         }
@@ -198,7 +209,7 @@ impl<'a> Body<'a> {
         let out = self.emit(Op::JumpUnless(0), cond.span);
         let limit = self.emit(Op::LoopCount(0), span);
         self.breaks.push(Breakable { jumps: Vec::new() });
-        self.stmt(body);
+        self.inner(|this| this.stmt(body));
         self.emit(Op::Jump(top), span);
         self.land(out);
         self.land(limit);
@@ -257,7 +268,7 @@ impl<'a> Body<'a> {
                     table.extend(regex.map(|regex| (CaseTest::Regex(regex), at)));
                 }
             }
-            self.block(&case.body);
+            self.inner(|body| body.block(&case.body));
         }
         self.land_breaks();
         let end = self.here();
