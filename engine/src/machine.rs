@@ -1,7 +1,7 @@
 //! The interpreter: runs the steps of route blocks, with a frame stack of its own, so that it can stop at any function
 //! that has to wait and go on later.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use kahea_lang::program::{
     Call, CaseTest, Op, Program,
@@ -24,6 +24,8 @@ pub struct Machine {
     acc: i64,
     /// The function in work, where it is timed.
     timed: Option<Timed>,
+    /// The steps of the outermost route that may run; the script ends where it leaves them.
+    fence: Option<Range<u32>>,
 }
 
 struct Frame {
@@ -62,8 +64,21 @@ impl Machine {
             stack: Vec::new(),
             acc: 1,
             timed: None,
+            fence: None,
         };
         machine.enter(route, None);
+        machine
+    }
+
+    /// A machine behind a step, which runs to the end of the block that the step stands in.
+    pub fn behind(program: Arc<Program>, step: ScriptStep) -> Machine {
+        let fence = program
+            .routes
+            .get(index(step.route.0))
+            .map(|route| route.block_of(step.at));
+        let mut machine = Machine::new(program, step.route);
+        machine.fence = fence;
+        machine.jump(step.at.saturating_add(1));
         machine
     }
 
@@ -93,6 +108,9 @@ impl Machine {
                 Some(left) => cx.budget.steps = left,
                 None => return Step::Stopped(self.fault_here(Fault::limit(OUT_OF_STEPS))),
             }
+            if self.is_outside() {
+                return self.done(cx, true, false);
+            }
             let Some(frame) = self.frames.last_mut() else {
                 return self.done(cx, false, false);
             };
@@ -112,6 +130,14 @@ impl Machine {
                 return step;
             }
         }
+    }
+
+    /// The outermost route has left its fence.
+    fn is_outside(&self) -> bool {
+        let (Some(fence), [outermost]) = (&self.fence, self.frames.as_slice()) else {
+            return false;
+        };
+        !fence.contains(&outermost.next.at)
     }
 
     fn step(&mut self, program: &Program, op: Op, cx: &mut Cx) -> Option<Step> {

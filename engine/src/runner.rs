@@ -146,28 +146,36 @@ pub async fn wait(cx: &mut Cx, later: Later) -> Ret {
     }
 }
 
+/// Runs a machine and hands the message on when it has ended.
+fn run_machine(mut cx: Cx, mut machine: Machine, then: Then) {
+    let caller = cx.step;
+    let end = move |mut cx: Cx, result: Result<Outcome, Fault>| {
+        cx.step = caller;
+        let outcome = result.unwrap_or_else(|fault| {
+            error!("<core>", "{fault}");
+            FAILED
+        });
+        then(cx, outcome);
+    };
+    match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
+        Ok(Step::Done(outcome)) => end(cx, Ok(outcome)),
+        Ok(Step::Stopped(fault)) | Err(fault) => end(cx, Err(fault)),
+        Ok(step @ Step::Wait(_)) => drop(tokio::task::spawn_local(async move {
+            let result = finish(&mut cx, &mut machine, step).await;
+            prefix::resume(&mut cx);
+            end(cx, result);
+            prefix::leave();
+        })),
+    }
+}
+
 impl Engine for Runner {
-    fn run_then(&self, mut cx: Cx, route: RouteId, then: Then) {
-        let caller = cx.step;
-        let mut machine = self.machine(route);
-        let end = move |mut cx: Cx, result: Result<Outcome, Fault>| {
-            cx.step = caller;
-            let outcome = result.unwrap_or_else(|fault| {
-                error!("<core>", "{fault}");
-                FAILED
-            });
-            then(cx, outcome);
-        };
-        match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
-            Ok(Step::Done(outcome)) => end(cx, Ok(outcome)),
-            Ok(Step::Stopped(fault)) | Err(fault) => end(cx, Err(fault)),
-            Ok(step @ Step::Wait(_)) => drop(tokio::task::spawn_local(async move {
-                let result = finish(&mut cx, &mut machine, step).await;
-                prefix::resume(&mut cx);
-                end(cx, result);
-                prefix::leave();
-            })),
-        }
+    fn run_then(&self, cx: Cx, route: RouteId, then: Then) {
+        run_machine(cx, self.machine(route), then);
+    }
+
+    fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
+        run_machine(cx, Machine::behind(self.program.clone(), step), then);
     }
 
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {

@@ -145,6 +145,11 @@ impl Engine for FakeEngine {
         then(cx, outcome);
     }
 
+    /// Counts as a run of the step's route.
+    fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
+        self.run_then(cx, step.route, then);
+    }
+
     fn run_now(&self, _: &mut Cx, route: RouteId) -> Outcome {
         self.ran.borrow_mut().push(route);
         Outcome {

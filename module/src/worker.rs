@@ -155,6 +155,10 @@ pub trait Engine {
     /// from a task of this worker.
     fn run_then(&self, cx: Cx, route: RouteId, then: Then);
 
+    /// Goes on behind a step, to the end of the block of statements that it stands in, and hands the message on as
+    /// [`Engine::run_then`] does.
+    fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then);
+
     /// Runs a route from a place that cannot wait (`onsend_route`, `event_route[network:msg]`). A function in it that
     /// has to wait fails with a fault.
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome;

@@ -30,6 +30,8 @@ pub(super) struct Body<'a> {
     spans: Vec<Span>,
     /// Steps of `break` statements that wait for the end of their loop or switch.
     breaks: Vec<Breakable>,
+    /// The steps of inner blocks.
+    blocks: Vec<std::ops::Range<u32>>,
 }
 
 struct Breakable {
@@ -59,6 +61,7 @@ impl<'a> Body<'a> {
             code: Vec::new(),
             spans: Vec::new(),
             breaks: Vec::new(),
+            blocks: Vec::new(),
         }
     }
 
@@ -81,6 +84,7 @@ impl<'a> Body<'a> {
             spans: self.spans,
             lines,
             file,
+            blocks: self.blocks,
         }
     }
 
@@ -157,6 +161,13 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// The steps that `emit` makes are a block of their own.
+    fn inner(&mut self, emit: impl FnOnce(&mut Self)) {
+        let from = self.here();
+        emit(self);
+        self.blocks.push(from..self.here());
+    }
+
     fn stmt(&mut self, stmt: &Stmt) {
         let span = stmt.span;
         match &stmt.kind {
@@ -186,13 +197,13 @@ impl<'a> Body<'a> {
         }
         self.test(cond);
         let to_else = self.emit(Op::JumpUnless(0), cond.span);
-        self.stmt(then);
+        self.inner(|body| body.stmt(then));
         match otherwise {
             None => self.land(to_else),
             Some(otherwise) => {
                 let to_end = self.emit(Op::Jump(0), otherwise.span);
                 self.land(to_else);
-                self.stmt(otherwise);
+                self.inner(|body| body.stmt(otherwise));
                 self.land(to_end);
             }
         }
@@ -208,7 +219,7 @@ impl<'a> Body<'a> {
             jumps: Vec::new(),
             is_loop: true,
         });
-        self.stmt(body);
+        self.inner(|this| this.stmt(body));
         self.emit(Op::LoopNext(top), span);
         self.land(out);
         self.land(limit);
@@ -271,7 +282,7 @@ impl<'a> Body<'a> {
                     table.extend(regex.map(|regex| (CaseTest::Regex(regex), at)));
                 }
             }
-            self.block(&case.body);
+            self.inner(|body| body.block(&case.body));
         }
         self.land_breaks();
         let end = self.here();

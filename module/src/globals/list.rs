@@ -534,18 +534,18 @@ globals! {
     rt_timer2_prio ["rt_stimer_prio"]: i64 = 0, in FROM_0, SCHEDULING;
 
     // Tasks, statistics, database
-    /// Workers of the group `default` for tasks.
-    async_workers: i64 = 0, in FROM_0, Later("the async and sworker modules");
-    /// A further group of workers for tasks, `name=x;workers=4`.
-    async_workers_group: Vec<AsyncGroup> = Vec::new(), fn add_async_group, Later("the async and sworker modules");
+    /// Tasks may be given to the group `default`; above 0 the number has no meaning, every worker takes tasks.
+    async_workers: i64 = 0, in FROM_0, Works;
+    /// A further group of workers for tasks, `name=x;workers=4`; every worker is in it, whatever the number.
+    async_workers_group: Vec<AsyncGroup> = Vec::new(), fn add_async_group, Works;
     /// The socket of the group does not block.
     async_nonblock: i64 = 0, in 0..=1, ONE_PROCESS;
     /// Microseconds between tasks of the group.
     async_usleep: i64 = 0, in FROM_0, ONE_PROCESS;
     /// Event route that runs for events of type, key and value.
-    async_tkv_evcb: Str = Str::EMPTY, Later("the async and sworker modules");
+    async_tkv_evcb: Str = Str::EMPTY, Works;
     /// Group of workers that runs it.
-    async_tkv_gname: Str = Str::EMPTY, Later("the async and sworker modules");
+    async_tkv_gname: Str = Str::EMPTY, Works;
     /// Character between the parts of a statistic's name.
     stats_name_separator: Str = Str::from_static("_"), fn set_separator, Later("statistics of single location tables");
     /// Table of the versions of other tables.

@@ -11,7 +11,7 @@ use kahea_tx::{BranchId, Key, Time, Transaction};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::{core::Core, table::Id};
+use super::{core::Core, suspend::Suspended, table::Id};
 
 /// What was parsed once is parsed again from its bytes without looking at limits.
 const NO_LIMITS: Limits = Limits {
@@ -104,15 +104,35 @@ impl Context {
         self.flags
     }
 
+    /// The message flags, to be changed.
+    pub fn flags_mut(&mut self) -> &mut u32 {
+        &mut self.flags
+    }
+
+    /// The extended flags, to be changed.
+    pub fn xflags_mut(&mut self) -> &mut u64 {
+        &mut self.xflags
+    }
+
+    /// The Via-related flags, to be changed.
+    pub fn vbflags_mut(&mut self) -> &mut u64 {
+        &mut self.vbflags
+    }
+
     /// Exchanges it with what the message has.
     pub fn swap(&mut self, cx: &mut Cx) {
+        self.swap_values(cx);
+        std::mem::swap(&mut self.flags, &mut cx.flags);
+        std::mem::swap(&mut self.xflags, &mut cx.xflags);
+        std::mem::swap(&mut self.vbflags, &mut cx.vbflags);
+    }
+
+    /// Exchanges the values alone, not the flags.
+    pub fn swap_values(&mut self, cx: &mut Cx) {
         std::mem::swap(&mut self.avps, &mut cx.avps);
         std::mem::swap(&mut self.xavps, &mut cx.xavps);
         std::mem::swap(&mut self.xavus, &mut cx.xavus);
         std::mem::swap(&mut self.xavis, &mut cx.xavis);
-        std::mem::swap(&mut self.flags, &mut cx.flags);
-        std::mem::swap(&mut self.xflags, &mut cx.xflags);
-        std::mem::swap(&mut self.vbflags, &mut cx.vbflags);
     }
 }
 
@@ -203,6 +223,14 @@ impl Held {
         }
     }
 
+    /// A message to be read, while this stays where it is.
+    pub fn view(&self, worker: Rc<Worker>) -> Cx {
+        let mut cx = Cx::new(self.msg.clone(), self.received, worker);
+        cx.edits = self.edits.clone();
+        cx.number = self.number;
+        cx
+    }
+
     /// A message in work again.
     pub fn into_cx(self, worker: Rc<Worker>) -> Cx {
         let mut cx = Cx::new(self.msg, self.received, worker);
@@ -237,6 +265,13 @@ pub struct Branch {
     pub cancel: Option<Str>,
 }
 
+impl Branch {
+    /// Nobody was asked: a suspended request waits in its place.
+    pub fn is_blind(&self) -> bool {
+        self.data.is_empty()
+    }
+}
+
 /// What has to be done to a transaction once it is its turn.
 pub enum Work {
     /// A reply to a branch.
@@ -247,6 +282,8 @@ pub enum Work {
     Cancel(Str),
     /// The network did not deliver a branch's request.
     Unsent(BranchId),
+    /// Anything else; it ends the turn itself.
+    Do(Box<dyn FnOnce(Arc<Cell>, &Rc<Worker>) + Send>),
 }
 
 /// The last reply that left for the caller.
@@ -290,6 +327,15 @@ pub struct State {
     pub tag: Option<Str>,
     /// Which results are forgotten when a failure route goes on (`failure_reply_mode`, `t_drop_replies()`).
     pub drop_replies: u8,
+    /// What waits for `t_continue()`.
+    pub suspended: Option<Box<Suspended>>,
+}
+
+impl State {
+    /// Somebody was asked.
+    pub fn has_asked(&self) -> bool {
+        self.branches.iter().any(|branch| !branch.is_blind())
+    }
 }
 
 /// One transaction.

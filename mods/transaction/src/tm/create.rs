@@ -77,6 +77,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         armed: Time::NEVER,
         tag: None,
         drop_replies: core.options.failure_reply_mode,
+        suspended: None,
     };
     let made = core.table.insert(key, call, same, |id| Cell {
         id,

@@ -13,7 +13,7 @@ use super::{
     attached::{Attached, Role, UsedTarget},
     cell::{Arms, Cell, State, Switches, Work},
     core::{Core, now},
-    failover, replies, timer, turn,
+    failover, replies, suspend, timer, turn,
     wire::{self, carry_out},
 };
 
@@ -70,6 +70,7 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
     if branches.is_empty() {
         return turn::done(&cell, worker);
     }
+    suspend::given_up(&cell, &branches);
     while !branches.is_empty() {
         let branch = branches.remove(0);
         if failover::next_address(&cell, worker, branch) {

@@ -1,27 +1,28 @@
 //! Module `tm`: transactions.
 
-mod answer;
+pub(crate) mod answer;
 mod arming;
-mod asking;
-mod attached;
-mod cancel;
-mod cell;
-mod core;
-mod counters;
-mod create;
+pub(crate) mod asking;
+pub(crate) mod attached;
+pub(crate) mod cancel;
+pub(crate) mod cell;
+pub(crate) mod core;
+pub(crate) mod counters;
+pub(crate) mod create;
 mod failover;
 mod failure;
 mod hop;
 mod params;
 mod relay;
 mod relaying;
-mod replies;
-mod replying;
+pub(crate) mod replies;
+pub(crate) mod replying;
 mod setting;
-mod table;
-mod timer;
-mod turn;
-mod wire;
+pub(crate) mod suspend;
+pub(crate) mod table;
+pub(crate) mod timer;
+pub(crate) mod turn;
+pub(crate) mod wire;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -30,7 +31,7 @@ use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind
 
 use self::{
     core::Core,
-    counters::{Counters, NAMES},
+    counters::Counters,
     params::Params,
     table::Table,
 };
@@ -55,9 +56,7 @@ impl Module for Tm {
             "tm:branch-failure",
             "A branch ended without a 2xx; named by t_on_branch_failure().",
         );
-        for (name, doc) in NAMES {
-            d.stat_in("tmx", name, doc);
-        }
+        suspend::declare(d);
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Tm, InitError> {
@@ -67,6 +66,7 @@ impl Module for Tm {
             counters: Counters::new(&env.shared.stats),
             alive: AtomicUsize::new(0),
         });
+        env.provide(core.clone());
         let here = core.clone();
         env.hooks
             .worker_start

@@ -78,6 +78,9 @@ fn again(state: &State, branch: BranchId, packets: &mut Packets) {
 }
 
 fn sent_request(data: &Str) -> Option<Message> {
+    if data.is_empty() {
+        return None;
+    }
     Message::parse(data.clone(), &Limits::default())
         .inspect_err(|error| info!("tm", "A request as it was sent cannot be read again: {error}."))
         .ok()
