@@ -115,9 +115,15 @@ impl Sink for Receiver {
                 }
             }
             NetEvent::SendFailed {
-                destination, error, ..
+                destination,
+                data,
+                error,
             } => {
                 kahea_module::info!("<core>", "Could not send to {}: {error}.", destination.to);
+                let current = self.current();
+                for hook in &current.worker.config.hooks.send_failed {
+                    hook(&current.worker, &destination, &data);
+                }
             }
             // STUN over streams is the stun module's; without it there is nobody to answer.
             NetEvent::Connected { .. }

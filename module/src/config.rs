@@ -129,6 +129,7 @@ type TakeHook = Arc<dyn Fn(Cx) -> Option<Cx> + Send + Sync>;
 type EndHook = Arc<dyn Fn(&mut Cx) + Send + Sync>;
 type WireInHook = Arc<dyn Fn(&Rc<Worker>, &Received, Str) -> Option<Str> + Send + Sync>;
 type WireOutHook = Arc<dyn Fn(&Rc<Worker>, &kahea_sip::Destination, Str) -> Option<Str> + Send + Sync>;
+type LostHook = Arc<dyn Fn(&Rc<Worker>, &kahea_sip::Destination, &Str) + Send + Sync>;
 type StartHook = Arc<dyn Fn(&Rc<Worker>) + Send + Sync>;
 
 /// A task that runs again and again.
@@ -159,6 +160,8 @@ pub struct Hooks {
     pub wire_in: Vec<WireInHook>,
     /// On raw bytes as they leave; `None` drops them.
     pub wire_out: Vec<WireOutHook>,
+    /// The network took a message for sending and could not deliver it.
+    pub send_failed: Vec<LostHook>,
     /// Once in each worker, before it reads.
     pub worker_start: Vec<StartHook>,
     /// Timers.

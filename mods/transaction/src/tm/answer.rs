@@ -53,8 +53,10 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
     if status >= 200 {
         counters.completed(status);
     }
-    wire::reply(cx, to, data);
-    wire::send(&worker, left.packets);
+    let mut packets = wire::Packets::new();
+    packets.push(Sent { to, data });
+    packets.extend(left.packets);
+    wire::send(&worker, packets);
     Ok(())
 }
 
@@ -93,11 +95,14 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
             cell.core.counters.completed(status);
         }
         let data = forwarded(cx, to);
-        state.sent = Some(Sent {
-            to,
-            data: data.clone(),
-        });
-        state.relayed = Some(branch);
+        // Further answers of a forked call pass; a repeated INVITE gets the first.
+        if first_final || status < 200 {
+            state.sent = Some(Sent {
+                to,
+                data: data.clone(),
+            });
+            state.relayed = Some(branch);
+        }
         let elsewhere = (200..300).contains(&status)
             && state.cancel_reason.is_empty()
             && cell.core.options.local_cancel_reason;

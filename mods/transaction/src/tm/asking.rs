@@ -181,27 +181,15 @@ fn t_check_trans(m: &Tm, cx: &mut Cx) -> Ret {
             create::repeated(&cell, cx);
             Ret::EXIT
         }
-        None if cx.msg.method() == Method::Ack => answered_here(m, cx).into(),
+        None if cx.msg.method() == Method::Ack => {
+            if create::own_2xx_acknowledged(&m.core, cx) {
+                Ret::EXIT
+            } else {
+                Ret::FALSE
+            }
+        }
         None => Ret::FALSE,
     }
-}
-
-/// The ACK to a 2xx that this server made: it ends its repetitions.
-fn answered_here(m: &Tm, cx: &Cx) -> bool {
-    let matching = &m.core.options.matching;
-    let Some(tag) = cx.to().ok().and_then(|to| to.tag()) else {
-        return false;
-    };
-    let cells = m.core.table.of_call(create::call_key(&m.core, cx), |cell| {
-        cell.method == Method::Invite
-            && cell
-                .message()
-                .is_ok_and(|invite| matching.acknowledges(&invite, &cx.msg, tag))
-    });
-    for cell in &cells {
-        create::acknowledged(cell, cx);
-    }
-    !cells.is_empty()
 }
 
 fn lookup(m: &Tm, cx: &mut Cx) -> bool {

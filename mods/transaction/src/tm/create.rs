@@ -83,7 +83,12 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         key,
         call,
         method,
-        request: cx.msg.buffer().clone(),
+        // A frame of a stream is part of a larger buffer, which a transaction must not hold.
+        request: if cx.received.transport.is_stream() {
+            cx.msg.buffer().detach()
+        } else {
+            cx.msg.buffer().clone()
+        },
         received: cx.received,
         config: worker.config.clone(),
         core: core.clone(),
@@ -120,13 +125,38 @@ pub fn acknowledged(cell: &Arc<Cell>, cx: &Cx) -> bool {
     let worker = timer::worker_of(cell, &cx.worker);
     let mut actions = Actions::new();
     let mut state = cell.state.lock();
-    if !state.tx.server().is_final() {
+    let status = state.tx.server().status();
+    let relayed_2xx = status < 300 && state.relayed.is_some();
+    if status < 200 || relayed_2xx {
         return false;
     }
     state.tx.ack(now(&worker), &mut actions);
     let _ = carry_out(cell, &mut state, actions, None);
     timer::arm(cell, &mut state, &worker);
     true
+}
+
+/// The ACK to a 2xx that this server made itself (its To-tag tells): the repetitions of the 2xx end.
+pub fn own_2xx_acknowledged(core: &Arc<Core>, cx: &Cx) -> bool {
+    let Some(tag) = cx.to().ok().and_then(|to| to.tag()) else {
+        return false;
+    };
+    let matching = &core.options.matching;
+    let cells = core.table.of_call(call_key(core, cx), |cell| {
+        let made_here = {
+            let state = cell.state.lock();
+            let success = (200..300).contains(&state.tx.server().status());
+            success && state.relayed.is_none() && state.tag.as_deref() == Some(tag)
+        };
+        made_here
+            && cell
+                .message()
+                .is_ok_and(|invite| matching.acknowledges(&invite, &cx.msg, tag))
+    });
+    for cell in &cells {
+        acknowledged(cell, cx);
+    }
+    !cells.is_empty()
 }
 
 /// The copy of the message's values that the routes of its transaction begin with.

@@ -11,9 +11,9 @@ use smallvec::SmallVec;
 use super::{
     answer,
     attached::{Attached, Role, UsedTarget},
-    cell::{Arms, Cell, State, Switches},
-    core::now,
-    failover, turn,
+    cell::{Arms, Cell, State, Switches, Work},
+    core::{Core, now},
+    failover, replies, timer, turn,
     wire::{self, carry_out},
 };
 
@@ -43,6 +43,15 @@ fn forget(cell: &Arc<Cell>) {
     cell.core.ended();
 }
 
+/// The network did not deliver this message: where it is the request of a branch, that has failed.
+pub fn lost(core: &Arc<Core>, worker: &Rc<Worker>, data: &Str) {
+    let Some((cell, branch)) = replies::sender(core, data) else {
+        return;
+    };
+    let worker = timer::worker_of(&cell, worker);
+    turn::take(&cell, &worker, Work::Unsent(branch));
+}
+
 /// The network did not deliver a branch's request, and it is the transaction's turn.
 pub fn unsent(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     let mut actions = Actions::new();
@@ -69,7 +78,9 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
         let route = {
             let state = cell.state.lock();
             let known = state.branches.get(branch.index());
-            known.and_then(|known| known.on_branch_failure)
+            known
+                .and_then(|known| known.on_branch_failure)
+                .filter(|_| timer::runs(worker, &cell))
         };
         let Some(route) = route else { continue };
         let rest = branches.clone();
@@ -104,7 +115,8 @@ pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
             .and_then(|known| known.on_failure);
         // What a failure route wants for its branches, it sets itself.
         state.arms = Arms::default();
-        (branch, route.filter(|_| !state.switches.has(Switches::REPLICA)))
+        let runs = timer::runs(worker, &cell) && !state.switches.has(Switches::REPLICA);
+        (branch, route.filter(|_| runs))
     };
     match route {
         Some(route) => run_failure(cell, worker, branch, route, at_hand),
@@ -238,7 +250,11 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     };
     match (outcome, held) {
         (Outcome::Reply(503), Some(held)) if options.remap_503_500 => {
-            let reason = held.msg.reason().unwrap_or_default().to_vec();
+            let alone = cell.state.lock().branches.len() == 1;
+            let reason = match held.msg.reason() {
+                Some(reason) if alone => reason.to_vec(),
+                _ => answer::reason_of(503).to_vec(),
+            };
             answer::in_place(cell, worker, 500, &reason);
         }
         (Outcome::Reply(_), Some(held)) => {

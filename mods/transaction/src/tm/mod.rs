@@ -76,6 +76,10 @@ impl Module for Tm {
         env.hooks
             .take_reply
             .push(Arc::new(move |cx| take_reply(&here, cx)));
+        let here = core.clone();
+        env.hooks.send_failed.push(Arc::new(move |worker, _, data| {
+            failure::lost(&here, worker, data)
+        }));
         env.hooks.local_reply.push(Arc::new(|cx| {
             relay::answered_without(cx);
             kahea_module::Ret::TRUE

@@ -110,6 +110,9 @@ fn acknowledge(core: &Arc<Core>, cx: &mut Cx, how: &How) -> Ret {
     {
         return Ret::TRUE;
     }
+    if create::own_2xx_acknowledged(core, cx) {
+        return Ret::TRUE;
+    }
     proxy::forward(cx, how.hop.clone())
 }
 
@@ -136,7 +139,7 @@ fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
     let switches = cell.state.lock().switches;
     let wanted = cell.core.options.auto_inv_100 && !switches.has(Switches::NO_AUTO_100) && !how.no_100;
     let unanswered = cell.state.lock().tx.server().status() == 0;
-    if invite && first && wanted && !how.replica && unanswered {
+    if invite && first && wanted && unanswered {
         let reason = cell.core.options.auto_inv_100_reason.clone();
         if let Err(fault) = answer::local(cell, cx, 100, &reason) {
             return Ret::Fault(fault);

@@ -15,6 +15,11 @@ use super::{
     relay::{How, relay},
 };
 
+/// Relays to a host and port that may be left out.
+type Over = fn(&Tm, &mut Cx, Option<Str>, Option<i64>) -> Result<Ret, Fault>;
+/// Relays to a host and port.
+type To = fn(&Tm, &mut Cx, Str, i64) -> Result<Ret, Fault>;
+
 /// Declares them.
 pub fn declare(d: &mut Decl<Tm>) {
     let here = REQUEST | FAILURE | EVENT;
@@ -128,11 +133,7 @@ pub fn declare(d: &mut Decl<Tm>) {
     .kemi(0, "t_release");
 }
 
-fn over(
-    d: &mut Decl<Tm>,
-    name: &'static str,
-    run: fn(&Tm, &mut Cx, Option<Str>, Option<i64>) -> Result<Ret, Fault>,
-) {
+fn over(d: &mut Decl<Tm>, name: &'static str, run: Over) {
     d.func(
         name,
         ["host", "port"],
@@ -145,7 +146,7 @@ fn over(
 
 fn forwarding(d: &mut Decl<Tm>) {
     let docs = "Relays to an address; not for ACK.";
-    let rows: [(&'static str, fn(&Tm, &mut Cx, Str, i64) -> Result<Ret, Fault>); 6] = [
+    let rows: [(&'static str, To); 6] = [
         ("t_forward_nonack", |m, cx, host, port| {
             by_transport(m, cx, cx.received.transport, Some(host), Some(port))
         }),
@@ -183,7 +184,7 @@ fn forwarding(d: &mut Decl<Tm>) {
 
 fn replicating(d: &mut Decl<Tm>) {
     let docs = "Sends a copy of the request to an address; its replies go no further.";
-    let rows: [(&'static str, fn(&Tm, &mut Cx, Str, i64) -> Result<Ret, Fault>); 5] = [
+    let rows: [(&'static str, To); 5] = [
         ("t_replicate_to", |m, cx, host, port| {
             copy_to(m, cx, cx.received.transport, host, port)
         }),

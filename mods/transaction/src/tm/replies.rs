@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use kahea_module::{Cx, Outcome, RouteKind, debug, info};
-use kahea_sip::{Method, view::Via};
+use kahea_module::{Cx, Outcome, RouteKind, Str, debug, info};
+use kahea_sip::{Limits, Message, Method, view::Via};
 use kahea_tx::{Actions, BranchId};
 
 use super::{
     answer,
     attached::{Attached, Role},
-    cell::{Cell, Held},
+    cell::{Cell, Held, Switches},
     core::{Core, now},
     failure,
     table::Id,
@@ -43,8 +43,24 @@ pub fn find(core: &Core, cx: &Cx) -> Option<(Arc<Cell>, BranchId)> {
     let cell = core.table.get(id)?;
     let method = cx.msg.method();
     let own = method == cell.method || (method == Method::Cancel && cell.method == Method::Invite);
-    let known = cell.state.lock().branches.len() > branch.index();
+    let known = {
+        let state = cell.state.lock();
+        let known = state.branches.get(branch.index());
+        known.is_some_and(|known| method == cell.method || known.cancel.is_some())
+    };
     (own && known).then_some((cell, branch))
+}
+
+/// The branch whose request these bytes are, as it left.
+pub fn sender(core: &Core, data: &Str) -> Option<(Arc<Cell>, BranchId)> {
+    let message = Message::parse(data.clone(), &Limits::default()).ok()?;
+    if !message.is_request() || message.method() == Method::Ack {
+        return None;
+    }
+    let hop = message.vias().next()?;
+    let (id, branch) = named_by(Via::parse(message.bytes(hop.span)).ok()?.branch()?)?;
+    let cell = core.table.get(id)?;
+    (message.method() == cell.method).then_some((cell, branch))
 }
 
 /// Takes a reply that belongs to a transaction; gives back any other.
@@ -73,7 +89,8 @@ pub fn handle(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
         let armed = state
             .branches
             .get(branch.index())
-            .and_then(|branch| branch.on_reply);
+            .and_then(|branch| branch.on_reply)
+            .filter(|_| timer::runs(&cx.worker, &cell));
         if armed.is_some() {
             state.context.swap(&mut cx);
         }
@@ -144,8 +161,14 @@ fn decide(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
         left
     };
     wire::send(&worker, left.packets);
-    let given_up = status < 200 && cell.state.lock().tx.is_cancelled();
-    if left.relay == Some(branch) && !given_up {
+    let (given_up, replica) = {
+        let state = cell.state.lock();
+        let given_up = status < 200 && state.tx.is_cancelled();
+        (given_up, state.switches.has(Switches::REPLICA))
+    };
+    if replica && left.relay == Some(branch) {
+        wire::end_copy(&cell, branch, &cx);
+    } else if left.relay == Some(branch) && !given_up {
         answer::relay(&cell, branch, &mut cx);
     } else if left.ended.is_empty() {
         cell.core.counters.absorbed.inc();

@@ -83,12 +83,11 @@ pub fn known(core: &Arc<Core>, cx: &mut Cx) -> Option<Arc<Cell>> {
     if let Some(cell) = attached::cell(cx) {
         return Some(cell);
     }
-    let found = if cx.msg.is_request() {
+    if cx.msg.is_request() {
         create::find(core, cx)
     } else {
         super::replies::find(core, cx).map(|(cell, _)| cell)
-    };
-    found
+    }
 }
 
 /// Answers in the transaction, from whichever of its routes.
@@ -122,7 +121,7 @@ fn t_send_reply(m: &Tm, cx: &mut Cx, code: Value, reason: Value) -> Result<Ret, 
                 create::share_context(&cell, cx);
                 cell
             }
-            Began::Repeated => return Ok(Ret::EXIT),
+            Began::Repeated => return Ok(Ret::FALSE),
         },
     };
     answer_in(&cell, cx, status, &reason)?;

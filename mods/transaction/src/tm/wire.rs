@@ -125,6 +125,25 @@ fn reason_for(cell: &Cell, state: &State) -> Str {
     Str::EMPTY
 }
 
+/// A copy's branch answered: nobody is told, and a 2xx to an INVITE gets its ACK from here.
+pub fn end_copy(cell: &Cell, branch: BranchId, cx: &Cx) {
+    let success = cx.msg.status().is_some_and(|status| (200..300).contains(&status));
+    if !success {
+        return;
+    }
+    let mut packets = Packets::new();
+    {
+        let mut state = cell.state.lock();
+        if cell.method == kahea_sip::Method::Invite {
+            ack(cell, &state, branch, Some((branch, &cx.msg)), &mut packets);
+        }
+        let mut actions = Actions::new();
+        state.tx.release(super::core::now(&cx.worker), &mut actions);
+        let _ = carry_out(cell, &mut state, actions, None);
+    }
+    send(&cx.worker, packets);
+}
+
 /// Sends, past `onsend_route`.
 pub fn send(worker: &Rc<Worker>, packets: Packets) {
     for packet in packets {
