@@ -29,12 +29,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use kahea_mods_base::sl::Stateful;
 use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind, Str};
 
-use self::{
-    core::Core,
-    counters::Counters,
-    params::Params,
-    table::Table,
-};
+use self::{core::Core, counters::Counters, params::Params, table::Table};
 
 /// The module.
 pub struct Tm {
