@@ -133,12 +133,7 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
     let worker = cx.worker.clone();
     let mut state = cell.state.lock();
     let branch = blind_branch(&cell, &mut state, cx)?;
-    let moment = now(&worker);
-    state.tx.sent(moment, branch, true);
-    if invite {
-        // The longer of the two timers bounds it.
-        state.tx.reply(moment, branch, 100, &mut Actions::new());
-    }
+    state.tx.sent(now(&worker), branch, true);
     if matches!(role, Role::Failure(_)) && state.drop_replies != 0 {
         state.tx.count_from(branch);
     }
@@ -173,12 +168,18 @@ fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fau
     }
     let mut target = Box::new(cx.target.clone());
     target.flags = 0;
+    let failed = attached::role(cx).branch();
+    let failed = failed.and_then(|branch| state.branches.get(branch.index()));
+    let on_reply = state
+        .arms
+        .reply
+        .or_else(|| failed.and_then(|known| known.on_reply));
     state.branches.push(Branch {
         to,
         data: Str::EMPTY,
         target,
         rest: Vec::new(),
-        on_reply: None,
+        on_reply,
         on_failure: state.arms.failure,
         on_branch_failure: None,
         held: None,
@@ -302,9 +303,15 @@ fn again(
     };
     let before = {
         let mut state = cell.state.lock();
+        // Its branch is over, whatever the script does now.
         state
             .tx
-            .reply(now(worker), branch, 500, &mut Actions::new());
+            .unsent(now(worker), branch, 477, &mut Actions::new());
+        let on_reply = state
+            .branches
+            .get(branch.index())
+            .and_then(|known| known.on_reply);
+        state.arms.reply = state.arms.reply.or(on_reply);
         state.tx.count_from(BranchId::at(branch.index().saturating_add(1)));
         state.context.swap(&mut cx);
         state.branches.len()

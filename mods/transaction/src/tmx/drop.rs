@@ -4,7 +4,7 @@ use kahea_module::{
     Cx, Decl, Fault, Ret,
     route::{EVENT, REQUEST},
 };
-use kahea_tx::Actions;
+use kahea_tx::{Action, Actions};
 
 use super::Tmx;
 use crate::tm::{
@@ -22,7 +22,7 @@ pub fn declare(d: &mut Decl<Tmx>) {
         ["code"],
         t_drop,
         "Ends the script and the transaction, whose caller gets no reply; it counts as answered with the code (500). \
-         Branches that ring are cancelled.",
+         Branches that ring go on ringing.",
     )
     .kemi(0, "t_drop")
     .kemi(1, "t_drop_rcode");
@@ -60,6 +60,7 @@ fn t_drop(_: &Tmx, cx: &mut Cx, code: Option<i64>) -> Result<Ret, Fault> {
         {
             cell.core.counters.completed(status);
         }
+        actions.retain(|action| !matches!(action, Action::Cancel(_)));
         let left = carry_out(&cell, &mut state, actions, None);
         timer::arm(&cell, &mut state, &worker);
         left
