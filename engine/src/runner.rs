@@ -87,14 +87,22 @@ fn panicked(cx: &Cx, place: &str, panic: &(dyn std::any::Any + Send)) -> Fault {
 }
 
 /// A future whose panics become faults.
-pub struct Guard<'a>(pub LocalFuture<'a, Ret>);
+///
+/// Lines that it writes begin with the log prefix of the message that waits for it.
+pub struct Guard<'a> {
+    inner: LocalFuture<'a, Ret>,
+    prefix: Arc<[u8]>,
+}
 
 impl Future for Guard<'_> {
     type Output = Ret;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ret> {
-        let inner = &mut self.0;
-        match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context))) {
+        prefix::enter_text(&self.prefix);
+        let inner = &mut self.inner;
+        let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
+        prefix::leave();
+        match polled {
             Ok(poll) => poll,
             Err(_) => {
                 let text = "a defect of this server in a function that waits; please report it";
@@ -126,7 +134,12 @@ pub async fn finish(cx: &mut Cx, machine: &mut Machine, first: Step) -> Result<O
 pub async fn wait(cx: &mut Cx, later: Later) -> Ret {
     let mut later = later;
     loop {
-        match Guard(later(cx)).await {
+        let prefix = prefix::text_of(cx);
+        let guard = Guard {
+            inner: later(cx),
+            prefix,
+        };
+        match guard.await {
             Ret::Wait(next) => later = next,
             ret => return ret,
         }

@@ -124,6 +124,15 @@ pub trait Net {
 
     /// Closes a connection once its queue is sent.
     fn close(&self, connection: ConnectionId);
+
+    /// Puts a destination on the blocklist for that time, or for `dst_blocklist_expire`; false where the list is full.
+    fn block(&self, to: SocketAddr, transport: Transport, life: Option<Duration>) -> bool;
+
+    /// Takes a destination off the blocklist; false where it was not on it.
+    fn unblock(&self, to: SocketAddr, transport: Transport) -> bool;
+
+    /// The destination is on the blocklist.
+    fn is_blocked(&self, to: SocketAddr, transport: Transport) -> bool;
 }
 
 /// How a route ended.

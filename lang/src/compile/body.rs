@@ -36,6 +36,8 @@ pub(super) struct Body<'a> {
 
 struct Breakable {
     jumps: Vec<usize>,
+    /// A `while`, whose code is that of its last round; a `switch` has always 1.
+    is_loop: bool,
 }
 
 impl<'a> Body<'a> {
@@ -121,7 +123,12 @@ impl<'a> Body<'a> {
     pub(super) fn land(&mut self, jump: usize) {
         let here = self.here();
         if let Some(
-            Op::Jump(to) | Op::JumpFalse(to) | Op::JumpUnless(to) | Op::JumpTrue(to) | Op::LoopCount(to),
+            Op::Jump(to)
+            | Op::JumpFalse(to)
+            | Op::JumpUnless(to)
+            | Op::JumpTrue(to)
+            | Op::LoopCount(to)
+            | Op::LoopNext(to),
         ) = self.code.get_mut(jump)
         {
             *to = here;
@@ -208,9 +215,12 @@ impl<'a> Body<'a> {
         self.test(cond);
         let out = self.emit(Op::JumpUnless(0), cond.span);
         let limit = self.emit(Op::LoopCount(0), span);
-        self.breaks.push(Breakable { jumps: Vec::new() });
+        self.breaks.push(Breakable {
+            jumps: Vec::new(),
+            is_loop: true,
+        });
         self.inner(|this| this.stmt(body));
-        self.emit(Op::Jump(top), span);
+        self.emit(Op::LoopNext(top), span);
         self.land(out);
         self.land(limit);
         self.land_breaks();
@@ -238,7 +248,8 @@ impl<'a> Body<'a> {
             self.emit(Op::Break, span);
             return;
         }
-        let jump = self.emit(Op::Jump(0), span);
+        let is_loop = self.breaks.last().is_some_and(|breakable| breakable.is_loop);
+        let jump = self.emit(if is_loop { Op::LoopNext(0) } else { Op::Jump(0) }, span);
         if let Some(breakable) = self.breaks.last_mut() {
             breakable.jumps.push(jump);
         }
@@ -252,7 +263,10 @@ impl<'a> Body<'a> {
             otherwise: 0,
         });
         self.emit(Op::Switch(index(id)), span);
-        self.breaks.push(Breakable { jumps: Vec::new() });
+        self.breaks.push(Breakable {
+            jumps: Vec::new(),
+            is_loop: false,
+        });
         let mut table = Vec::new();
         let mut otherwise = None;
         for case in cases {
@@ -327,8 +341,7 @@ impl<'a> Body<'a> {
                 }
             }
             None => {
-                let code = i64::from(returns);
-                let id = self.add_expr(Pure::Const(code.into()));
+                let id = self.add_expr(Pure::Const(1.into()));
                 self.emit(op(id), span);
             }
         }

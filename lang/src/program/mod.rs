@@ -149,6 +149,8 @@ pub enum Op {
     LoopEnter,
     /// Counts a round; leaves the loop, to the step given, at `max_while_loops`.
     LoopCount(u32),
+    /// Ends a round or, by `break`, the loop: the code in force is that of the loop unless a round follows. Goes on elsewhere.
+    LoopNext(u32),
     /// Ends a loop.
     LoopLeave,
     /// Leaves the route with an expression's value as return code.

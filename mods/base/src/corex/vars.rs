@@ -91,12 +91,19 @@ pub fn declare(d: &mut Decl<Corex>) {
     );
 }
 
-/// What the running route is called, as Kamailio prints it.
+/// What the running route block is called, as Kamailio prints it.
 fn route(cx: &Cx) -> Str {
+    let block = cx.place().map(|place| place.route).unwrap_or_default();
+    let name = if block.is_empty() {
+        cx.route_name.clone()
+    } else {
+        block
+    };
     match cx.route {
-        RouteKind::Request if cx.route_name.is_empty() => Str::from_static("DEFAULT_ROUTE"),
-        RouteKind::CoreReply if cx.route_name.is_empty() => Str::from_static("DEFAULT_ONREPLY"),
-        _ => cx.route_name.clone(),
+        RouteKind::Request if name.is_empty() => Str::from_static("DEFAULT_ROUTE"),
+        RouteKind::CoreReply if name.is_empty() => Str::from_static("DEFAULT_ONREPLY"),
+        RouteKind::OnSend if name.is_empty() => Str::from_static("DEFAULT_SEND"),
+        _ => name,
     }
 }
 

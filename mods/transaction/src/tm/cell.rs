@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use kahea_module::{
-    Config, Cx, Fault, MessageFlags, ReplyExtra, RouteId, Str, Target, Worker, avp::Avps, ret::Blame,
+    Config, Cx, Fault, Lates, MessageFlags, ReplyExtra, RouteId, Str, Target, Worker, avp::Avps, ret::Blame,
     xavp::Xavps,
 };
 use kahea_sip::{Destination, Edits, Limits, Message, Method, Received, SendFlags, Transport};
@@ -140,6 +140,7 @@ impl Context {
 #[derive(Clone, Default)]
 pub struct Snapshot {
     edits: Edits,
+    late: Lates,
     target: Target,
     reply_extra: Vec<ReplyExtra>,
     iflags: MessageFlags,
@@ -158,6 +159,7 @@ impl Snapshot {
     pub fn of(cx: &Cx) -> Snapshot {
         Snapshot {
             edits: cx.edits.clone(),
+            late: cx.late.clone(),
             target: cx.target.clone(),
             reply_extra: cx.reply_extra.clone(),
             iflags: cx.iflags,
@@ -174,6 +176,7 @@ impl Snapshot {
 
     fn put_into(&self, cx: &mut Cx) {
         cx.edits = self.edits.clone();
+        cx.late = self.late.clone();
         cx.target = self.target.clone();
         cx.reply_extra = self.reply_extra.clone();
         cx.iflags = self.iflags;
@@ -196,6 +199,8 @@ pub struct Held {
     pub received: Received,
     /// What its routes changed.
     pub edits: Edits,
+    /// Texts in it that wait for the way out.
+    pub late: Lates,
     /// Further header lines.
     pub extra: Vec<ReplyExtra>,
     /// `set_reply_close()` and the like.
@@ -211,6 +216,7 @@ impl Held {
             msg: cx.msg.clone(),
             received: cx.received,
             edits: std::mem::take(&mut cx.edits),
+            late: std::mem::take(&mut cx.late),
             extra: std::mem::take(&mut cx.reply_extra),
             flags: cx.reply_flags,
             number: cx.number,
@@ -229,6 +235,7 @@ impl Held {
     pub fn into_cx(self, worker: Rc<Worker>) -> Cx {
         let mut cx = Cx::new(self.msg, self.received, worker);
         cx.edits = self.edits;
+        cx.late = self.late;
         cx.reply_extra = self.extra;
         cx.reply_flags = self.flags;
         cx.number = self.number;

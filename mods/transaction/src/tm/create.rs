@@ -84,7 +84,12 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         key,
         call,
         method,
-        request: cx.msg.buffer().clone(),
+        // A frame of a stream is part of a larger buffer, which a transaction must not hold.
+        request: if cx.received.transport.is_stream() {
+            cx.msg.buffer().detach()
+        } else {
+            cx.msg.buffer().clone()
+        },
         received: cx.received,
         config: worker.config.clone(),
         core: core.clone(),

@@ -79,7 +79,9 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
         let route = {
             let state = cell.state.lock();
             let known = state.branches.get(branch.index());
-            known.and_then(|known| known.on_branch_failure)
+            known
+                .and_then(|known| known.on_branch_failure)
+                .filter(|_| timer::runs(worker, &cell))
         };
         let Some(route) = route else { continue };
         let rest = branches.clone();
@@ -112,9 +114,13 @@ pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
             .branches
             .get(branch.index())
             .and_then(|known| known.on_failure);
-        // What a failure route wants for its branches, it sets itself.
-        state.arms = Arms::default();
-        (branch, route.filter(|_| !state.switches.has(Switches::REPLICA)))
+        // What a failure route wants for its branches it sets itself; only the reply route stays.
+        state.arms = Arms {
+            reply: state.arms.reply,
+            ..Arms::default()
+        };
+        let runs = timer::runs(worker, &cell) && !state.switches.has(Switches::REPLICA);
+        (branch, route.filter(|_| runs))
     };
     match route {
         Some(route) => run_failure(cell, worker, branch, route, at_hand),
@@ -247,13 +253,8 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
         (outcome, held)
     };
     match (outcome, held) {
-        (Outcome::Reply(503), Some(held)) if options.remap_503_500 => {
-            let alone = cell.state.lock().branches.len() == 1;
-            let reason = match held.msg.reason() {
-                Some(reason) if alone => reason.to_vec(),
-                _ => answer::reason_of(503).to_vec(),
-            };
-            answer::in_place(cell, worker, 500, &reason);
+        (Outcome::Reply(503), Some(_)) if options.remap_503_500 => {
+            answer::in_place(cell, worker, 500, answer::reason_of(503));
         }
         (Outcome::Reply(_), Some(held)) => {
             let mut cx = held.into_cx(worker.clone());

@@ -221,7 +221,7 @@ async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, 
     let kind = cx.route;
     let mut added = Added::default();
     for target in targets {
-        let edits = cx.edits.clone();
+        let (edits, late) = (cx.edits.clone(), cx.late.clone());
         cx.target = target;
         let mut dropped = false;
         if let Some(route) = route {
@@ -244,7 +244,7 @@ async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, 
             };
             added.take(add(cell, cx, addresses));
         }
-        cx.edits = edits;
+        (cx.edits, cx.late) = (edits, late);
     }
     cx.target = first;
     finish(cell, cx, added, &how)

@@ -90,7 +90,8 @@ pub fn handle(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
         let armed = state
             .branches
             .get(branch.index())
-            .and_then(|branch| branch.on_reply);
+            .and_then(|branch| branch.on_reply)
+            .filter(|_| timer::runs(&cx.worker, &cell));
         if armed.is_some() {
             state.context.swap(&mut cx);
         }

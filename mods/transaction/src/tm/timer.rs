@@ -32,12 +32,19 @@ thread_local! {
 /// Notes this thread's worker of a new configuration.
 pub fn begin(worker: &Rc<Worker>, core: &Arc<Core>) {
     LOCAL.with_borrow_mut(|local| {
-        local.workers.retain(|(_, core)| !core.is_idle());
+        // A message under way on the configuration before may still begin a transaction.
+        let kept = local.workers.len().saturating_sub(1);
+        let mut at = 0_usize;
+        local.workers.retain(|(worker, core)| {
+            at = at.saturating_add(1);
+            at > kept || !core.is_idle() || Rc::strong_count(worker) > 1
+        });
         local.workers.push((worker.clone(), core.clone()));
     });
 }
 
-/// This thread's worker of the configuration that the transaction runs under; `other` where this thread has none.
+/// This thread's worker of the configuration that the transaction runs under; `other` where this thread has none, which
+/// then must not run the transaction's routes: see [`runs`].
 pub fn worker_of(cell: &Cell, other: &Rc<Worker>) -> Rc<Worker> {
     let generation = cell.config.generation;
     if other.config.generation == generation {
@@ -50,6 +57,11 @@ pub fn worker_of(cell: &Cell, other: &Rc<Worker>) -> Rc<Worker> {
             .find(|(worker, _)| worker.config.generation == generation);
         known.map_or_else(|| other.clone(), |(worker, _)| worker.clone())
     })
+}
+
+/// The worker has the program that the transaction's routes are part of.
+pub fn runs(worker: &Worker, cell: &Cell) -> bool {
+    worker.config.generation == cell.config.generation
 }
 
 /// Sees to it that the transaction is looked at in time. Called with its state locked, after each change.
