@@ -106,6 +106,10 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
 pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
     let (branch, route) = {
         let mut state = cell.state.lock();
+        if state.switches.has(Switches::RELEASED) {
+            drop(state);
+            return turn::done(&cell, worker);
+        }
         let Choice::Best(branch) = state.tx.choose() else {
             drop(state);
             return turn::done(&cell, worker);
@@ -254,6 +258,7 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     };
     match (outcome, held) {
         (Outcome::Reply(503), Some(_)) if options.remap_503_500 => {
+            cell.core.counters.absorbed.inc();
             answer::in_place(cell, worker, 500, answer::reason_of(503));
         }
         (Outcome::Reply(_), Some(held)) => {

@@ -20,6 +20,8 @@ pub(crate) mod replying;
 mod setting;
 pub(crate) mod suspend;
 pub(crate) mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod timer;
 pub(crate) mod turn;
 pub(crate) mod wire;
@@ -29,12 +31,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use kahea_mods_base::sl::Stateful;
 use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind, Str};
 
-use self::{
-    core::Core,
-    counters::Counters,
-    params::Params,
-    table::Table,
-};
+use self::{core::Core, counters::Counters, params::Params, table::Table};
 
 /// The module.
 pub struct Tm {

@@ -11,8 +11,7 @@ use super::{
     attached::{Attached, Role},
     cell::{Cell, Held, Switches},
     core::{Core, now},
-    failure,
-    suspend,
+    failure, suspend,
     table::Id,
     timer, turn,
     wire::{self, carry_out},
@@ -168,7 +167,8 @@ fn decide(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
     wire::send(&worker, left.packets);
     let (given_up, replica) = {
         let state = cell.state.lock();
-        let given_up = status < 200 && state.tx.is_cancelled();
+        let dropped = state.switches.has(Switches::RELEASED);
+        let given_up = status < 200 && (state.tx.is_cancelled() || dropped);
         (given_up, state.switches.has(Switches::REPLICA))
     };
     if replica && left.relay == Some(branch) {

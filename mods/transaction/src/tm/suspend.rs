@@ -98,7 +98,9 @@ impl State {
 pub fn suspend(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
     match attached::role(cx) {
         Role::Reply(branch) => suspend_reply(branch, cx),
-        Role::Branch(_) => Err(Fault::script("a branch cannot be suspended while it is being built")),
+        Role::Branch(_) => Err(Fault::script(
+            "a branch cannot be suspended while it is being built",
+        )),
         _ if !cx.msg.is_request() => Err(Fault::script(
             "only replies in an onreply_route that t_on_reply() armed can be suspended",
         )),
@@ -118,7 +120,9 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
     {
         let state = cell.state.lock();
         if state.tx.server().is_final() {
-            return Err(Fault::script("the transaction is answered already: it cannot wait"));
+            return Err(Fault::script(
+                "the transaction is answered already: it cannot wait",
+            ));
         }
         if state.suspended.is_some() {
             return Err(Fault::script("the transaction is suspended already"));
@@ -287,13 +291,7 @@ fn run(cx: Cx, entry: Entry, then: impl FnOnce(Cx, Outcome) + 'static) {
 }
 
 /// Runs the script on the request again. As in Kamailio it is in the place of a failure route.
-fn again(
-    cell: Arc<Cell>,
-    worker: &Rc<Worker>,
-    branch: BranchId,
-    entry: Entry,
-    prepare: Option<Prepare>,
-) {
+fn again(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, entry: Entry, prepare: Option<Prepare>) {
     let mut cx = match cell.request_cx(worker.clone()) {
         Ok(cx) => cx,
         Err(fault) => {
@@ -304,15 +302,15 @@ fn again(
     let before = {
         let mut state = cell.state.lock();
         // Its branch is over, whatever the script does now.
-        state
-            .tx
-            .unsent(now(worker), branch, 477, &mut Actions::new());
+        state.tx.unsent(now(worker), branch, 477, &mut Actions::new());
         let on_reply = state
             .branches
             .get(branch.index())
             .and_then(|known| known.on_reply);
         state.arms.reply = state.arms.reply.or(on_reply);
-        state.tx.count_from(BranchId::at(branch.index().saturating_add(1)));
+        state
+            .tx
+            .count_from(BranchId::at(branch.index().saturating_add(1)));
         state.context.swap(&mut cx);
         state.branches.len()
     };
@@ -368,4 +366,149 @@ fn reply_again(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, entry: Entry, prep
     run(cx, entry, move |cx, outcome| {
         replies::routed(cell, branch, cx, outcome);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kahea_module::testing::INVITE;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::tm::{relay, testing::Bench};
+
+    const RESUME: RouteId = RouteId(7);
+    const FLAG_BEFORE: u32 = 1 << 2;
+    const FLAG_AFTER: u32 = 1 << 3;
+
+    /// An INVITE that was suspended, its script ended.
+    fn suspended(bench: &Bench) -> Arc<Cell> {
+        let mut cx = bench.server.invite();
+        cx.flags = FLAG_BEFORE;
+        assert!(matches!(suspend(&bench.core, &mut cx), Ok(Ret::Code(1))));
+        cx.flags = FLAG_AFTER;
+        let cell = attached::cell(&cx).expect("a transaction");
+        relay::request_ended(&mut cx);
+        cx.finish();
+        cell
+    }
+
+    fn go_on(bench: &Bench, cell: &Arc<Cell>) -> bool {
+        resume(cell, &bench.server.worker, Entry::Route(RESUME), None)
+    }
+
+    #[test]
+    fn a_request_goes_on_once_and_is_answered_where_the_script_does_nothing() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        assert_eq!(
+            bench.sent(),
+            ["SIP/2.0 100 trying -- your call is important to us"]
+        );
+        assert!(go_on(&bench, &cell));
+        assert_eq!(*bench.server.engine.ran.borrow(), [RESUME]);
+        assert_eq!(
+            bench.sent(),
+            ["SIP/2.0 500 I'm terribly sorry, server error occurred (1/TM)"]
+        );
+        assert!(!go_on(&bench, &cell), "it is not suspended any more");
+    }
+
+    #[test]
+    fn it_has_the_flags_of_the_moment_and_the_role_of_a_failed_request() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        let seen = Arc::new(Mutex::new(None));
+        let note = seen.clone();
+        let prepare: Prepare = Box::new(move |cx: &mut Cx| {
+            *note.lock() = Some((cx.flags, cx.route, attached::role(cx)));
+        });
+        resume(
+            &cell,
+            &bench.server.worker,
+            Entry::Behind(ScriptStep::start(RESUME)),
+            Some(prepare),
+        );
+        assert_eq!(
+            *seen.lock(),
+            Some((FLAG_BEFORE, RouteKind::Failure, Role::Resumed))
+        );
+    }
+
+    #[test]
+    fn nobody_goes_on_with_it_and_the_caller_gets_a_408() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        bench.sent();
+        bench.server.engine.advance(Duration::from_secs(30));
+        turn::take(&cell, &bench.server.worker, Work::Tick);
+        assert_eq!(bench.sent(), ["SIP/2.0 408 Request Timeout"]);
+        assert!(!go_on(&bench, &cell));
+    }
+
+    #[test]
+    fn it_is_cancelled_while_it_waits() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        bench.sent();
+        turn::take(&cell, &bench.server.worker, Work::Cancel(Str::EMPTY));
+        assert_eq!(bench.sent(), ["SIP/2.0 487 Request canceled"]);
+        assert!(!go_on(&bench, &cell));
+    }
+
+    #[test]
+    fn a_second_time_and_a_message_without_a_transaction_are_refused() {
+        let bench = Bench::default();
+        let mut cx = bench.server.invite();
+        assert!(suspend(&bench.core, &mut cx).is_ok());
+        assert!(suspend(&bench.core, &mut cx).is_err());
+        let ack = INVITE.replace("INVITE", "ACK");
+        assert!(suspend(&bench.core, &mut bench.server.message(&ack)).is_err());
+        let reply = INVITE.replace(
+            "INVITE sip:bob@example.com:5070;transport=udp SIP/2.0",
+            "SIP/2.0 200 OK",
+        );
+        assert!(suspend(&bench.core, &mut bench.server.message(&reply)).is_err());
+    }
+
+    #[test]
+    fn a_reply_waits_and_its_repetition_goes_nowhere() {
+        let bench = Bench::default();
+        let mut request = bench
+            .server
+            .message(&INVITE.replace("example.com:5070", "127.0.0.1:5071"));
+        assert!(matches!(
+            relay::relay(&bench.core, &mut request, relay::How::default()),
+            Ret::Code(1)
+        ));
+        let cell = attached::cell(&request).expect("a transaction");
+        relay::request_ended(&mut request);
+        request.finish();
+        bench.sent();
+        let branch = BranchId(0);
+        let reply = || {
+            let text = INVITE
+                .replace(
+                    "INVITE sip:bob@example.com:5070;transport=udp SIP/2.0",
+                    "SIP/2.0 200 OK",
+                )
+                .replace("Via:", "Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK0\nVia:");
+            let mut cx = bench.server.message(&text);
+            let attached = cx.extra::<Attached>();
+            attached.cell = Some(cell.clone());
+            attached.role = Role::Reply(branch);
+            cx
+        };
+        let mut first = reply();
+        assert!(suspend(&bench.core, &mut first).is_ok());
+        cell.state.lock().busy = true;
+        assert!(reply_left(&cell, branch, first).is_none());
+        assert!(cell.state.lock().waits_with_reply(branch, 200));
+        cell.state.lock().busy = true;
+        assert!(reply_left(&cell, branch, reply()).is_none(), "a repetition");
+        assert_eq!(bench.sent(), Vec::<String>::new());
+        assert!(go_on(&bench, &cell));
+        assert_eq!(bench.sent(), ["SIP/2.0 200 OK"]);
+    }
 }
