@@ -5,8 +5,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use kahea_module::{
-    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug,
-    route::{REPLY, ScriptStep},
+    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug, route::ScriptStep,
 };
 use kahea_sip::Method;
 use kahea_tx::{Actions, BranchId};
@@ -55,7 +54,7 @@ pub fn declare(d: &mut Decl<Tm>) {
         is_repeated_reply,
         "The reply repeats one that t_suspend() holds back.",
     )
-    .routes(REPLY)
+    .routes(RouteKind::Reply.set())
     .kemi(0, "t_is_retr_async_reply");
 }
 
