@@ -57,7 +57,8 @@ pub fn unsent(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     let mut actions = Actions::new();
     let left = {
         let mut state = cell.state.lock();
-        state.tx.unsent(now(worker), branch, 477, &mut actions);
+        // It counts as a branch that nobody answers.
+        state.tx.unsent(now(worker), branch, 408, &mut actions);
         carry_out(&cell, &mut state, actions, None)
     };
     wire::send(worker, left.packets);
@@ -266,7 +267,7 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
             answer::relay(cell, branch, &mut cx);
             cx.finish();
         }
-        (Outcome::TimedOut, _) => {
+        (Outcome::TimedOut | Outcome::Unsent(408), _) => {
             answer::in_place(cell, worker, options.reply_408_code, &options.reply_408_reason);
         }
         (outcome, _) => {
