@@ -78,7 +78,9 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
             continue;
         }
         let route = {
-            let state = cell.state.lock();
+            let mut state = cell.state.lock();
+            // For branches that the route begins, it has to be set again.
+            state.arms.branch_failure = None;
             let known = state.branches.get(branch.index());
             known
                 .and_then(|known| known.on_branch_failure)
