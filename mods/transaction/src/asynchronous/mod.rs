@@ -120,19 +120,15 @@ fn of_task(cx: &Cx, data: bool) -> Value {
     value.into()
 }
 
-/// The group of workers of that name; `default` is that of `async_workers`.
+/// The group of workers of that name. There is a `default` as soon as there are workers in any group.
 ///
 /// # Errors
 /// There is none.
 fn group(cx: &Cx, name: &Str) -> Result<(), Fault> {
     let globals = &cx.config().globals;
-    let own = **name == *b"default" && globals.async_workers > 0;
-    if own
-        || globals
-            .async_workers_group
-            .iter()
-            .any(|group| group.name == *name)
-    {
+    let groups = &globals.async_workers_group;
+    let default = **name == *b"default" && (globals.async_workers > 0 || !groups.is_empty());
+    if default || groups.iter().any(|group| group.name == *name) {
         return Ok(());
     }
     Err(Fault::script(format!(

@@ -13,7 +13,7 @@ mod failover;
 mod failure;
 mod hop;
 mod params;
-mod relay;
+pub(crate) mod relay;
 mod relaying;
 pub(crate) mod replies;
 pub(crate) mod replying;
