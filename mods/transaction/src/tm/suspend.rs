@@ -8,7 +8,7 @@ use kahea_module::{
     Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug, route::ScriptStep,
 };
 use kahea_sip::Method;
-use kahea_tx::{Actions, BranchId};
+use kahea_tx::{Actions, BranchId, Client};
 
 use super::{
     Tm, answer,
@@ -198,6 +198,11 @@ fn suspend_reply(branch: BranchId, cx: &mut Cx) -> Result<Ret, Fault> {
         return Err(Fault::script("the transaction is suspended already"));
     }
     let status = cx.msg.status().unwrap_or(0);
+    let open = state.tx.client(branch).is_some_and(Client::is_pending);
+    if open && status >= 200 {
+        // The request has been answered: nobody has to repeat it, nor to wait for a first sign of life.
+        state.tx.reply(now(&cx.worker), branch, 100, &mut Actions::new());
+    }
     state.suspended = Some(Box::new(Suspended::Reply {
         branch,
         status,
@@ -300,16 +305,12 @@ fn again(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, entry: Entry, p
     };
     let before = {
         let mut state = cell.state.lock();
-        // Its branch is over, whatever the script does now.
-        state.tx.unsent(now(worker), branch, 477, &mut Actions::new());
+        state.tx.withdraw(branch);
         let on_reply = state
             .branches
             .get(branch.index())
             .and_then(|known| known.on_reply);
         state.arms.reply = state.arms.reply.or(on_reply);
-        state
-            .tx
-            .count_from(BranchId::at(branch.index().saturating_add(1)));
         state.context.swap(&mut cx);
         state.branches.len()
     };
