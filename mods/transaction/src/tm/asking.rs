@@ -14,7 +14,7 @@ use super::{
     Tm,
     attached::{self, Attached, Role},
     cancel,
-    cell::{Branch, Cell, State},
+    cell::{Cell, State},
     core::now,
     create, replying,
 };
@@ -246,9 +246,6 @@ fn replied(state: &State, branch: BranchId, current: Option<BranchId>) -> bool {
     let Some(client) = state.tx.client(branch) else {
         return false;
     };
-    if state.branches.get(branch.index()).is_some_and(Branch::is_blind) {
-        return false;
-    }
     if current == Some(branch) {
         client.had_provisional()
     } else {

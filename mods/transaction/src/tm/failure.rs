@@ -78,7 +78,9 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
             continue;
         }
         let route = {
-            let state = cell.state.lock();
+            let mut state = cell.state.lock();
+            // For branches that the route begins, it has to be set again.
+            state.arms.branch_failure = None;
             let known = state.branches.get(branch.index());
             known
                 .and_then(|known| known.on_branch_failure)
@@ -107,6 +109,10 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
 pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
     let (branch, route) = {
         let mut state = cell.state.lock();
+        if state.switches.has(Switches::RELEASED) {
+            drop(state);
+            return turn::done(&cell, worker);
+        }
         let Choice::Best(branch) = state.tx.choose() else {
             drop(state);
             return turn::done(&cell, worker);

@@ -13,13 +13,15 @@ mod failover;
 mod failure;
 mod hop;
 mod params;
-mod relay;
+pub(crate) mod relay;
 mod relaying;
 pub(crate) mod replies;
 pub(crate) mod replying;
 mod setting;
 pub(crate) mod suspend;
 pub(crate) mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod timer;
 pub(crate) mod turn;
 pub(crate) mod wire;

@@ -175,7 +175,8 @@ fn decide(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
     wire::send(&worker, left.packets);
     let (given_up, replica) = {
         let state = cell.state.lock();
-        let given_up = status < 200 && state.tx.is_cancelled();
+        let dropped = state.switches.has(Switches::RELEASED);
+        let given_up = status < 200 && (state.tx.is_cancelled() || dropped);
         (given_up, state.switches.has(Switches::REPLICA))
     };
     if replica && left.relay == Some(branch) {
