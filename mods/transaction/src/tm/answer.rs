@@ -9,7 +9,7 @@ use kahea_tx::{Actions, BranchId};
 use super::{
     cell::{Cell, Sent, Switches},
     core::now,
-    timer,
+    local, timer,
     wire::{self, carry_out},
 };
 
@@ -54,9 +54,13 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
         counters.completed(status);
     }
     let mut packets = wire::Packets::new();
-    packets.push(Sent { to, data });
+    packets.push(Sent {
+        to,
+        data: data.clone(),
+    });
     packets.extend(left.packets);
     wire::send(&worker, packets);
+    local::response_sent(&cell.core, cx, &data);
     Ok(())
 }
 
@@ -74,6 +78,10 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
     let Some(status) = cx.msg.status() else {
         return false;
     };
+    if cell.state.lock().tx.is_local() {
+        local::replied(cell, branch, cx);
+        return true;
+    }
     let worker = cx.worker.clone();
     let (to, data, left) = {
         let mut state = cell.state.lock();

@@ -84,6 +84,8 @@ pub struct Attached {
     pub at_hand: Option<BranchId>,
     /// The target that was used up.
     pub used: Option<UsedTarget>,
+    /// The request before `t_msg_apply_changes()` in a branch route.
+    pub unchanged: Option<kahea_sip::Message>,
 }
 
 /// The transaction of the message, where it is known.

@@ -1,17 +1,24 @@
 //! Module `tm`: transactions.
 
+mod ack;
 mod answer;
 mod arming;
 mod asking;
 mod attached;
 mod cancel;
 mod cell;
+mod commands;
+mod contacts;
 mod core;
 mod counters;
 mod create;
 mod failover;
 mod failure;
+mod further;
 mod hop;
+mod local;
+mod more_branches;
+mod original;
 mod params;
 mod relay;
 mod relaying;
@@ -21,6 +28,7 @@ mod setting;
 mod table;
 mod timer;
 mod turn;
+pub mod uac;
 mod wire;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -51,6 +59,10 @@ impl Module for Tm {
         arming::declare(d);
         asking::declare(d);
         setting::declare(d);
+        contacts::declare(d);
+        more_branches::declare(d);
+        local::declare(d);
+        commands::declare(d);
         d.event(
             "tm:branch-failure",
             "A branch ended without a 2xx; named by t_on_branch_failure().",
@@ -85,6 +97,7 @@ impl Module for Tm {
             kahea_module::Ret::TRUE
         }));
         Stateful::of(env).set(Box::new(replying::ForSl(core.clone())));
+        env.provide(Arc::new(uac::Requests(core.clone())));
         Ok(Tm { core })
     }
 }
