@@ -1,7 +1,7 @@
 //! The interpreter: runs the steps of route blocks, with a frame stack of its own, so that it can stop at any function
 //! that has to wait and go on later.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use kahea_lang::program::{
     Call, CaseTest, Op, Program,
@@ -13,7 +13,7 @@ use kahea_module::{
     route::{ScriptPlace, ScriptStep},
 };
 
-use crate::latency::Timed;
+use crate::{latency::Timed, logging::prefix};
 
 /// A script under way.
 pub struct Machine {
@@ -24,16 +24,25 @@ pub struct Machine {
     acc: i64,
     /// The function in work, where it is timed.
     timed: Option<Timed>,
+    /// The steps of the outermost route that may run; the script ends where it leaves them.
+    fence: Option<Range<u32>>,
 }
 
 struct Frame {
     /// The step to come.
     next: ScriptStep,
-    /// Rounds of each loop that is under way.
-    rounds: Vec<i64>,
+    /// Each loop that is under way.
+    rounds: Vec<Rounds>,
     stack: usize,
     /// The call that led here, where it is timed.
     timed: Option<Timed>,
+}
+
+/// A loop under way.
+struct Rounds {
+    begun: i64,
+    /// The code of the last whole round.
+    code: i64,
 }
 
 /// How far a script came.
@@ -55,8 +64,21 @@ impl Machine {
             stack: Vec::new(),
             acc: 1,
             timed: None,
+            fence: None,
         };
         machine.enter(route, None);
+        machine
+    }
+
+    /// A machine behind a step, which runs to the end of the block that the step stands in.
+    pub fn behind(program: Arc<Program>, step: ScriptStep) -> Machine {
+        let fence = program
+            .routes
+            .get(index(step.route.0))
+            .map(|route| route.block_of(step.at));
+        let mut machine = Machine::new(program, step.route);
+        machine.fence = fence;
+        machine.jump(step.at.saturating_add(1));
         machine
     }
 
@@ -86,6 +108,9 @@ impl Machine {
                 Some(left) => cx.budget.steps = left,
                 None => return Step::Stopped(self.fault_here(Fault::limit(OUT_OF_STEPS))),
             }
+            if self.is_outside() {
+                return self.done(cx, true, false);
+            }
             let Some(frame) = self.frames.last_mut() else {
                 return self.done(cx, false, false);
             };
@@ -98,10 +123,21 @@ impl Machine {
             };
             cx.step = frame.next;
             frame.next.at = frame.next.at.saturating_add(1);
+            if cx.config().globals.log_prefix_mode == 1 {
+                prefix::resume(cx);
+            }
             if let Some(step) = self.step(&program, op, cx) {
                 return step;
             }
         }
+    }
+
+    /// The outermost route has left its fence.
+    fn is_outside(&self) -> bool {
+        let (Some(fence), [outermost]) = (&self.fence, self.frames.as_slice()) else {
+            return false;
+        };
+        !fence.contains(&outermost.next.at)
     }
 
     fn step(&mut self, program: &Program, op: Op, cx: &mut Cx) -> Option<Step> {
@@ -159,12 +195,19 @@ impl Machine {
             Op::JumpTrue(to) if self.acc > 0 => self.jump(to),
             Op::JumpFalse(_) | Op::JumpUnless(_) | Op::JumpTrue(_) => {}
             Op::Switch(id) => self.switch(program, id)?,
-            Op::LoopEnter => self.with_rounds(|rounds| rounds.push(0)),
-            Op::LoopLeave => {
+            Op::LoopEnter => self.with_rounds(|rounds| rounds.push(Rounds { begun: 0, code: 1 })),
+            Op::LoopNext(to) => {
+                let code = self.acc;
                 self.with_rounds(|rounds| {
-                    rounds.pop();
+                    if let Some(round) = rounds.last_mut() {
+                        round.code = code;
+                    }
                 });
-                self.acc = 1;
+                self.jump(to);
+            }
+            Op::LoopLeave => {
+                let left = self.frames.last_mut().and_then(|frame| frame.rounds.pop());
+                self.acc = left.map_or(1, |round| round.code);
             }
             Op::LoopCount(to) => self.count_round(to, cx),
             Op::Return(id) => {
@@ -329,8 +372,8 @@ impl Machine {
         let mut over = false;
         self.with_rounds(|rounds| {
             if let Some(round) = rounds.last_mut() {
-                *round = round.saturating_add(1);
-                over = most > 0 && *round > most;
+                round.begun = round.begun.saturating_add(1);
+                over = most > 0 && round.begun > most;
             }
         });
         if over {
@@ -341,7 +384,7 @@ impl Machine {
         }
     }
 
-    fn with_rounds(&mut self, change: impl FnOnce(&mut Vec<i64>)) {
+    fn with_rounds(&mut self, change: impl FnOnce(&mut Vec<Rounds>)) {
         if let Some(frame) = self.frames.last_mut() {
             change(&mut frame.rounds);
         }
@@ -371,7 +414,7 @@ impl Machine {
 
     fn fault_here(&self, fault: Fault) -> Fault {
         match self.place() {
-            Some(ScriptPlace { file, line }) => Fault {
+            Some(ScriptPlace { file, line, .. }) => Fault {
                 text: format!("{file}:{line}: {}", fault.text).into(),
                 ..fault
             },
@@ -382,7 +425,7 @@ impl Machine {
     /// Where the script is, for messages about a panic.
     pub fn position(&self) -> String {
         match self.place() {
-            Some(ScriptPlace { file, line }) => format!("{file}:{line}"),
+            Some(ScriptPlace { file, line, .. }) => format!("{file}:{line}"),
             None => "outside of a route".to_owned(),
         }
     }
@@ -395,9 +438,11 @@ impl Machine {
             Blame::Ours => log::Level::Critical,
         };
         if log::shows(level) {
-            log::write(
+            let place = self.place();
+            log::write_at(
                 level,
                 "<core>",
+                place.as_ref().map(|place| (&*place.file, place.line)),
                 format_args!("{}", self.fault_here(fault.clone()).text),
             );
         }
@@ -411,6 +456,7 @@ pub fn place(program: &Program, step: ScriptStep) -> Option<ScriptPlace> {
     Some(ScriptPlace {
         file: route.file.clone(),
         line,
+        route: route.name.clone(),
     })
 }
 

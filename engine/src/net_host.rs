@@ -1,11 +1,11 @@
 //! The network as script functions see it, over the network crate.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use kahea_module::{DnsRecord, DnsType, Fault, Hop, Net, Str, Targets, ret::LocalFuture};
 use kahea_net::{
     CloseReason, SendError, Worker,
-    dns::{Query, RecordData, RecordKind, ResolveError},
+    dns::{BlockReason, Query, RecordData, RecordKind, ResolveError},
 };
 use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
 
@@ -101,6 +101,21 @@ impl Net for NetHost {
 
     fn add_alias(&self, connection: ConnectionId, port: u16) -> bool {
         self.worker.net().add_alias(connection, port)
+    }
+
+    fn block(&self, to: SocketAddr, transport: Transport, life: Option<Duration>) -> bool {
+        self.worker
+            .net()
+            .blocklist()
+            .add(to, transport, BlockReason::Admin, life)
+    }
+
+    fn unblock(&self, to: SocketAddr, transport: Transport) -> bool {
+        self.worker.net().blocklist().remove(to, transport)
+    }
+
+    fn is_blocked(&self, to: SocketAddr, transport: Transport) -> bool {
+        self.worker.net().blocklist().check(to, transport).is_some()
     }
 
     fn close(&self, connection: ConnectionId) {

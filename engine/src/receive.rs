@@ -105,7 +105,8 @@ impl Sink for Receiver {
             } => {
                 let current = self.current();
                 current.worker.config.counts.bad_msg_hdr.inc();
-                kahea_module::info!(
+                kahea_module::log_at!(
+                    core_log(&current),
                     "<core>",
                     "Closed the connection from {}: {reason}.",
                     received.source
@@ -125,11 +126,18 @@ impl Sink for Receiver {
                     hook(&current.worker, &destination, &data);
                 }
             }
-            // STUN over streams is the stun module's; without it there is nobody to answer.
-            NetEvent::Connected { .. }
-            | NetEvent::Closed { .. }
-            | NetEvent::Keepalive { .. }
-            | NetEvent::Stun { .. } => {}
+            // The stun module answers in a hook; without it there is nobody to answer.
+            NetEvent::Stun { data, received } => {
+                let current = self.current();
+                let mut data = data;
+                for hook in &current.worker.config.hooks.wire_in {
+                    match hook(&current.worker, &received, data) {
+                        Some(changed) => data = changed,
+                        None => return,
+                    }
+                }
+            }
+            NetEvent::Connected { .. } | NetEvent::Closed { .. } | NetEvent::Keepalive { .. } => {}
         }
     }
 }
@@ -142,12 +150,7 @@ fn is_keepalive(data: &[u8]) -> bool {
 /// A message that cannot be read: logged, told to the script, answered where an answer is due.
 fn refuse(current: &Rc<Current>, data: Str, received: Received, error: &ParseError, number: u64) {
     current.worker.config.counts.bad_msg_hdr.inc();
-    kahea_module::info!(
-        "<core>",
-        "Bad message from {} ({}): {error}.",
-        received.source,
-        received.transport
-    );
+    log_bad(current, &data, &received, error);
     if let Some(route) = current.entries.parse_error
         && let Some(mut cx) = salvaged(current, data.clone(), received, number)
     {
@@ -159,6 +162,37 @@ fn refuse(current: &Rc<Current>, data: Str, received: Received, error: &ParseErr
     if let Some((status, reason)) = error.reply() {
         answer_salvaged(current, data, received, (status, reason), number);
     }
+}
+
+/// At the level of `sip_parser_log`; with the message, where `sip_parser_log_oneline` asks for it.
+fn log_bad(current: &Current, data: &Str, received: &Received, error: &ParseError) {
+    let globals = &current.worker.config.globals;
+    let (source, transport) = (received.source, received.transport);
+    let level = Level::from_number(globals.sip_parser_log);
+    if globals.sip_parser_log_oneline != 0 {
+        // Line ends are made visible by the log.
+        let shown = data.get(..MOST_SHOWN).unwrap_or(data);
+        let text = String::from_utf8_lossy(shown);
+        kahea_module::log_at!(
+            level,
+            "<core>",
+            "Bad message from {source} ({transport}): {error}: {text}"
+        );
+    } else {
+        kahea_module::log_at!(
+            level,
+            "<core>",
+            "Bad message from {source} ({transport}): {error}."
+        );
+    }
+}
+
+/// Bytes of a bad message that are shown at most.
+const MOST_SHOWN: usize = 2048;
+
+/// The level of lines about what a peer did wrong.
+fn core_log(current: &Current) -> Level {
+    Level::from_number(current.worker.config.globals.corelog)
 }
 
 fn salvaged(current: &Rc<Current>, data: Str, received: Received, number: u64) -> Option<Cx> {
@@ -200,11 +234,16 @@ fn route(current: Rc<Current>, mut cx: Cx) {
     if cx.msg.is_request() {
         current.worker.config.counts.request(cx.msg.method());
         if let Some(fault) = missing_via(&cx) {
-            kahea_module::info!("<core>", "Bad request from {}: {fault}.", cx.received.source);
+            let source = cx.received.source;
+            kahea_module::log_at!(
+                core_log(&current),
+                "<core>",
+                "Bad request from {source}: {fault}."
+            );
             return cx.finish();
         }
         if let Some(reason) = unusable(&cx) {
-            return refuse_request(cx, &reason);
+            return refuse_request(&current, cx, &reason);
         }
         request(current, cx);
     } else {
@@ -215,7 +254,8 @@ fn route(current: Rc<Current>, mut cx: Cx) {
             .reply(cx.msg.status().unwrap_or(0), cx.msg.method());
         if !has_cseq(&cx) {
             let source = cx.received.source;
-            kahea_module::info!(
+            kahea_module::log_at!(
+                core_log(&current),
                 "<core>",
                 "Dropped a reply from {source}: it has no readable CSeq."
             );
@@ -248,6 +288,13 @@ fn unusable(cx: &Cx) -> Option<String> {
     if let Some(id) = missing {
         return Some(format!("Missing {} Header", id.name()));
     }
+    let via = cx.msg.vias().next().map(|hop| cx.msg.bytes(hop.span));
+    if via.is_none_or(|via| Via::parse(via).is_err()) {
+        return Some("Bad Via Header".to_owned());
+    }
+    if cx.config().globals.sip_parser_mode == 0 {
+        return None;
+    }
     let single = ONCE
         .iter()
         .fold(HeaderId::MaxForwards.bit(), |all, id| all | id.bit());
@@ -258,10 +305,6 @@ fn unusable(cx: &Cx) -> Option<String> {
             return Some(format!("Repeated {} Header", header.id.name()));
         }
         seen |= bit;
-    }
-    let via = cx.msg.vias().next().map(|hop| cx.msg.bytes(hop.span));
-    if via.is_none_or(|via| Via::parse(via).is_err()) {
-        return Some("Bad Via Header".to_owned());
     }
     if cx.to().is_err() {
         return Some("Bad To Header".to_owned());
@@ -279,9 +322,14 @@ fn has_cseq(cx: &Cx) -> bool {
     words.next().is_some() && words.next().is_some()
 }
 
-fn refuse_request(mut cx: Cx, reason: &str) {
+fn refuse_request(current: &Current, mut cx: Cx, reason: &str) {
     cx.config().counts.bad_msg_hdr.inc();
-    kahea_module::info!("<core>", "Bad request from {}: {reason}.", cx.received.source);
+    let source = cx.received.source;
+    kahea_module::log_at!(
+        core_log(current),
+        "<core>",
+        "Bad request from {source}: {reason}."
+    );
     if let Err(fault) = proxy::reply_to(&mut cx, 400, reason.as_bytes()) {
         kahea_module::debug!("<core>", "No reply to the bad request: {fault}.");
     }
@@ -388,7 +436,15 @@ fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault
 
 fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     match result {
-        Ok(outcome) if outcome.drop => {
+        // As in Kamailio, a reply goes on only behind a route whose last code is true.
+        Ok(outcome) if outcome.drop || outcome.code <= 0 => {
+            if !outcome.drop {
+                let (source, code) = (cx.received.source, outcome.code);
+                kahea_module::info!(
+                    "<core>",
+                    "Dropped a reply from {source}: the reply route ended with {code}."
+                );
+            }
             current.worker.config.counts.drop_replies.inc();
             return cx.finish();
         }
@@ -421,7 +477,12 @@ fn forwarded(current: &Current, cx: Cx, ret: &Ret) {
     match ret {
         Ret::Fault(fault) => {
             current.worker.config.counts.err_replies.inc();
-            kahea_module::info!("<core>", "Dropped a reply from {}: {fault}.", cx.received.source);
+            let source = cx.received.source;
+            kahea_module::log_at!(
+                core_log(current),
+                "<core>",
+                "Dropped a reply from {source}: {fault}."
+            );
         }
         _ => current.worker.config.counts.fwd_replies.inc(),
     }

@@ -87,14 +87,22 @@ fn panicked(cx: &Cx, place: &str, panic: &(dyn std::any::Any + Send)) -> Fault {
 }
 
 /// A future whose panics become faults.
-pub struct Guard<'a>(pub LocalFuture<'a, Ret>);
+///
+/// Lines that it writes begin with the log prefix of the message that waits for it.
+pub struct Guard<'a> {
+    inner: LocalFuture<'a, Ret>,
+    prefix: Arc<[u8]>,
+}
 
 impl Future for Guard<'_> {
     type Output = Ret;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ret> {
-        let inner = &mut self.0;
-        match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context))) {
+        prefix::enter_text(&self.prefix);
+        let inner = &mut self.inner;
+        let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
+        prefix::leave();
+        match polled {
             Ok(poll) => poll,
             Err(_) => {
                 let text = "a defect of this server in a function that waits; please report it";
@@ -126,35 +134,48 @@ pub async fn finish(cx: &mut Cx, machine: &mut Machine, first: Step) -> Result<O
 pub async fn wait(cx: &mut Cx, later: Later) -> Ret {
     let mut later = later;
     loop {
-        match Guard(later(cx)).await {
+        let prefix = prefix::text_of(cx);
+        let guard = Guard {
+            inner: later(cx),
+            prefix,
+        };
+        match guard.await {
             Ret::Wait(next) => later = next,
             ret => return ret,
         }
     }
 }
 
+/// Runs a machine and hands the message on when it has ended.
+fn run_machine(mut cx: Cx, mut machine: Machine, then: Then) {
+    let caller = cx.step;
+    let end = move |mut cx: Cx, result: Result<Outcome, Fault>| {
+        cx.step = caller;
+        let outcome = result.unwrap_or_else(|fault| {
+            error!("<core>", "{fault}");
+            FAILED
+        });
+        then(cx, outcome);
+    };
+    match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
+        Ok(Step::Done(outcome)) => end(cx, Ok(outcome)),
+        Ok(Step::Stopped(fault)) | Err(fault) => end(cx, Err(fault)),
+        Ok(step @ Step::Wait(_)) => drop(tokio::task::spawn_local(async move {
+            let result = finish(&mut cx, &mut machine, step).await;
+            prefix::resume(&mut cx);
+            end(cx, result);
+            prefix::leave();
+        })),
+    }
+}
+
 impl Engine for Runner {
-    fn run_then(&self, mut cx: Cx, route: RouteId, then: Then) {
-        let caller = cx.step;
-        let mut machine = self.machine(route);
-        let end = move |mut cx: Cx, result: Result<Outcome, Fault>| {
-            cx.step = caller;
-            let outcome = result.unwrap_or_else(|fault| {
-                error!("<core>", "{fault}");
-                FAILED
-            });
-            then(cx, outcome);
-        };
-        match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
-            Ok(Step::Done(outcome)) => end(cx, Ok(outcome)),
-            Ok(Step::Stopped(fault)) | Err(fault) => end(cx, Err(fault)),
-            Ok(step @ Step::Wait(_)) => drop(tokio::task::spawn_local(async move {
-                let result = finish(&mut cx, &mut machine, step).await;
-                prefix::resume(&mut cx);
-                end(cx, result);
-                prefix::leave();
-            })),
-        }
+    fn run_then(&self, cx: Cx, route: RouteId, then: Then) {
+        run_machine(cx, self.machine(route), then);
+    }
+
+    fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
+        run_machine(cx, Machine::behind(self.program.clone(), step), then);
     }
 
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {

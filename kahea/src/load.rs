@@ -25,14 +25,21 @@ pub enum Place {
 }
 
 impl Place {
-    /// The file of `-f`, else the first of the usual ones, else the built-in.
-    pub fn of(options: &Options) -> Place {
+    /// The file of `-f`, else the usual one of a server of this name, else the built-in.
+    pub fn of(options: &Options, program: &str) -> Place {
         if let Some(path) = &options.config {
             return Place::File(path.clone());
         }
-        let usual = ["/etc/kahea/kahea.cfg", "/etc/kamailio/kamailio.cfg"];
-        let found = usual.into_iter().find(|path| Path::new(path).exists());
-        found.map_or(Place::BuiltIn, |path| Place::File(path.to_owned()))
+        let usual = if program == "kamailio" {
+            "/etc/kamailio/kamailio.cfg"
+        } else {
+            "/etc/kahea/kahea.cfg"
+        };
+        if Path::new(usual).exists() {
+            Place::File(usual.to_owned())
+        } else {
+            Place::BuiltIn
+        }
     }
 
     /// Made independent of the working directory.

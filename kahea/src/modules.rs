@@ -9,5 +9,6 @@ pub fn registry() -> Registry {
     modules.extend(kahea_mods_text::modules());
     modules.extend(kahea_mods_transaction::modules());
     modules.extend(kahea_mods_regex::modules());
+    modules.extend(kahea_mods_routing::modules());
     Registry::new(modules)
 }

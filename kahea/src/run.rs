@@ -8,7 +8,7 @@ use std::{
 
 use kahea_engine::{
     Loaded, Server, Setup,
-    control::{Answer, Control, Process},
+    control::{Answer, Control, Process, ProcessSlot},
     logging::{Log, Settings, Style},
 };
 use kahea_lang::parser;
@@ -50,7 +50,7 @@ pub fn server(options: Options, args: Vec<String>, program: &str) -> ExitCode {
 }
 
 fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode, String> {
-    let place = Place::of(&options);
+    let place = Place::of(&options, program);
     let (inherited, refused) = systemd::inherited();
     refused
         .iter()
@@ -262,10 +262,11 @@ fn welcome(net: &Net, place: &Place) -> String {
             .first()
             .map_or("127.0.0.1:5060".to_owned(), |one| one.socket_addr().to_string());
         text.push_str(&format!(
-            "\nThere is no configuration file, so the built-in one runs: it answers OPTIONS and forwards the rest.\n\
+            "\nThere is no configuration file, so the built-in one runs: it answers OPTIONS, and relays\n\
+             for this machine alone, not for what comes from other addresses.\n\
              Try it:             sipsak -vv -s sip:{first}\n\
              Write your own:     kahea -f my.cfg (kamailio.cfg as it is), kahea check my.cfg\n\
-             Where it is sought: /etc/kahea/kahea.cfg, /etc/kamailio/kamailio.cfg\n"
+             Where it is sought: /etc/kahea/kahea.cfg\n"
         ));
     }
     text
@@ -307,6 +308,8 @@ struct Reloader {
 impl Reloader {
     /// Serves signals and commands until the end; false where the end took too long.
     async fn serve(self: Arc<Reloader>, mut signals: Signals, globals: &Globals) -> bool {
+        let process: Arc<dyn Process> = self.clone();
+        self.server.shared().keep(ProcessSlot::default).set(&process);
         let control = self.control(globals);
         let watchdog = systemd::watchdog().map(|every| tokio::spawn(watch(self.server.clone(), every)));
         systemd::ready(&format!("{} workers", self.server.workers()));

@@ -14,6 +14,7 @@ pub fn dump(server: &Server, log: &Log) {
             facility: None,
             module: "<core>",
             prefix: b"",
+            place: None,
             text: text.as_bytes(),
             script: false,
             worker: kahea_module::log::worker(),

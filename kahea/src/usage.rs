@@ -29,7 +29,7 @@ pub fn internals(program: &str) -> String {
     let registry = crate::modules::registry();
     let names: Vec<_> = registry.modules().iter().map(|module| module.name).collect();
     format!(
-        "Print out of {program} internals\n  Version: {}  Default config: /etc/kahea/kahea.cfg, /etc/kamailio/kamailio.cfg, else a built-in one\n  \
+        "Print out of {program} internals\n  Version: {}  Default config: /etc/kahea/kahea.cfg (/etc/kamailio/kamailio.cfg when run under that name), else a built-in one\n  \
          Modules, all built in: {}\n  Threads: one worker for each processor, here {}\n  \
          TCP poll method: epoll\n  Memory: no pools; -m and -M bound queues, caches and messages\n",
         version(program),
@@ -64,8 +64,8 @@ Options:
     -e           Colours in the log on the terminal (with -E)
     -E           Log to standard error
     -f file      Configuration file, - for standard input (default:
-                  /etc/kahea/kahea.cfg, then /etc/kamailio/kamailio.cfg,
-                  else a built-in one)
+                  /etc/kahea/kahea.cfg; /etc/kamailio/kamailio.cfg when run
+                  under the name kamailio; else a built-in one)
     -g gid       Group to run as, once the sockets are open
     -G file      Write the number of the process group to a file
     -h, --help   This text
@@ -82,13 +82,14 @@ Options:
                   hold together
     --modparam=module:param:type:value  Set a parameter; type s or i
     -M nr        Megabytes of values that one message may make
-    -n nr        Accepted: there is one worker for each processor
+    -n nr        Accepted: there is one worker for each processor, or as
+                  many as --workers says
     -N nr        Accepted: workers read TCP too
-    -O nr        Accepted: scripts are always compiled
+    -O nr        Accepted: scripts are compiled once, at load
     -P file      Write the process number to a file
     -Q nr        Accepted: workers read SCTP too
-    -r           Use DNS to decide whether received= is added to Via
-    -R           The same by reverse look-up
+    -r, -R       Accepted: a Via with a name always gets received=
+                  (RFC 3261 section 18.2.1)
     --server-id=num    Number of this server
     --subst=exp, --substdef=exp, --substdefs=exp  Substitutions in the
                   configuration, as the preprocessor directives

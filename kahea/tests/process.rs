@@ -116,6 +116,7 @@ fn reload_by_command_tells_what_is_wrong() {
 fn the_control_socket_belongs_to_its_owner_and_survives_bad_clients() {
     let place = Place::new();
     let _server = place.start(&[]);
+    wait_for("the socket", || place.file("kahea.sock").exists().then_some(()));
     let path = place.file("kahea.sock");
     wait_for("the control socket", || UnixStream::connect(&path).ok());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -303,6 +304,139 @@ fn lines_are_json_where_that_is_wanted() {
         (&value["level"], &value["message"]),
         (&"INFO".into(), &"<script>: say \"hi\"".into())
     );
+}
+
+#[test]
+fn json_lines_name_the_place_in_the_configuration() {
+    let place = Place::new();
+    place.script("xlog(\"L_INFO\", \"said here\\n\"); $ru = \"garbage\"; sl_send_reply(\"200\", \"one\");");
+    let _server = place.start(&["--log-engine=json:M"]);
+    let lines = wait_for("the lines", || {
+        let log = place.log();
+        let found: Vec<serde_json::Value> = log
+            .lines()
+            .filter(|line| line.contains("said here") || line.contains("\"ERROR\""))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        (found.len() >= 2).then_some(found)
+    });
+    let config = place.config();
+    for line in &lines {
+        assert_eq!(line["file"], config.to_str().unwrap(), "{line}");
+        assert_eq!(line["line"], 9, "{line}");
+    }
+}
+
+#[test]
+fn the_prefix_is_worked_out_anew_and_kept_while_a_function_waits() {
+    let place = Place::new();
+    place.script(
+        "$var(step) = 1; xlog(\"L_INFO\", \"first\\n\"); $var(step) = 2;\n    \
+         forward(\"127.0.0.1\", 9); usleep(\"1000\"); xlog(\"L_INFO\", \"second\\n\"); sl_send_reply(\"200\", \"one\");",
+    );
+    let text = fs::read_to_string(place.config()).unwrap();
+    let head = "log_prefix=\"{$var(step)} \"\nlog_prefix_mode=1\nloadmodule \"cfgutils\"\n";
+    fs::write(place.config(), format!("{head}{text}")).unwrap();
+    let _server = place.start(&[]);
+    wait_for("the lines", || place.log().contains("second").then_some(()));
+    let log = place.log();
+    assert!(log.contains(" INFO: {1} <script>: first"), "{log}");
+    assert!(log.contains(" INFO: {2} <script>: second"), "{log}");
+}
+
+#[test]
+fn timers_go_on_over_a_reload_and_none_runs_twice() {
+    let place = Place::new();
+    let write = |word: &str| {
+        place.answers(word);
+        let text = fs::read_to_string(place.config()).unwrap();
+        let timer = format!(
+            "loadmodule \"rtimer\"\nmodparam(\"rtimer\", \"timer\", \"name=t;interval=50000u;mode=1;\")\n\
+             modparam(\"rtimer\", \"exec\", \"timer=t;route=TICK\")\n\
+             route[TICK] {{ xlog(\"L_INFO\", \"tick {word}\\n\"); }}\n"
+        );
+        fs::write(place.config(), format!("{text}{timer}")).unwrap();
+    };
+    let ticks = |word: &str| place.log().matches(&format!("tick {word}\n")).count();
+    write("one");
+    let server = place.start(&[]);
+    wait_for("ticks", || (ticks("one") >= 3).then_some(()));
+    for word in ["two", "three", "four"] {
+        write(word);
+        server.signal(Signal::SIGHUP);
+        wait_for("ticks", || (ticks(word) >= 3).then_some(()));
+    }
+    let (old, from) = (ticks("one") + ticks("two") + ticks("three"), ticks("four"));
+    let begun = std::time::Instant::now();
+    wait_for("more ticks", || (ticks("four") >= from + 20).then_some(()));
+    let took = begun.elapsed();
+    assert_eq!(
+        ticks("one") + ticks("two") + ticks("three"),
+        old,
+        "an old timer still runs"
+    );
+    // Twenty intervals of 50 ms are a second; two timers would need half of it.
+    assert!(took > std::time::Duration::from_millis(800), "{took:?}");
+}
+
+/// The first line of the answer to these bytes, where one comes within half a second.
+fn told(port: u16, text: &str) -> Option<String> {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(std::time::Duration::from_millis(500)))
+        .unwrap();
+    let via = format!("127.0.0.1:{}", socket.local_addr().unwrap().port());
+    let bytes = text.replace("{via}", &via).replace('\n', "\r\n");
+    socket.send_to(bytes.as_bytes(), ("127.0.0.1", port)).unwrap();
+    let mut answer = [0; 4096];
+    let length = socket.recv(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    answer.lines().next().map(str::to_owned)
+}
+
+#[test]
+fn levels_of_lines_about_bad_messages_and_the_mode_of_the_parser() {
+    let twice = "OPTIONS sip:a@b SIP/2.0\nVia: SIP/2.0/UDP {via};branch=z9hG4bKx\nFrom: <sip:a@b>;tag=1\n\
+        From: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: 1\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n";
+    let start = |globals: &str| {
+        let place = Place::new();
+        let text = fs::read_to_string(place.config()).unwrap();
+        fs::write(place.config(), format!("{globals}{text}")).unwrap();
+        let server = place.start(&[]);
+        (place, server)
+    };
+    let (place, _server) = start("");
+    assert_eq!(
+        told(place.port, twice).as_deref(),
+        Some("SIP/2.0 400 Repeated From Header")
+    );
+    assert!(told(place.port, "nonsense\n\n").is_none());
+    let log = place.log();
+    assert!(log.contains(" ERROR: <core>: Bad request from "), "{log}");
+    assert!(log.contains(" WARNING: <core>: Bad message from "), "{log}");
+
+    let (place, _server) =
+        start("sip_parser_mode=0\nsip_parser_log=2\nsip_parser_log_oneline=1\ncorelog=3\n");
+    assert_eq!(told(place.port, twice), ok("one"));
+    assert!(told(place.port, "nonsense\n\n").is_none());
+    let log = place.log();
+    let shown = log
+        .lines()
+        .find(|line| line.contains("Bad message from "))
+        .unwrap();
+    assert!(
+        shown.contains(" INFO: ") && shown.contains(": nonsense\\x0d\\x0a"),
+        "{shown}"
+    );
+    assert!(!log.contains("Bad request from "), "{log}");
+}
+
+#[test]
+fn reload_is_a_command_among_others() {
+    let mut command = kahea();
+    command.args(["list", "rpc"]);
+    let (_, text, _) = finish(command);
+    assert!(text.contains("core.reload"), "{text}");
 }
 
 #[test]

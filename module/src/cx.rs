@@ -15,6 +15,7 @@ use kahea_sip::{
 use crate::{
     Bind, Config, Fault, RouteKind, Str, Value, Worker,
     avp::Avps,
+    late::Lates,
     regex::Regex,
     route::{ScriptPlace, ScriptStep},
     xavp::Xavps,
@@ -118,6 +119,8 @@ pub struct Cx {
     pub received: Received,
     /// Changes to headers and body, applied when the message is built.
     pub edits: Edits,
+    /// The texts of edits that depend on where the message goes.
+    pub late: Lates,
     /// For replies made here.
     pub reply_extra: Vec<ReplyExtra>,
     /// The first branch.
@@ -191,6 +194,7 @@ impl Cx {
             msg,
             received,
             edits: Edits::default(),
+            late: Lates::default(),
             reply_extra: Vec::new(),
             target: Target::default(),
             branches: Vec::new(),

@@ -18,6 +18,10 @@ const OPTIONS: &str = "OPTIONS sip:you@kamailio.org SIP/2.0\r\n\
     CSeq: 1 OPTIONS\r\n\
     Content-Length: 0\r\n\r\n";
 
+/// The name of the timer that made a message, kept with it (`@timer.executed`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TimerName(pub Str);
+
 impl Cx {
     /// A message in work that nobody sent: an OPTIONS from 127.0.0.1:5060 over UDP.
     ///

@@ -12,6 +12,7 @@ mod decl;
 mod faked;
 pub mod func;
 pub mod globals;
+pub mod late;
 pub mod log;
 pub mod param;
 pub mod proxy;
@@ -41,7 +42,9 @@ pub use self::{
     config::{Config, Flow, Listener},
     cx::{Budget, Cx, MessageFlags, ReplyExtra, Sending, Target},
     decl::{Decl, EventDecl, FuncRow, Module, ParamRow, StatDecl},
+    faked::TimerName,
     func::{FuncDecl, Handler, Parameter},
+    late::{LateText, Lates, Outgoing},
     regex::Regex,
     registry::{Env, InitError},
     ret::{Blame, Fault, Given, Ret},

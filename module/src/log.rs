@@ -99,6 +99,8 @@ pub struct Line<'a> {
     pub module: &'a str,
     /// The log prefix of the message in work (`log_prefix`); empty where there is none.
     pub prefix: &'a [u8],
+    /// The file and line of the configuration that the line comes from, where that is known.
+    pub place: Option<(&'a [u8], u32)>,
     /// The text; control characters are made visible by the sink, except for script lines.
     pub text: &'a [u8],
     /// A line of the script (`xlog`): goes out as it is, without an added line end.
@@ -206,6 +208,11 @@ pub fn emit(line: &Line<'_>) {
 
 /// Writes a line of a module; use the macros [`error!`](crate::error) and its siblings.
 pub fn write(level: Level, module: &str, text: fmt::Arguments<'_>) {
+    write_at(level, module, None, text);
+}
+
+/// Writes a line of a module about a place of the configuration.
+pub fn write_at(level: Level, module: &str, place: Option<(&[u8], u32)>, text: fmt::Arguments<'_>) {
     if !shows(level) {
         return;
     }
@@ -215,6 +222,7 @@ pub fn write(level: Level, module: &str, text: fmt::Arguments<'_>) {
         facility: None,
         module,
         prefix: b"",
+        place,
         text: text.as_bytes(),
         script: false,
         worker: worker(),

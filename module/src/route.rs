@@ -125,4 +125,6 @@ pub struct ScriptPlace {
     pub file: crate::Str,
     /// Its line, from 1.
     pub line: u32,
+    /// The name of the route block; empty for `request_route` and its like.
+    pub route: crate::Str,
 }

@@ -33,6 +33,8 @@ pub struct FakeNet {
     pub names: RefCell<HashMap<Str, Vec<SocketAddr>>>,
     /// Answers to plain questions.
     pub records: RefCell<HashMap<(Str, DnsType), Vec<DnsRecord>>>,
+    /// Destinations on the blocklist, and for how long.
+    pub blocked: RefCell<HashMap<(SocketAddr, Transport), Option<Duration>>>,
 }
 
 impl Net for FakeNet {
@@ -90,6 +92,19 @@ impl Net for FakeNet {
     }
 
     fn close(&self, _: ConnectionId) {}
+
+    fn block(&self, to: SocketAddr, transport: Transport, life: Option<Duration>) -> bool {
+        self.blocked.borrow_mut().insert((to, transport), life);
+        true
+    }
+
+    fn unblock(&self, to: SocketAddr, transport: Transport) -> bool {
+        self.blocked.borrow_mut().remove(&(to, transport)).is_some()
+    }
+
+    fn is_blocked(&self, to: SocketAddr, transport: Transport) -> bool {
+        self.blocked.borrow().contains_key(&(to, transport))
+    }
 }
 
 /// Runs no routes; its clock moves by hand.
@@ -130,6 +145,11 @@ impl Engine for FakeEngine {
         then(cx, outcome);
     }
 
+    /// Counts as a run of the step's route.
+    fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
+        self.run_then(cx, step.route, then);
+    }
+
     fn run_now(&self, _: &mut Cx, route: RouteId) -> Outcome {
         self.ran.borrow_mut().push(route);
         Outcome {
@@ -148,6 +168,7 @@ impl Engine for FakeEngine {
         (step != ScriptStep::NONE).then(|| ScriptPlace {
             file: Str::from_static("kamailio.cfg"),
             line: step.at,
+            route: Str::EMPTY,
         })
     }
 

@@ -124,6 +124,15 @@ pub trait Net {
 
     /// Closes a connection once its queue is sent.
     fn close(&self, connection: ConnectionId);
+
+    /// Puts a destination on the blocklist for that time, or for `dst_blocklist_expire`; false where the list is full.
+    fn block(&self, to: SocketAddr, transport: Transport, life: Option<Duration>) -> bool;
+
+    /// Takes a destination off the blocklist; false where it was not on it.
+    fn unblock(&self, to: SocketAddr, transport: Transport) -> bool;
+
+    /// The destination is on the blocklist.
+    fn is_blocked(&self, to: SocketAddr, transport: Transport) -> bool;
 }
 
 /// How a route ended.
@@ -145,6 +154,10 @@ pub trait Engine {
     /// Runs a route and hands the message on when it has ended: before this returns where nothing in it waits, else
     /// from a task of this worker.
     fn run_then(&self, cx: Cx, route: RouteId, then: Then);
+
+    /// Goes on behind a step, to the end of the block of statements that it stands in, and hands the message on as
+    /// [`Engine::run_then`] does.
+    fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then);
 
     /// Runs a route from a place that cannot wait (`onsend_route`, `event_route[network:msg]`). A function in it that
     /// has to wait fails with a fault.

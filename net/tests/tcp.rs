@@ -137,7 +137,7 @@ fn a_peer_that_never_reads_loses_its_connection_and_delays_nobody() {
         destination.connection = Some(id);
         destination.flags = SendFlags {
             no_connect: true,
-            close: false,
+            ..SendFlags::default()
         };
         let data = Str::from(vec![b'x'; 50_000]);
         let mut refused = None;

@@ -141,4 +141,6 @@ pub struct SendFlags {
     pub close: bool,
     /// Only an existing connection may be used.
     pub no_connect: bool,
+    /// Errors that do not put the destination on the blocklist (`blst_set_ignore()`), as Kamailio's bits.
+    pub ignored_errors: u8,
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    coverage, layers, reference,
+    counts, coverage, layers, reference,
     shell::{Outcome, cargo, run as run_command, say},
     tidy, tools,
 };
@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     }),
     ("reference", || reference::run(true)),
     ("coverage", || coverage::run(false)),
+    ("counts", || counts::run(false)),
     ("tests", tests),
 ];
 

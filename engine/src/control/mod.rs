@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -42,6 +42,30 @@ pub type Answer = Result<Json, (i64, String, Json)>;
 pub trait Process: Send + Sync + 'static {
     /// `core.reload`: reads the configuration again.
     fn reload(&self) -> Answer;
+}
+
+/// The process, for commands that come by other ways than the control socket.
+#[derive(Default)]
+pub struct ProcessSlot(OnceLock<Weak<dyn Process>>);
+
+impl ProcessSlot {
+    /// Sets it, once.
+    pub fn set(&self, process: &Arc<dyn Process>) {
+        let _ = self.0.set(Arc::downgrade(process));
+    }
+
+    /// It, where the server is one that can be told to reload.
+    pub fn get(&self) -> Option<Arc<dyn Process>> {
+        self.0.get()?.upgrade()
+    }
+}
+
+/// Reloads on a thread of its own, because that blocks.
+pub async fn reload(process: Arc<dyn Process>) -> Answer {
+    let reload = tokio::task::spawn_blocking(move || process.reload());
+    reload
+        .await
+        .unwrap_or_else(|error| Err((500, format!("the reload failed: {error}"), Json::Null)))
 }
 
 /// The open socket.
@@ -198,13 +222,8 @@ fn arguments(params: Option<&Json>) -> Vec<RpcValue> {
 
 async fn run(method: &str, args: Vec<RpcValue>, server: &Arc<Server>, process: &Arc<dyn Process>) -> Answer {
     match method {
-        "core.reload" => {
-            let process = process.clone();
-            let reload = tokio::task::spawn_blocking(move || process.reload());
-            reload
-                .await
-                .unwrap_or_else(|error| Err((500, format!("the reload failed: {error}"), Json::Null)))
-        }
+        // Not through a worker as from elsewhere: a stuck one must not keep a better configuration out.
+        "core.reload" => reload(process.clone()).await,
         _ => command(method, args, server).await,
     }
 }

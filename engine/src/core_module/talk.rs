@@ -49,23 +49,25 @@ pub fn declare(d: &mut Decl<Core>) {
     );
 }
 
-fn log_debug(_: &Core, _: &mut Cx, text: Lit<Str>) {
-    write(Level::Debug, &text);
+fn log_debug(_: &Core, cx: &mut Cx, text: Lit<Str>) {
+    write(cx, Level::Debug, &text);
 }
 
-fn log_level(_: &Core, _: &mut Cx, level: i64, text: Lit<Str>) {
-    write(Level::from_number(level), &text);
+fn log_level(_: &Core, cx: &mut Cx, level: i64, text: Lit<Str>) {
+    write(cx, Level::from_number(level), &text);
 }
 
-fn write(level: Level, text: &[u8]) {
+fn write(cx: &Cx, level: Level, text: &[u8]) {
     if !log::shows(level) {
         return;
     }
+    let origin = cx.place();
     log::emit(&Line {
         level,
         facility: None,
         module: "",
         prefix: b"",
+        place: origin.as_ref().map(|place| (&*place.file, place.line)),
         text: &[b"<script>: ", text].concat(),
         script: true,
         worker: log::worker(),

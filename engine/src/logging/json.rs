@@ -1,4 +1,4 @@
-//! JSON log lines with the members of Kamailio's JSON log engine, except for those that name C source files.
+//! JSON log lines with the members of Kamailio's JSON log engine, except for the name of the function in C; file and line are those of the configuration.
 
 use std::io::Write;
 
@@ -73,6 +73,11 @@ pub fn format(line: &Line<'_>, shape: Shape, out: &mut Vec<u8>) {
         },
         out,
     );
+    if let Some((file, number)) = line.place {
+        out.extend_from_slice(b", \"file\": ");
+        text(file, out);
+        let _ = write!(out, ", \"line\": {number}");
+    }
     let shown = match shape.prefix {
         PrefixMember::Always => true,
         PrefixMember::Present => !line.prefix.is_empty(),
@@ -119,6 +124,7 @@ mod tests {
             facility: None,
             module: "sl",
             prefix,
+            place: Some((b"a.cfg", 7)),
             text,
             script: false,
             worker: 2,
@@ -135,6 +141,7 @@ mod tests {
         assert_eq!(value["level"], "ERROR");
         assert_eq!(value["module"], "sl");
         assert_eq!(value["message"], "bad \"x\"\n\u{fffd}\u{1b}");
+        assert_eq!((&value["file"], &value["line"]), (&"a.cfg".into(), &7.into()));
         assert!(value.get("logprefix").is_none());
     }
 

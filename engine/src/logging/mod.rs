@@ -231,6 +231,7 @@ mod tests {
             facility: None,
             module: "core",
             prefix: b"",
+            place: None,
             text,
             script,
             worker: 4,

@@ -7,7 +7,7 @@ use kahea_module::{Bind, BindError, Cx, Format, globals::Globals, log};
 /// The compiled prefix.
 pub struct Prefix {
     format: Format,
-    /// `log_prefix_mode`: worked out anew whenever the message goes on, not only when it comes.
+    /// `log_prefix_mode`: worked out anew before each step of the script, not only when the message comes.
     pub live: bool,
 }
 
@@ -15,7 +15,7 @@ pub struct Prefix {
 #[derive(Default)]
 struct InForce {
     prefix: Option<Arc<Prefix>>,
-    text: Vec<u8>,
+    text: Arc<[u8]>,
 }
 
 impl Prefix {
@@ -43,7 +43,7 @@ impl Prefix {
         log::set_prefix(&text);
         *cx.extra() = InForce {
             prefix: Some(self.clone()),
-            text,
+            text: text.into(),
         };
     }
 }
@@ -63,6 +63,17 @@ pub fn resume(cx: &mut Cx) {
     } else {
         log::set_prefix(text);
     }
+}
+
+/// The prefix of the message as it was last worked out; empty where there is none.
+pub fn text_of(cx: &Cx) -> Arc<[u8]> {
+    cx.extra_ref::<InForce>()
+        .map_or_else(Arc::default, |in_force| in_force.text.clone())
+}
+
+/// Lines of this thread begin with this text until [`leave`].
+pub fn enter_text(text: &[u8]) {
+    log::set_prefix(text);
 }
 
 /// Lines of this thread belong to no message from now on.

@@ -30,10 +30,14 @@ pub(super) struct Body<'a> {
     spans: Vec<Span>,
     /// Steps of `break` statements that wait for the end of their loop or switch.
     breaks: Vec<Breakable>,
+    /// The steps of inner blocks.
+    blocks: Vec<std::ops::Range<u32>>,
 }
 
 struct Breakable {
     jumps: Vec<usize>,
+    /// A `while`, whose code is that of its last round; a `switch` has always 1.
+    is_loop: bool,
 }
 
 impl<'a> Body<'a> {
@@ -57,6 +61,7 @@ impl<'a> Body<'a> {
             code: Vec::new(),
             spans: Vec::new(),
             breaks: Vec::new(),
+            blocks: Vec::new(),
         }
     }
 
@@ -79,6 +84,7 @@ impl<'a> Body<'a> {
             spans: self.spans,
             lines,
             file,
+            blocks: self.blocks,
         }
     }
 
@@ -117,7 +123,12 @@ impl<'a> Body<'a> {
     pub(super) fn land(&mut self, jump: usize) {
         let here = self.here();
         if let Some(
-            Op::Jump(to) | Op::JumpFalse(to) | Op::JumpUnless(to) | Op::JumpTrue(to) | Op::LoopCount(to),
+            Op::Jump(to)
+            | Op::JumpFalse(to)
+            | Op::JumpUnless(to)
+            | Op::JumpTrue(to)
+            | Op::LoopCount(to)
+            | Op::LoopNext(to),
         ) = self.code.get_mut(jump)
         {
             *to = here;
@@ -150,6 +161,13 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// The steps that `emit` makes are a block of their own.
+    fn inner(&mut self, emit: impl FnOnce(&mut Self)) {
+        let from = self.here();
+        emit(self);
+        self.blocks.push(from..self.here());
+    }
+
     fn stmt(&mut self, stmt: &Stmt) {
         let span = stmt.span;
         match &stmt.kind {
@@ -179,13 +197,13 @@ impl<'a> Body<'a> {
         }
         self.test(cond);
         let to_else = self.emit(Op::JumpUnless(0), cond.span);
-        self.stmt(then);
+        self.inner(|body| body.stmt(then));
         match otherwise {
             None => self.land(to_else),
             Some(otherwise) => {
                 let to_end = self.emit(Op::Jump(0), otherwise.span);
                 self.land(to_else);
-                self.stmt(otherwise);
+                self.inner(|body| body.stmt(otherwise));
                 self.land(to_end);
             }
         }
@@ -197,9 +215,12 @@ impl<'a> Body<'a> {
         self.test(cond);
         let out = self.emit(Op::JumpUnless(0), cond.span);
         let limit = self.emit(Op::LoopCount(0), span);
-        self.breaks.push(Breakable { jumps: Vec::new() });
-        self.stmt(body);
-        self.emit(Op::Jump(top), span);
+        self.breaks.push(Breakable {
+            jumps: Vec::new(),
+            is_loop: true,
+        });
+        self.inner(|this| this.stmt(body));
+        self.emit(Op::LoopNext(top), span);
         self.land(out);
         self.land(limit);
         self.land_breaks();
@@ -227,7 +248,8 @@ impl<'a> Body<'a> {
             self.emit(Op::Break, span);
             return;
         }
-        let jump = self.emit(Op::Jump(0), span);
+        let is_loop = self.breaks.last().is_some_and(|breakable| breakable.is_loop);
+        let jump = self.emit(if is_loop { Op::LoopNext(0) } else { Op::Jump(0) }, span);
         if let Some(breakable) = self.breaks.last_mut() {
             breakable.jumps.push(jump);
         }
@@ -241,7 +263,10 @@ impl<'a> Body<'a> {
             otherwise: 0,
         });
         self.emit(Op::Switch(index(id)), span);
-        self.breaks.push(Breakable { jumps: Vec::new() });
+        self.breaks.push(Breakable {
+            jumps: Vec::new(),
+            is_loop: false,
+        });
         let mut table = Vec::new();
         let mut otherwise = None;
         for case in cases {
@@ -257,7 +282,7 @@ impl<'a> Body<'a> {
                     table.extend(regex.map(|regex| (CaseTest::Regex(regex), at)));
                 }
             }
-            self.block(&case.body);
+            self.inner(|body| body.block(&case.body));
         }
         self.land_breaks();
         let end = self.here();
@@ -316,8 +341,7 @@ impl<'a> Body<'a> {
                 }
             }
             None => {
-                let code = i64::from(returns);
-                let id = self.add_expr(Pure::Const(code.into()));
+                let id = self.add_expr(Pure::Const(1.into()));
                 self.emit(op(id), span);
             }
         }

@@ -2,7 +2,7 @@
 
 pub mod eval;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use kahea_diag::Span;
 use kahea_module::{Regex, RouteId, RouteKind, Str, Var, func::BoundFunc};
@@ -64,6 +64,18 @@ pub struct Route {
     pub lines: Vec<u32>,
     /// The file.
     pub file: Str,
+    /// The steps of each block of statements inside it, those of inner blocks before those of the blocks around them.
+    pub blocks: Vec<Range<u32>>,
+}
+
+impl Route {
+    /// The steps of the innermost block that this one stands in; all of them where it stands in none.
+    pub fn block_of(&self, at: u32) -> Range<u32> {
+        let inner = self.blocks.iter().find(|block| block.contains(&at));
+        inner
+            .cloned()
+            .unwrap_or_else(|| 0..u32::try_from(self.code.len()).unwrap_or(u32::MAX))
+    }
 }
 
 /// A prepared call.
@@ -137,6 +149,8 @@ pub enum Op {
     LoopEnter,
     /// Counts a round; leaves the loop, to the step given, at `max_while_loops`.
     LoopCount(u32),
+    /// Ends a round or, by `break`, the loop: the code in force is that of the loop unless a round follows. Goes on elsewhere.
+    LoopNext(u32),
     /// Ends a loop.
     LoopLeave,
     /// Leaves the route with an expression's value as return code.

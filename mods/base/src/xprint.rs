@@ -29,7 +29,7 @@ impl Module for Xprint {
         d.param(
             "buf_size",
             |p| &mut p.buf_size,
-            "The most bytes of a line; longer ones are cut.",
+            "The most bytes of a line; a longer one is not written and an error tells so.",
         );
         d.func(
             "xplog",
@@ -219,13 +219,24 @@ fn write(m: &Xprint, cx: &mut Cx, level: Level, text: &Text) -> bool {
     if !log::shows(level) {
         return true;
     }
-    let text = text.0.text(cx);
+    let text = [b"<script>: ", &*text.0.text(cx)].concat();
+    if text.len() >= m.buf_size {
+        kahea_module::error!(
+            "xprint",
+            "A line of {} bytes does not fit into {}: raise the parameter buf_size of xprint.",
+            text.len(),
+            m.buf_size
+        );
+        return false;
+    }
+    let origin = cx.place();
     log::emit(&Line {
         level,
         facility: None,
         module: "xprint",
         prefix: b"",
-        text: text.get(..m.buf_size).unwrap_or(&text),
+        place: origin.as_ref().map(|place| (&*place.file, place.line)),
+        text: &text,
         script: true,
         worker: log::worker(),
     });

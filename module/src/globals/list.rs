@@ -121,7 +121,7 @@ globals! {
     /// Binds addresses that the machine does not have: 0 no, 1 yes, 2 or more yes where the system allows.
     ip_free_bind ["ipfreebind", "ip_nonlocal_bind"]: i64 = 0, in FROM_0, Works;
     /// How IPv6 addresses are written: `c` short, `a` in full, `A` in full and upper case.
-    ipv6_hex_style: HexStyle = HexStyle::Compact, Works;
+    ipv6_hex_style: HexStyle = HexStyle::Compact, NotHere("addresses are written short, in small letters (RFC 5952 section 4)");
     /// Picks the sending listener by the system's route to the destination.
     mhomed: bool = false, Works;
     /// Interface that joins the multicast group of the next `listen` line.
@@ -229,7 +229,7 @@ globals! {
     /// Outgoing connections leave from the listener's own port.
     tcp_reuse_port: bool = false, Works;
     /// 1 keeps a connection open whose message made the script fail.
-    tcp_script_mode: i64 = 0, in 0..=1, Works;
+    tcp_script_mode: i64 = 0, in 0..=1, NotHere("the sender is told by a 500, and the connection, which others may share, always stays open");
     /// Seconds after which a connection is closed whose peer takes nothing of what is queued.
     tcp_send_timeout: i64 = 10, in FROM_MINUS_1, Works;
     /// Local address of outgoing IPv4 connections.
@@ -275,9 +275,9 @@ globals! {
 
     // DNS
     /// Looks up the host of Via to decide whether `received` is added.
-    dns: bool = false, Works;
+    dns: bool = false, NotHere("a Via with a name or another address always gets received (RFC 3261 section 18.2.1), no message waits for a look-up");
     /// Looks up the name of the source address to decide whether `received` is added.
-    rev_dns ["dns_rev_via"]: bool = false, Works;
+    rev_dns ["dns_rev_via"]: bool = false, NotHere("see dns");
     /// Asks for IPv6 addresses where a name has no IPv4 address.
     dns_try_ipv6: bool = true, Works;
     /// Asks for NAPTR records first (RFC 3263).
@@ -309,7 +309,7 @@ globals! {
     /// Keeps answers of DNS.
     use_dns_cache ["dns_use_cache"]: bool = true, Works;
     /// Tries the next address where one fails.
-    use_dns_failover ["dns_use_failover"]: bool = false, Works;
+    use_dns_failover ["dns_use_failover"]: bool = false, NotHere("the next address is always tried where sending to one fails at once");
     /// Makes the cache at start.
     dns_cache_init: bool = true, NotHere("the cache costs nothing while it is empty");
     /// Addresses that are asked for: 1 IPv4 only, 2 IPv6 only, 4 IPv6 first; a sum.
@@ -337,7 +337,7 @@ globals! {
     /// Seconds that a destination is avoided.
     dst_blocklist_expire ["dst_blocklist_ttl"]: i64 = 60, in FROM_0, Works;
     /// Seconds between sweeps of old entries.
-    dst_blocklist_gc_interval: i64 = 60, in FROM_0, Works;
+    dst_blocklist_gc_interval: i64 = 60, in FROM_0, NotHere("entries count no longer once they expire, and leave when the list is full");
     /// Kilobytes that the list may take.
     dst_blocklist_mem: i64 = 250, in FROM_0, Works;
     /// Reasons that do not count over UDP, a sum of bits.
@@ -368,7 +368,7 @@ globals! {
     log_engine_type: Option<Str> = None, Works;
     /// Letters that shape JSON lines: `a`, `A`, `j`, `M`, `N`, `p` and `U`, as in Kamailio.
     log_engine_data: Option<Str> = None, Works;
-    /// Level of lines about what peers do wrong.
+    /// Level of lines about what peers do wrong: messages and replies that cannot be handled.
     corelog ["core_log"]: i64 = -1, Works;
     /// Level of lines about messages that cannot be read.
     sip_parser_log: i64 = 0, Works;
@@ -448,10 +448,10 @@ globals! {
     reply_to_via: bool = false, Works;
     /// The whole Server header of replies made here, name included.
     server_header: Option<Str> = None, Works;
-    /// Adds a Server header to replies and a User-Agent header to requests made here.
+    /// Adds a Server header to replies made here.
     server_signature: bool = true, Works;
     /// The whole User-Agent header of requests made here, name included.
-    user_agent_header: Option<Str> = None, Works;
+    user_agent_header: Option<Str> = None, Later("requests made by this server");
     /// Number of this server among its like.
     server_id: i64 = 0, Works;
     /// Adds a Warning header with details to replies made here.
@@ -466,13 +466,13 @@ globals! {
     // How messages are read and routed
     /// Drops replies whose first Via is not of this server.
     check_via: bool = false, Works;
-    /// Refuses messages with invalid headers (1), or leaves them to the script (0).
+    /// Refuses requests with repeated or unreadable From, To, Call-ID or CSeq (1), or leaves them to the script (0).
     sip_parser_mode: i64 = 1, in 0..=1, Works;
     /// Characters allowed in the host of a URI besides those of the grammar.
     uri_host_extra_chars: Str = Str::EMPTY, Later("further characters in hosts and header names");
     /// Characters allowed in header names besides those of the grammar.
     hdr_name_extra_chars: Str = Str::EMPTY, Later("further characters in hosts and header names");
-    /// Takes a `sip:` URI with `user=phone` for a telephone number.
+    /// Takes a `sip:` URI with `user=phone` for a telephone number: `$rU` and its like are the number without its parameters.
     phone2tel: bool = true, Works;
     /// Lets replies of HTTP through as if they were of SIP.
     http_reply_hack ["http_reply_parse"]: bool = false, Later("HTTP over the SIP port");
@@ -534,20 +534,20 @@ globals! {
     rt_timer2_prio ["rt_stimer_prio"]: i64 = 0, in FROM_0, SCHEDULING;
 
     // Tasks, statistics, database
-    /// Workers of the group `default` for tasks.
-    async_workers: i64 = 0, in FROM_0, Later("the async and sworker modules");
-    /// A further group of workers for tasks, `name=x;workers=4`.
-    async_workers_group: Vec<AsyncGroup> = Vec::new(), fn add_async_group, Later("the async and sworker modules");
+    /// Tasks may be given to the group `default`; above 0 the number has no meaning, every worker takes tasks.
+    async_workers: i64 = 0, in FROM_0, Works;
+    /// A further group of workers for tasks, `name=x;workers=4`; every worker is in it, whatever the number.
+    async_workers_group: Vec<AsyncGroup> = Vec::new(), fn add_async_group, Works;
     /// The socket of the group does not block.
     async_nonblock: i64 = 0, in 0..=1, ONE_PROCESS;
     /// Microseconds between tasks of the group.
     async_usleep: i64 = 0, in FROM_0, ONE_PROCESS;
     /// Event route that runs for events of type, key and value.
-    async_tkv_evcb: Str = Str::EMPTY, Later("the async and sworker modules");
+    async_tkv_evcb: Str = Str::EMPTY, Works;
     /// Group of workers that runs it.
-    async_tkv_gname: Str = Str::EMPTY, Later("the async and sworker modules");
+    async_tkv_gname: Str = Str::EMPTY, Works;
     /// Character between the parts of a statistic's name.
-    stats_name_separator: Str = Str::from_static("_"), fn set_separator, Works;
+    stats_name_separator: Str = Str::from_static("_"), fn set_separator, Later("statistics of single location tables");
     /// Table of the versions of other tables.
     version_table: Str = Str::from_static("version"), Later("databases");
 

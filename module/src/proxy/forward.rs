@@ -8,7 +8,7 @@ use kahea_sip::{
 };
 
 use super::{next_hop::next_hop, reply::via_fix, send::deliver, via::own_via_text};
-use crate::{Cx, Fault, Hop, Ret, Str, Targets};
+use crate::{Cx, Fault, Hop, Outgoing, Ret, Str, Targets};
 
 /// Forwards the request to `hop`, or to where `$du` or `$ru` points.
 pub fn forward(cx: &mut Cx, hop: Option<Hop>) -> Ret {
@@ -103,7 +103,7 @@ pub fn build_request(
         to,
         transport,
         listener: Some(id),
-        connection: None,
+        connection: cx.target.connection.filter(|_| transport.is_stream()),
         flags: cx.forward_flags,
     };
     Ok((destination, data))
@@ -148,7 +148,9 @@ fn build(
         stream: transport.is_stream(),
     };
     let mut out = Vec::with_capacity(cx.msg.buffer().len().saturating_add(160));
-    request(&cx.msg, &cx.edits, &parts, &mut |_, _| {}, &mut out);
+    let way = Outgoing::new(cx, listener, transport, to);
+    let late = &mut |id, out: &mut Vec<u8>| cx.late.resolve(id, &way, out);
+    request(&cx.msg, &cx.edits, &parts, late, &mut out);
     Ok((id, Str::from(out)))
 }
 
@@ -183,6 +185,29 @@ mod tests {
         assert!(text.contains(
             "\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;received=127.0.0.1;branch=z9hG4bK776asdhds;rport=5061"
         ));
+    }
+
+    #[test]
+    fn late_texts_know_the_way_out() {
+        let server = Server::default();
+        let mut cx = server.invite();
+        let text = |way: &Outgoing<'_>, out: &mut Vec<u8>| {
+            let line = format!("X-To: {} from {}\r\n", way.to, way.listener.text);
+            out.extend_from_slice(line.as_bytes());
+        };
+        let id = cx.late.add(std::sync::Arc::new(text)).unwrap();
+        let at = cx.msg.headers_end();
+        cx.edits
+            .insert(at, kahea_sip::Place::After, id, kahea_sip::EditTag::Other);
+        let hop = hop_of_parts(Str::from("127.0.0.9"), Some(5071), Transport::None);
+        assert!(matches!(forward(&mut cx, Some(hop)), Ret::Code(1)));
+        let sent = server.net.sent.borrow();
+        assert!(
+            sent[0]
+                .1
+                .text()
+                .contains("\r\nX-To: 127.0.0.9:5071 from udp:127.0.0.1:5060\r\n")
+        );
     }
 
     #[test]

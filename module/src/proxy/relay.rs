@@ -11,7 +11,7 @@ use super::{
     send::deliver,
     via::connection_of,
 };
-use crate::{Cx, Fault, Hop, Ret, Str};
+use crate::{Cx, Fault, Hop, Outgoing, Ret, Str};
 
 /// Sends the reply on to where its second Via points.
 pub fn forward_reply(cx: &mut Cx) -> Ret {
@@ -86,16 +86,27 @@ fn ours(cx: &Cx, via: &Via<'_>) -> bool {
 }
 
 fn send(cx: &mut Cx, to: Destination) -> Result<(), Fault> {
-    let mut out = Vec::with_capacity(cx.msg.buffer().len());
-    reply_forward(
-        &cx.msg,
-        &cx.edits,
-        to.transport.is_stream(),
-        &mut |_, _| {},
-        &mut out,
-    );
+    let data = build_relayed(cx, &to);
     let through_route = cx.config().globals.onsend_route_reply != 0;
-    deliver(cx, to, Str::from(out), through_route)
+    deliver(cx, to, data, through_route)
+}
+
+/// The reply as it leaves for the next hop down: edits applied, our Via taken off.
+pub fn build_relayed(cx: &Cx, to: &Destination) -> Str {
+    let mut out = Vec::with_capacity(cx.msg.buffer().len());
+    let identity = &cx.config().identity;
+    let listener = to
+        .listener
+        .and_then(|id| identity.listener(id))
+        .or_else(|| identity.listener(cx.received.listener));
+    let way = listener.map(|listener| Outgoing::new(cx, listener, to.transport, to.to));
+    let late = &mut |id, out: &mut Vec<u8>| {
+        if let Some(way) = &way {
+            cx.late.resolve(id, way, out);
+        }
+    };
+    reply_forward(&cx.msg, &cx.edits, to.transport.is_stream(), late, &mut out);
+    Str::from(out)
 }
 
 #[cfg(test)]
@@ -125,6 +136,26 @@ Content-Length: 0
                 .1
                 .text()
                 .starts_with("SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP host.invalid:5080")
+        );
+    }
+
+    #[test]
+    fn late_texts_know_the_way_back() {
+        let server = Server::default();
+        let mut cx = server.message(REPLY);
+        let text = |way: &Outgoing<'_>, out: &mut Vec<u8>| {
+            out.extend_from_slice(format!("X-To: {}\r\n", way.to).as_bytes());
+        };
+        let id = cx.late.add(std::sync::Arc::new(text)).unwrap();
+        let at = cx.msg.headers_end();
+        cx.edits
+            .insert(at, kahea_sip::Place::After, id, kahea_sip::EditTag::Other);
+        assert!(matches!(forward_reply(&mut cx), Ret::Code(1)));
+        assert!(
+            server.net.sent.borrow()[0]
+                .1
+                .text()
+                .contains("\r\nX-To: 127.0.0.7:5099\r\n")
         );
     }
 

@@ -123,8 +123,8 @@ fn sent_by(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>) {
     let host = field
         .as_ref()
         .or(cx.advertised_host.as_ref())
-        .or(listener.map(|(host, _)| host))
-        .or(globals.advertised_address.as_ref());
+        .or(globals.advertised_address.as_ref())
+        .or(listener.map(|(host, _)| host));
     match (host, from.address.ip()) {
         (Some(host), _) => out.extend_from_slice(host),
         (None, IpAddr::V4(ip)) => out.extend_from_slice(ip.to_string().as_bytes()),
@@ -135,8 +135,8 @@ fn sent_by(cx: &Cx, from: &Listener, transport: Transport, out: &mut Vec<u8>) {
     let field = via_field(cx, b"port").and_then(|value| u16::try_from(value.int()?).ok());
     let port = field
         .or(cx.advertised_port)
-        .or(stated)
         .or(global)
+        .or(stated)
         .unwrap_or(from.address.port());
     if port != transport.default_port() {
         out.push(b':');

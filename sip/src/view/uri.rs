@@ -162,9 +162,10 @@ impl<'a> Uri<'a> {
         scan::split_once(self.user, b';').0
     }
 
-    /// The user as scripts see it (`$rU`): Kamailio cuts its parameters off where `user=phone` makes it a number.
-    pub fn script_user(&self) -> &'a [u8] {
-        if self.has_user_param_phone() {
+    /// The user as scripts see it (`$rU`): with `phone2tel` Kamailio cuts its parameters off where `user=phone` makes it a
+    /// number.
+    pub fn script_user(&self, phone2tel: bool) -> &'a [u8] {
+        if phone2tel && self.has_user_param_phone() {
             self.user_without_params()
         } else {
             self.user
@@ -455,8 +456,9 @@ mod tests {
         assert!(sip.has_user_param_phone());
         assert_eq!(uri("sip:0123@gw").number(), None);
         // Kamailio 5.6.3 says the same of both.
-        assert_eq!(sip.script_user(), b"0123");
-        assert_eq!(uri("sip:alice;p=1@h").script_user(), b"alice;p=1");
+        assert_eq!(sip.script_user(true), b"0123");
+        assert_eq!(sip.script_user(false), b"0123;phone-context=+44");
+        assert_eq!(uri("sip:alice;p=1@h").script_user(true), b"alice;p=1");
         assert_eq!(tel.aor().as_ref(), b"+1-201-555-0123");
         assert_eq!(uri("TELS:+1").scheme, Scheme::Tels);
         assert!(uri("tel:+1(201)555").equivalent(&uri("tel:+1201-555")));

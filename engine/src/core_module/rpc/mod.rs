@@ -23,6 +23,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use self::info::BuildInfo;
 use super::Core;
+use crate::control::ProcessSlot;
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Core>) {
@@ -44,6 +45,7 @@ pub struct State {
     defines: Arc<Defines>,
     modparams: Arc<ModParams>,
     last_echo: Mutex<Option<Instant>>,
+    process: Arc<ProcessSlot>,
 }
 
 impl State {
@@ -53,6 +55,7 @@ impl State {
             defines: env.shared.keep(Defines::default),
             modparams: env.shared.keep(ModParams::default),
             last_echo: Mutex::default(),
+            process: env.shared.keep(ProcessSlot::default),
         }
     }
 
@@ -62,6 +65,7 @@ impl State {
             defines: Arc::default(),
             modparams: Arc::default(),
             last_echo: Mutex::default(),
+            process: Arc::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use kahea_module::{
 };
 
 use super::{int, members};
-use crate::core_module::Core;
+use crate::{control, core_module::Core};
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Core>) {
@@ -25,6 +25,22 @@ pub fn declare(d: &mut Decl<Core>) {
         kill,
         "Sends a signal to the server, SIGTERM without an argument.",
     );
+    d.rpc_waits(
+        "core.reload",
+        reload,
+        "Reads the configuration again; an unusable one leaves the old one in force.",
+    );
+}
+
+fn reload<'a>(core: &'a Core, _: &'a mut RpcCall) -> LocalFuture<'a, RpcResult> {
+    Box::pin(async move {
+        let process = core.rpc.process.get();
+        let process = process.ok_or_else(|| RpcFault::new(500, "this server cannot reload"))?;
+        match control::reload(process).await {
+            Ok(answer) => Ok(vec![control::from_json(&answer)]),
+            Err((code, text, _)) => Err(RpcFault::new(code, text)),
+        }
+    })
 }
 
 /// Index, number, rank and task of each.

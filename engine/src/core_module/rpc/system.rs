@@ -66,7 +66,7 @@ mod tests {
         });
         let client = Client::with(Core::for_tests(), server.worker.clone(), Default::default());
         let names = client.run("system.listMethods").expect("names");
-        assert_eq!(names.len(), 64);
+        assert_eq!(names.len(), 65);
         assert_eq!(names.first(), Some(&RpcValue::from("core.aliases_list")));
         assert!(client.run("system.methodHelp core.uptime").is_ok());
         let code = |line| client.run(line).map_err(|fault| fault.code);

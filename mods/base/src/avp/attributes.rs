@@ -121,20 +121,19 @@ fn flags2attr(_: &Avp, cx: &mut Cx, attribute: Lit<Attribute>) -> Result<bool, F
     Ok(true)
 }
 
-fn xlset_attr(_: &Avp, cx: &mut Cx, attribute: Lit<Attribute>, text: Lit<Xl>) -> Result<bool, Fault> {
-    let text = text.0.text(cx);
+fn xlset_attr(m: &Avp, cx: &mut Cx, attribute: Lit<Attribute>, text: Lit<Xl>) -> Result<bool, Fault> {
+    let text = text.text(m, cx)?;
     attribute.add(cx, Value::Str(text))?;
     Ok(true)
 }
 
-fn xlfix_attr(_: &Avp, cx: &mut Cx, attribute: Lit<Attribute>) -> Result<bool, Fault> {
+fn xlfix_attr(m: &Avp, cx: &mut Cx, attribute: Lit<Attribute>) -> Result<bool, Fault> {
     use kahea_module::arg::Literal;
     let text = attribute.text(cx)?;
     let bind = cx.bind();
     let fixed = Xl::parse(&text.text(), &*bind)
         .map_err(|error| Fault::script(error.message))?
-        .0
-        .text(cx);
+        .text(m, cx)?;
     replace(cx, &attribute, fixed)
 }
 
@@ -155,9 +154,9 @@ fn attr_equals(_: &Avp, cx: &mut Cx, name: Str, value: Str) -> bool {
     has_value(cx, &named(&name), &value)
 }
 
-fn attr_equals_xl(_: &Avp, cx: &mut Cx, attribute: Lit<Attribute>, text: Lit<Xl>) -> bool {
-    let wanted = text.0.text(cx);
-    has_value(cx, &attribute, &wanted)
+fn attr_equals_xl(m: &Avp, cx: &mut Cx, attribute: Lit<Attribute>, text: Lit<Xl>) -> Result<bool, Fault> {
+    let wanted = text.text(m, cx)?;
+    Ok(has_value(cx, &attribute, &wanted))
 }
 
 fn has_value(cx: &Cx, attribute: &Attribute, wanted: &Str) -> bool {
@@ -212,7 +211,7 @@ fn del_attr(_: &Avp, cx: &mut Cx, attribute: Lit<Attribute>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::avp::tests::{lit, with};
+    use crate::avp::tests::{AVP, lit, with};
 
     fn newest(cx: &Cx, name: &str) -> Option<Value> {
         named(&Str::from(name)).value(cx)
@@ -222,14 +221,14 @@ mod tests {
     fn attributes_are_made_and_tested() {
         let mut cx = with(&[]);
         let text = |text: &str| Str::from(text);
-        assert_eq!(set_iattr(&Avp, &mut cx, text("a"), 60), Ok(true));
-        assert_eq!(set_sattr(&Avp, &mut cx, text("b"), text("1234")), Ok(true));
-        assert!(attr_exists(&Avp, &mut cx, text("$a")) && !attr_exists(&Avp, &mut cx, text("none")));
-        assert!(attr_equals(&Avp, &mut cx, text("a"), text("60")));
-        assert!(!attr_equals(&Avp, &mut cx, text("b"), text("12345")));
+        assert_eq!(set_iattr(&AVP, &mut cx, text("a"), 60), Ok(true));
+        assert_eq!(set_sattr(&AVP, &mut cx, text("b"), text("1234")), Ok(true));
+        assert!(attr_exists(&AVP, &mut cx, text("$a")) && !attr_exists(&AVP, &mut cx, text("none")));
+        assert!(attr_equals(&AVP, &mut cx, text("a"), text("60")));
+        assert!(!attr_equals(&AVP, &mut cx, text("b"), text("12345")));
         cx.flags = 10;
         let fl = lit(&mut cx, "$fl");
-        assert_eq!(flags2attr(&Avp, &mut cx, fl), Ok(true));
+        assert_eq!(flags2attr(&AVP, &mut cx, fl), Ok(true));
         assert_eq!(newest(&cx, "fl"), Some(Value::Int(10)));
     }
 
@@ -237,25 +236,34 @@ mod tests {
     fn attributes_are_changed_and_deleted() {
         let mut cx = with(&[("b", "old"), ("b", "m %% x")]);
         let b = lit(&mut cx, "$b");
-        assert_eq!(xlfix_attr(&Avp, &mut cx, b), Ok(true));
+        assert_eq!(xlfix_attr(&AVP, &mut cx, b), Ok(true));
         assert_eq!(newest(&cx, "b"), Some(Value::from("m % x")));
         let (b, subst) = (lit(&mut cx, "$b"), lit(&mut cx, "/m (.*)/[\\1]/"));
-        assert_eq!(subst_attr(&Avp, &mut cx, b, subst), Ok(true));
+        assert_eq!(subst_attr(&AVP, &mut cx, b, subst), Ok(true));
         assert_eq!(newest(&cx, "b"), Some(Value::from("[% x]")));
         let (b, subst) = (lit(&mut cx, "$b"), lit(&mut cx, "/nomatch/x/"));
-        assert_eq!(subst_attr(&Avp, &mut cx, b, subst), Ok(false));
+        assert_eq!(subst_attr(&AVP, &mut cx, b, subst), Ok(false));
         let none = lit(&mut cx, "$none");
-        assert!(print_attr(&Avp, &mut cx, none).is_err() && dump_attrs(&Avp, &mut cx, None));
+        assert!(print_attr(&AVP, &mut cx, none).is_err() && dump_attrs(&AVP, &mut cx, None));
         let b = lit(&mut cx, "$b");
-        assert!(del_attr(&Avp, &mut cx, b) && newest(&cx, "b").is_none());
+        assert!(del_attr(&AVP, &mut cx, b) && newest(&cx, "b").is_none());
     }
 
     #[test]
     fn texts_with_percent_variables() {
         let mut cx = with(&[]);
         let (a, text) = (lit(&mut cx, "$a"), lit(&mut cx, "100%%"));
-        assert_eq!(xlset_attr(&Avp, &mut cx, a, text), Ok(true));
+        assert_eq!(xlset_attr(&AVP, &mut cx, a, text), Ok(true));
         let (a, text) = (lit(&mut cx, "$a"), lit(&mut cx, "100%%"));
-        assert!(attr_equals_xl(&Avp, &mut cx, a, text));
+        assert_eq!(attr_equals_xl(&AVP, &mut cx, a, text), Ok(true));
+    }
+
+    #[test]
+    fn texts_that_do_not_fit_are_refused() {
+        let mut cx = with(&[]);
+        for (length, fits) in [(255, true), (256, false)] {
+            let (a, text) = (lit(&mut cx, "$a"), lit(&mut cx, &"x".repeat(length)));
+            assert_eq!(xlset_attr(&AVP, &mut cx, a, text).is_ok(), fits, "{length}");
+        }
     }
 }

@@ -10,23 +10,24 @@ use super::{Attribute, Avp, everywhere};
 /// Declares the functions.
 pub fn declare(d: &mut Decl<Avp>) {
     let names = ["header", "attribute"];
-    d.func("insert_attr_hf", names, append_attr_hf, "Adds a header with the value of an attribute, which has the header's name where none is given; as in Kamailio it goes behind the others.")
-        .routes(REQUEST | FAILURE);
-    d.func("append_attr_hf", names, append_attr_hf, "Adds a header with the value of an attribute, which has the header's name where none is given, behind the others.")
+    d.func("insert_attr_hf", names, insert_attr_hf, "Adds a header with each value of an attribute, which has the header's name where none is given: in front of the first header of that name, else behind the others; the oldest value comes first.")
+        .routes(REQUEST | FAILURE)
+        .example("insert_attr_hf(\"Route\", \"$my_route\");");
+    d.func("append_attr_hf", names, append_attr_hf, "Adds a header with each value of an attribute, which has the header's name where none is given, behind the others; the newest value comes first.")
         .routes(REQUEST | FAILURE)
         .example("append_attr_hf(\"X-Account\", \"$account\");");
     d.func(
         "replace_attr_hf",
         names,
         replace_attr_hf,
-        "Puts a header with the value of an attribute in the place of all headers of that name.",
+        "Puts headers with the values of an attribute, the newest first, in the place of all headers of that name.",
     )
     .routes(REQUEST | FAILURE);
     d.func(
         "attr_to_reply",
         names,
         attr_to_reply,
-        "Adds a header with the value of an attribute to the replies made here.",
+        "Adds a header with each value of an attribute, the oldest first, to the replies made here.",
     )
     .routes(REQUEST | FAILURE);
     let names = ["header", "prefix"];
@@ -36,28 +37,53 @@ pub fn declare(d: &mut Decl<Avp>) {
         .routes(everywhere());
 }
 
-/// The header's name and the attribute's value.
-fn pair(cx: &Cx, header: &Str, attribute: Option<Lit<Attribute>>) -> Result<(Str, Str), Fault> {
+/// The header's name and the lines with the attribute's values, the newest first.
+fn lines(cx: &mut Cx, header: &Str, attribute: Option<Lit<Attribute>>) -> Result<(EditTag, Vec<Str>), Fault> {
     let bare = header.strip_prefix(b"$").unwrap_or(header);
     let name = header.share(bare);
-    let value = match attribute {
-        Some(attribute) => attribute.text(cx)?,
-        None => Attribute(AvpName::Str(name.clone())).text(cx)?,
+    let values = match attribute {
+        Some(attribute) => attribute.texts(cx)?,
+        None => Attribute(AvpName::Str(name.clone())).texts(cx)?,
     };
-    // A line end would let the value add headers of its own.
     if name.is_empty() || name.iter().any(|b| !b.is_ascii_graphic() || *b == b':') {
         return Err(Fault::script(format!("'{header}' is no name of a header")));
     }
-    if value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
-        return Err(Fault::script(format!(
-            "the value for the header {name} holds a line end"
-        )));
+    let mut lines = Vec::with_capacity(values.len());
+    for value in values {
+        // A line end would let the value add headers of its own.
+        if value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            return Err(Fault::script(format!(
+                "the value for the header {name} holds a line end"
+            )));
+        }
+        let line = Str::from([&*name, b": ", &value, b"\r\n"].concat());
+        cx.spend_bytes(line.len())?;
+        lines.push(line);
     }
-    Ok((name, value))
+    Ok((EditTag::Header(HeaderId::parse(&name)), lines))
 }
 
-fn line(name: &Str, value: &Str) -> Str {
-    Str::from([&**name, b": ", value, b"\r\n"].concat())
+/// The lines of the headers of a name, as received.
+fn present(cx: &Cx, header: &Str) -> Vec<Span> {
+    let bare = header.strip_prefix(b"$").unwrap_or(header);
+    cx.msg.named(bare).map(|header| header.line).collect()
+}
+
+fn insert_attr_hf(
+    _: &Avp,
+    cx: &mut Cx,
+    header: Str,
+    attribute: Option<Lit<Attribute>>,
+) -> Result<bool, Fault> {
+    let (tag, lines) = lines(cx, &header, attribute)?;
+    let (at, place) = match present(cx, &header).first() {
+        Some(first) => (first.start(), Place::Before),
+        None => (cx.msg.headers_end(), Place::After),
+    };
+    for line in lines.into_iter().rev() {
+        cx.edits.insert(at, place, line, tag);
+    }
+    Ok(true)
 }
 
 fn append_attr_hf(
@@ -66,11 +92,11 @@ fn append_attr_hf(
     header: Str,
     attribute: Option<Lit<Attribute>>,
 ) -> Result<bool, Fault> {
-    let (name, value) = pair(cx, &header, attribute)?;
-    let line = line(&name, &value);
-    cx.spend_bytes(line.len())?;
-    let (at, tag) = (cx.msg.headers_end(), EditTag::Header(HeaderId::parse(&name)));
-    cx.edits.insert(at, Place::After, line, tag);
+    let (tag, lines) = lines(cx, &header, attribute)?;
+    let at = cx.msg.headers_end();
+    for line in lines {
+        cx.edits.insert(at, Place::After, line, tag);
+    }
     Ok(true)
 }
 
@@ -80,20 +106,21 @@ fn replace_attr_hf(
     header: Str,
     attribute: Option<Lit<Attribute>>,
 ) -> Result<bool, Fault> {
-    let (name, value) = pair(cx, &header, attribute)?;
-    let lines: Vec<Span> = cx.msg.named(&name).map(|header| header.line).collect();
-    let tag = EditTag::Header(HeaderId::parse(&name));
-    let mut lines = lines.into_iter();
-    let Some(first) = lines.next() else {
-        let text = line(&name, &value);
-        let at = cx.msg.headers_end();
-        cx.edits.insert(at, Place::After, text, tag);
-        return Ok(true);
-    };
-    let text = line(&name, &value);
-    cx.spend_bytes(text.len())?;
-    cx.edits.replace(first, text, tag);
-    for span in lines {
+    let (tag, lines) = lines(cx, &header, attribute)?;
+    let mut old = present(cx, &header).into_iter();
+    match old.next() {
+        Some(first) => {
+            let text: Vec<u8> = lines.iter().flat_map(|line| line.iter().copied()).collect();
+            cx.edits.replace(first, Str::from(text), tag);
+        }
+        None => {
+            let at = cx.msg.headers_end();
+            for line in lines {
+                cx.edits.insert(at, Place::After, line, tag);
+            }
+        }
+    }
+    for span in old {
         cx.edits.remove(span, tag);
     }
     Ok(true)
@@ -105,10 +132,9 @@ fn attr_to_reply(
     header: Str,
     attribute: Option<Lit<Attribute>>,
 ) -> Result<bool, Fault> {
-    let (name, value) = pair(cx, &header, attribute)?;
-    let line = line(&name, &value);
-    cx.spend_bytes(line.len())?;
-    cx.reply_extra.push(ReplyExtra::Header(line));
+    let (_, lines) = lines(cx, &header, attribute)?;
+    cx.reply_extra
+        .extend(lines.into_iter().rev().map(ReplyExtra::Header));
     Ok(true)
 }
 
@@ -221,7 +247,7 @@ mod tests {
     use super::*;
     use crate::avp::{
         CLASS,
-        tests::{lit, with},
+        tests::{AVP, lit, with},
     };
     use kahea_module::{
         Index,
@@ -242,25 +268,25 @@ mod tests {
             ("v", "val"),
             ("evil", "a\r\nX: y"),
         ]);
-        assert_eq!(append_attr_hf(&Avp, &mut cx, Str::from("X-One"), None), Ok(true));
+        assert_eq!(append_attr_hf(&AVP, &mut cx, Str::from("X-One"), None), Ok(true));
         assert_eq!(
-            replace_attr_hf(&Avp, &mut cx, Str::from("User-Agent"), None),
+            replace_attr_hf(&AVP, &mut cx, Str::from("User-Agent"), None),
             Ok(true)
         );
         let v = lit(&mut cx, "$v");
         assert_eq!(
-            replace_attr_hf(&Avp, &mut cx, Str::from("Subject"), Some(v)),
+            replace_attr_hf(&AVP, &mut cx, Str::from("Subject"), Some(v)),
             Ok(true)
         );
         let v = lit(&mut cx, "$v");
         assert_eq!(
-            attr_to_reply(&Avp, &mut cx, Str::from("X-Reply"), Some(v)),
+            attr_to_reply(&AVP, &mut cx, Str::from("X-Reply"), Some(v)),
             Ok(true)
         );
         assert!(matches!(&cx.reply_extra[..], [ReplyExtra::Header(line)] if *line == "X-Reply: val\r\n"));
-        assert!(append_attr_hf(&Avp, &mut cx, Str::from("X-None"), None).is_err());
+        assert!(append_attr_hf(&AVP, &mut cx, Str::from("X-None"), None).is_err());
         let evil = lit(&mut cx, "$evil");
-        assert!(append_attr_hf(&Avp, &mut cx, Str::from("X-Evil"), Some(evil)).is_err());
+        assert!(append_attr_hf(&AVP, &mut cx, Str::from("X-Evil"), Some(evil)).is_err());
         let text = built(&cx);
         assert!(
             text.contains("\r\nX-One: 1\r\n") && text.contains("\r\nUser-Agent: other\r\n"),
@@ -273,16 +299,31 @@ mod tests {
     }
 
     #[test]
+    fn inserted_headers_stand_before_their_like() {
+        let mut cx = with(&[("m", "old"), ("m", "new")]);
+        for name in ["User-Agent", "X-New"] {
+            let m = lit(&mut cx, "$m");
+            assert_eq!(insert_attr_hf(&AVP, &mut cx, Str::from(name), Some(m)), Ok(true));
+        }
+        let text = built(&cx);
+        assert!(
+            text.contains("\r\nUser-Agent: old\r\nUser-Agent: new\r\nUser-Agent: "),
+            "{text}"
+        );
+        assert!(text.contains("\r\nX-New: old\r\nX-New: new\r\n"), "{text}");
+    }
+
+    #[test]
     fn header_fields_become_attributes() {
         let headers = "X-Stat: a=1,b=two,c=\"3\", d = 4\nX-Stat2: a=1,2;b=three;c=\"4,5\"\nMax-Forwards";
         let mut cx = Server::default().message(&INVITE.replacen("Max-Forwards", headers, 1));
         let read = |cx: &mut Cx, header: &str, prefix: &str| {
-            hdr_body2attrs(&Avp, cx, Str::from(header), Str::from(prefix)).unwrap();
+            hdr_body2attrs(&AVP, cx, Str::from(header), Str::from(prefix)).unwrap();
         };
         read(&mut cx, "X-Stat", "s_");
         read(&mut cx, "X-Stat/i", "i_");
         read(&mut cx, "X-Stat/s", "t_");
-        hdr_body2attrs2(&Avp, &mut cx, Str::from("X-Stat2"), Str::from("u_")).unwrap();
+        hdr_body2attrs2(&AVP, &mut cx, Str::from("X-Stat2"), Str::from("u_")).unwrap();
         let get = |name: &str| cx.avps.get(CLASS, &AvpName::Str(Str::from(name)), Index::None);
         assert_eq!(
             (get("s_a"), get("s_b"), get("s_d")),

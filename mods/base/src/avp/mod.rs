@@ -13,13 +13,19 @@ use kahea_module::{
 };
 
 /// The module.
-#[derive(Default)]
-pub struct Avp;
+pub struct Avp {
+    xlbuf_size: usize,
+}
 
 /// Its parameters.
-#[derive(Default)]
 pub struct Params {
     xlbuf_size: i64,
+}
+
+impl Default for Params {
+    fn default() -> Params {
+        Params { xlbuf_size: 256 }
+    }
 }
 
 /// The list of `$avp()`.
@@ -33,15 +39,17 @@ impl Module for Avp {
         d.param(
             "xlbuf_size",
             |params| &mut params.xlbuf_size,
-            "Has no meaning here: texts with %-variables may be as long as the message's memory budget allows.",
+            "Texts with %-variables have fewer bytes than this; a function whose text is longer fails.",
         );
         attributes::declare(d);
         headers::declare(d);
         uris::declare(d);
     }
 
-    fn init(_: Params, _: &mut Env<'_>) -> Result<Avp, InitError> {
-        Ok(Avp)
+    fn init(params: Params, _: &mut Env<'_>) -> Result<Avp, InitError> {
+        let xlbuf_size = usize::try_from(params.xlbuf_size)
+            .map_err(|_| InitError::new("xlbuf_size of avp is negative").help("write a number of bytes"))?;
+        Ok(Avp { xlbuf_size })
     }
 }
 
@@ -94,6 +102,16 @@ impl Attribute {
         })
     }
 
+    /// All values as texts, the newest first; numbers are printed.
+    ///
+    /// # Errors
+    /// There is none.
+    fn texts(&self, cx: &Cx) -> Result<Vec<Str>, Fault> {
+        self.text(cx)?;
+        let all = cx.avps.all(CLASS, &self.0);
+        Ok(all.map(|avp| avp.value.str_or_empty()).collect())
+    }
+
     fn add(&self, cx: &mut Cx, value: Value) -> Result<(), Fault> {
         cx.spend_bytes(value.str_or_empty().len().saturating_add(64))?;
         cx.avps.add(CLASS, self.0.clone(), value);
@@ -115,6 +133,8 @@ mod tests {
         }
         cx
     }
+
+    pub const AVP: Avp = Avp { xlbuf_size: 256 };
 
     pub fn lit<T: Literal>(cx: &mut Cx, text: &str) -> Lit<T> {
         Lit::from_value(Some(Value::Str(Str::from(text))), cx).unwrap()

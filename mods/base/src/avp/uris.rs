@@ -74,8 +74,8 @@ fn attr_destination(_: &Avp, cx: &mut Cx, attribute: Lit<Attribute>) -> Result<b
     set_destination(cx, &value)
 }
 
-fn xlset_destination(_: &Avp, cx: &mut Cx, text: Lit<Xl>) -> Result<bool, Fault> {
-    let value = text.0.text(cx);
+fn xlset_destination(m: &Avp, cx: &mut Cx, text: Lit<Xl>) -> Result<bool, Fault> {
+    let value = text.text(m, cx)?;
     set_destination(cx, &value)
 }
 
@@ -92,31 +92,31 @@ fn set_destination(cx: &mut Cx, value: &Str) -> Result<bool, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::avp::tests::{lit, with};
+    use crate::avp::tests::{AVP, lit, with};
 
     #[test]
     fn parts_of_the_uri_come_from_attributes() {
         let mut cx = with(&[("u", "carol"), ("n", "1"), ("whole", "sip:x@y")]);
         let (u, part) = (lit(&mut cx, "$u"), lit(&mut cx, "username"));
-        assert_eq!(attr2uri(&Avp, &mut cx, u, Some(part)), Ok(true));
+        assert_eq!(attr2uri(&AVP, &mut cx, u, Some(part)), Ok(true));
         let (n, part) = (lit(&mut cx, "$n"), lit(&mut cx, "strip"));
-        assert_eq!(attr2uri(&Avp, &mut cx, n, Some(part)), Ok(true));
+        assert_eq!(attr2uri(&AVP, &mut cx, n, Some(part)), Ok(true));
         assert_eq!(cx.ruri(), "sip:arol@example.com:5070;transport=udp");
         let whole = lit(&mut cx, "$whole");
-        assert_eq!(attr2uri(&Avp, &mut cx, whole, None), Ok(true));
+        assert_eq!(attr2uri(&AVP, &mut cx, whole, None), Ok(true));
         assert_eq!(cx.ruri(), "sip:x@y");
         let none = lit(&mut cx, "$none");
-        assert!(attr2uri(&Avp, &mut cx, none, None).is_err());
+        assert!(attr2uri(&AVP, &mut cx, none, None).is_err());
     }
 
     #[test]
     fn destinations_may_have_a_name() {
         let mut cx = with(&[("d", "\"Foo\" <sip:d@127.0.0.9;lr>")]);
         let d = lit(&mut cx, "$d");
-        assert_eq!(attr_destination(&Avp, &mut cx, d), Ok(true));
+        assert_eq!(attr_destination(&AVP, &mut cx, d), Ok(true));
         assert_eq!(cx.target.dst_uri, Some(Str::from("sip:d@127.0.0.9;lr")));
         let text = lit(&mut cx, "sip:e@127.0.0.8");
-        assert_eq!(xlset_destination(&Avp, &mut cx, text), Ok(true));
+        assert_eq!(xlset_destination(&AVP, &mut cx, text), Ok(true));
         assert_eq!(cx.target.dst_uri, Some(Str::from("sip:e@127.0.0.8")));
     }
 }

@@ -1,6 +1,8 @@
 //! The %-variables of SER's xprint module, as these functions take them: `%ci`, `%{Header[1]}`, `%%`.
 
-use kahea_module::{Bind, BindError, Format, Piece, Str, Var, arg::Literal};
+use kahea_module::{Bind, BindError, Cx, Fault, Format, Piece, Str, Var, arg::Literal};
+
+use super::Avp;
 
 /// A text with %-variables, compiled.
 pub struct Xl(pub Format);
@@ -31,6 +33,23 @@ impl Literal for Xl {
         plain.push_str(rest);
         push(&mut pieces, &mut plain);
         Ok(Xl(Format::new(pieces)))
+    }
+}
+
+impl Xl {
+    /// The text for a message.
+    ///
+    /// # Errors
+    /// It is longer than `xlbuf_size` allows.
+    pub fn text(&self, m: &Avp, cx: &mut Cx) -> Result<Str, Fault> {
+        let text = self.0.text(cx);
+        if text.len() >= m.xlbuf_size {
+            let (is, most) = (text.len(), m.xlbuf_size);
+            return Err(Fault::limit(format!(
+                "a text of {is} bytes does not fit into {most}: raise the parameter xlbuf_size of avp"
+            )));
+        }
+        Ok(text)
     }
 }
 

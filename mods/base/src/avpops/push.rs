@@ -1,6 +1,6 @@
 //! `avp_pushto()`: values into the Request-URI, the destination URI, or a branch.
 
-use kahea_module::{Bind, BindError, Cx, Decl, Fault, Lit, Target, arg::Literal};
+use kahea_module::{Bind, BindError, Cx, Decl, Fault, Lit, Str, Target, Value, arg::Literal};
 
 use super::{
     Avpops,
@@ -76,24 +76,36 @@ fn avp_pushto(m: &Avpops, cx: &mut Cx, to: Lit<Destination>, source: Lit<Source>
         values.truncate(1);
     }
     for value in &values {
-        let text = value.str_or_empty();
         match &*to {
-            Destination::Ruri(part) => uri_edit::set(cx, *part, &text)?,
-            Destination::Duri => cx.target.dst_uri = Some(text),
-            Destination::Branch => cx.branches.push(Target {
-                ruri: Some(text),
-                ..Target::default()
-            }),
+            Destination::Ruri(part) => uri_edit::set(cx, *part, &value.str_or_empty())?,
+            Destination::Duri => cx.target.dst_uri = Some(uri(value)?).filter(|uri| !uri.is_empty()),
+            Destination::Branch => {
+                // As in Kamailio, the empty text makes a branch with the Request-URI in force.
+                let ruri = Some(uri(value)?).filter(|uri| !uri.is_empty());
+                let ruri = ruri.unwrap_or_else(|| cx.ruri());
+                cx.branches.push(Target {
+                    ruri: Some(ruri),
+                    ..Target::default()
+                });
+            }
         }
     }
     Ok(!values.is_empty())
+}
+
+/// A whole URI is a text.
+fn uri(value: &Value) -> Result<Str, Fault> {
+    match value {
+        Value::Str(text) => Ok(text.clone()),
+        other => Err(Fault::script(format!("'{other}' is no URI"))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::avpops::names::CLASS;
-    use kahea_module::{Arg, Str, Value, avp::AvpName, testing::Server};
+    use kahea_module::{Arg, avp::AvpName, testing::Server};
 
     #[test]
     fn values_go_where_they_are_sent() {

@@ -15,6 +15,8 @@ mod sockets;
 mod vars;
 mod via;
 
+pub use self::vars::TypeKeyValue;
+
 use kahea_module::{Decl, Env, InitError, Module, Str};
 
 /// The module.

@@ -64,7 +64,11 @@ fn is_incoming(_: &Corex, cx: &mut Cx) -> bool {
 }
 
 fn is_faked_msg(_: &Corex, cx: &mut Cx) -> bool {
+    // The stand-in of event_route[network:msg] carries the bytes of another message, and so counts as received.
     cx.faked
+        && cx
+            .extra_ref::<Direction>()
+            .is_none_or(|direction| *direction == Direction::Unknown)
 }
 
 /// The event ready to run.

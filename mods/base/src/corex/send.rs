@@ -53,7 +53,7 @@ fn send_tcp(_: &Corex, cx: &mut Cx, address: Option<Str>) -> Ret {
 }
 
 fn send_message(cx: &mut Cx, address: Option<Str>, transport: Transport) -> Ret {
-    let hop = match address {
+    let hop = match address.filter(|text| !text.is_empty()) {
         Some(text) => hop_of(&text, transport),
         None => proxy::next_hop(cx).map(|hop| Hop {
             transport,
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn destinations_must_be_host_and_port() {
         let mut cx = Server::default().invite();
-        for bad in ["127.0.0.1:99999", "127.0.0.1:x", "", "udp:127.0.0.1"] {
+        for bad in ["127.0.0.1:99999", "127.0.0.1:x", "udp:127.0.0.1"] {
             assert!(matches!(
                 send_udp(&Corex, &mut cx, Some(Str::from(bad))),
                 Ret::Fault(_)

@@ -1,8 +1,51 @@
 //! `$cfg(key)` and `$atkv(key)`.
 
-use kahea_module::{BindError, Cx, Decl, Index, Named, Naming, RouteKind, Str, Value};
+use kahea_module::{Bind, BindError, Cx, Decl, Index, Named, Naming, RouteKind, Str, Value};
 
 use super::Corex;
+
+/// An event of type, key and value, in the route that runs for it (`event_route[core:tkv]`).
+#[derive(Default)]
+pub struct TypeKeyValue {
+    /// Its type.
+    pub kind: i64,
+    /// Its key.
+    pub key: Str,
+    /// Its value.
+    pub value: Str,
+    /// The group of workers that it was given to.
+    pub group: Str,
+}
+
+#[derive(Clone, Copy)]
+enum Field {
+    Kind,
+    Key,
+    Value,
+    Group,
+}
+
+impl Field {
+    fn parse(text: &str, _: &dyn Bind) -> Result<Field, BindError> {
+        match text {
+            "type" => Ok(Field::Kind),
+            "key" => Ok(Field::Key),
+            "val" => Ok(Field::Value),
+            "gname" => Ok(Field::Group),
+            _ => Err(BindError::new(format!("$atkv has no '{text}'"))
+                .help("write $atkv(type), $atkv(key), $atkv(val) or $atkv(gname)")),
+        }
+    }
+
+    fn of(self, event: &TypeKeyValue) -> Value {
+        match self {
+            Field::Kind => Value::Int(event.kind),
+            Field::Key => event.key.clone().into(),
+            Field::Value => event.value.clone().into(),
+            Field::Group => event.group.clone().into(),
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
 enum Place {
@@ -36,26 +79,31 @@ pub fn declare(d: &mut Decl<Corex>) {
         "atkv",
         Naming::Required,
         Named {
-            parse: |text, _| match text {
-                "type" | "key" | "val" | "gname" => Ok(()),
-                _ => Err(BindError::new(format!("$atkv has no '{text}'"))
-                    .help("write $atkv(type), $atkv(key), $atkv(val) or $atkv(gname)")),
+            parse: Field::parse,
+            get: |_, cx, field, _| {
+                cx.extra_ref::<TypeKeyValue>()
+                    .map_or(Value::Null, |event| field.of(event))
             },
-            // Tasks of this kind come from the async module, whose routes set nothing here yet.
-            get: |_, _, (), _| Value::Null,
             set: None,
             raw: false,
         },
-        "Of the asynchronous task that runs the route: its type, key, value, group; $null in other routes.",
+        "Of the event that the route runs for (async_tkv_emit()): its type, key, value, group; $null in other routes.",
     );
 }
 
-/// What the running route is called, as Kamailio prints it.
+/// What the running route block is called, as Kamailio prints it.
 fn route(cx: &Cx) -> Str {
+    let block = cx.place().map(|place| place.route).unwrap_or_default();
+    let name = if block.is_empty() {
+        cx.route_name.clone()
+    } else {
+        block
+    };
     match cx.route {
-        RouteKind::Request if cx.route_name.is_empty() => Str::from_static("DEFAULT_ROUTE"),
-        RouteKind::CoreReply if cx.route_name.is_empty() => Str::from_static("DEFAULT_ONREPLY"),
-        _ => cx.route_name.clone(),
+        RouteKind::Request if name.is_empty() => Str::from_static("DEFAULT_ROUTE"),
+        RouteKind::CoreReply if name.is_empty() => Str::from_static("DEFAULT_ONREPLY"),
+        RouteKind::OnSend if name.is_empty() => Str::from_static("DEFAULT_SEND"),
+        _ => name,
     }
 }
 

@@ -154,7 +154,8 @@ fn with_uri(cx: &Cx, party: Party, read: impl FnOnce(&Uri<'_>) -> Value) -> Valu
 }
 
 fn user(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| filled(cx, uri.user))
+    let phone2tel = cx.config().globals.phone2tel;
+    with_uri(cx, party, |uri| filled(cx, uri.script_user(phone2tel)))
 }
 
 fn host(cx: &Cx, party: Party) -> Value {
@@ -162,7 +163,10 @@ fn host(cx: &Cx, party: Party) -> Value {
 }
 
 fn user_length(cx: &Cx, party: Party) -> Value {
-    with_uri(cx, party, |uri| Value::Int(text::length(uri.user)))
+    let phone2tel = cx.config().globals.phone2tel;
+    with_uri(cx, party, |uri| {
+        Value::Int(text::length(uri.script_user(phone2tel)))
+    })
 }
 
 fn uri_length(cx: &Cx, party: Party) -> Value {

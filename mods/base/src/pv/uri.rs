@@ -42,7 +42,7 @@ fn ruri(d: &mut Decl<Pv>) {
     for name in ["rU", "ruri.user"] {
         d.var_rw(
             name,
-            |_, cx, _| part(&ruri_text(cx), user),
+            |_, cx, _| user(cx, &ruri_text(cx)),
             set_user,
             "The user of the Request-URI; `$null` takes it away.",
         );
@@ -68,12 +68,12 @@ fn ruri(d: &mut Decl<Pv>) {
     );
     d.var(
         "rz",
-        |_, cx, _| part(&ruri_text(cx), scheme),
+        |_, cx, _| scheme(cx, &ruri_text(cx)),
         "The scheme of the Request-URI.",
     );
     d.var(
         "rUl",
-        |_, cx, _| part(&ruri_text(cx), user_length),
+        |_, cx, _| user_length(cx, &ruri_text(cx)),
         "The length of the Request-URI's user.",
     );
     d.var(
@@ -93,7 +93,7 @@ fn original(d: &mut Decl<Pv>) {
     }
     d.var(
         "oU",
-        |_, cx, _| part(&original_text(cx), user),
+        |_, cx, _| user(cx, &original_text(cx)),
         "The user of the original Request-URI.",
     );
     d.var(
@@ -113,7 +113,7 @@ fn original(d: &mut Decl<Pv>) {
     );
     d.var(
         "oUl",
-        |_, cx, _| part(&original_text(cx), user_length),
+        |_, cx, _| user_length(cx, &original_text(cx)),
         "The length of the original Request-URI's user.",
     );
 }
@@ -165,9 +165,16 @@ fn part(uri: &Option<Str>, part: Part) -> Value {
     Uri::parse(uri).map_or(Value::Null, |parsed| part(uri, &parsed))
 }
 
-/// The user.
-pub fn user(whole: &Str, uri: &Uri<'_>) -> Value {
-    filled_of(whole, uri.user)
+fn parsed(uri: &Option<Str>) -> Option<(&Str, Uri<'_>)> {
+    let whole = uri.as_ref()?;
+    Uri::parse(whole).ok().map(|uri| (whole, uri))
+}
+
+/// The user; `$null` where there is none.
+fn user(cx: &Cx, uri: &Option<Str>) -> Value {
+    parsed(uri).map_or(Value::Null, |(whole, uri)| {
+        filled_of(whole, uri.script_user(cx.config().globals.phone2tel))
+    })
 }
 
 /// The host.
@@ -195,13 +202,18 @@ pub fn transport(whole: &Str, uri: &Uri<'_>) -> Value {
     }
 }
 
-fn user_length(_: &Str, uri: &Uri<'_>) -> Value {
-    Value::Int(text::length(uri.user))
+fn user_length(cx: &Cx, uri: &Option<Str>) -> Value {
+    parsed(uri).map_or(Value::Null, |(_, uri)| {
+        Value::Int(text::length(uri.script_user(cx.config().globals.phone2tel)))
+    })
 }
 
-fn scheme(_: &Str, uri: &Uri<'_>) -> Value {
+fn scheme(cx: &Cx, uri: &Option<Str>) -> Value {
+    let Some((_, uri)) = parsed(uri) else {
+        return Value::Null;
+    };
     // As in Kamailio a SIP URI with user=phone counts as a telephone number.
-    let is_phone = uri.has_user_param_phone();
+    let is_phone = cx.config().globals.phone2tel && uri.has_user_param_phone();
     Value::from(match uri.scheme {
         Scheme::Sip if is_phone => "tel",
         Scheme::Sips if is_phone => "tels",
@@ -223,7 +235,14 @@ fn set_user(_: &Pv, cx: &mut Cx, _: Index, value: Value) -> Result<(), Fault> {
         Value::Null => Str::EMPTY,
         value => text_only(value, "$rU")?,
     };
-    change(cx, |uri| with_user(uri, &user))
+    let phone2tel = cx.config().globals.phone2tel;
+    change(cx, |uri| match uri.user_params().raw {
+        // The parameters of a number stay where they are.
+        params if phone2tel && uri.has_user_param_phone() && !params.is_empty() && !user.is_empty() => {
+            with_user(uri, &[&*user, b";", params].concat())
+        }
+        _ => with_user(uri, &user),
+    })
 }
 
 fn set_host(_: &Pv, cx: &mut Cx, _: Index, value: Value) -> Result<(), Fault> {
@@ -366,7 +385,7 @@ fn next_hop(_: &Pv, cx: &mut Cx, part_name: &NextHop, _: Index) -> Value {
     let uri = cx.target.dst_uri.clone().or_else(|| ruri_text(cx));
     match part_name {
         NextHop::Uri => uri.map_or(Value::Null, Value::Str),
-        NextHop::User => part(&uri, user),
+        NextHop::User => user(cx, &uri),
         NextHop::Host => part(&uri, host),
         NextHop::Port => part(&uri, port),
         NextHop::Transport => part(&uri, transport),

@@ -6,11 +6,20 @@ use kahea_sip::{
     view::{Scheme, Uri},
 };
 
-use super::{args, on_text};
+use super::{args, on_text, with_text};
 
 pub(super) fn declare<M: Module>(d: &mut Decl<M>) {
+    d.transform(
+        "uri",
+        "user",
+        &[],
+        TransformKind::Args(0, 0, |cx, value, _| {
+            let phone2tel = cx.config().globals.phone2tel;
+            with_text(&value, |text| part(text, |uri| Some(uri.script_user(phone2tel))))
+        }),
+        "The user; where phone2tel takes it for a telephone number, without the number's parameters.",
+    );
     on_text!(d, "uri",
-        "user", "The user.", |text| part(text, |uri| Some(uri.script_user()));
         "host", "The host.", |text| part(text, |uri| Some(uri.host));
         "domain", "The host.", |text| part(text, |uri| Some(uri.host));
         "passwd", "The password.", |text| part(text, |uri| uri.password);

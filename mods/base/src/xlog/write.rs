@@ -39,11 +39,13 @@ impl Xlog {
         if self.auto_newline {
             out.push(b'\n');
         }
+        let origin = cx.place();
         emit(&Line {
             level,
             facility: facility.or(self.facility).map(|facility| facility.0),
             module: "",
             prefix: b"",
+            place: origin.as_ref().map(|place| (&*place.file, place.line)),
             text: &out,
             script: true,
             worker: worker(),

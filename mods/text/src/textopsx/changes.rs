@@ -1,6 +1,6 @@
 //! Functions on the message as a whole: changes applied, another status, fewer headers.
 
-use kahea_module::{Cx, Fault, Lit, Ret, RouteKind, Str, Value};
+use kahea_module::{Cx, Fault, Lit, Outgoing, Ret, RouteKind, Str, Value};
 use kahea_sip::{
     EditTag, Edits, FirstLine, HeaderId, Limits, Message,
     build::{RequestParts, edited, request},
@@ -9,33 +9,46 @@ use kahea_sip::{
 use super::{Textopsx, glob};
 use crate::textops::{arg::LineRegex, headers};
 
-/// The message with its changes, the Request-URI included.
+/// The message with its changes, the Request-URI included. Texts that depend on the way out are written for the listener
+/// that the script forced, else for the one that the message came to.
 fn built(cx: &Cx) -> Str {
     let mut out = Vec::with_capacity(cx.msg.buffer().len().saturating_add(256));
+    let id = cx.target.send_socket.unwrap_or(cx.received.listener);
+    let way = cx
+        .config()
+        .identity
+        .listener(id)
+        .map(|listener| Outgoing::new(cx, listener, listener.transport, cx.received.source));
+    let late = &mut |id, out: &mut Vec<u8>| {
+        if let Some(way) = &way {
+            cx.late.resolve(id, way, out);
+        }
+    };
     match cx.msg.is_request() {
         true => {
             let parts = RequestParts {
                 ruri: cx.target.ruri.as_deref(),
                 ..RequestParts::default()
             };
-            request(&cx.msg, &cx.edits, &parts, &mut |_, _| {}, &mut out);
+            request(&cx.msg, &cx.edits, &parts, late, &mut out);
         }
-        false => edited(&cx.msg, &cx.edits, &mut |_, _| {}, &mut out),
+        false => edited(&cx.msg, &cx.edits, late, &mut out),
     }
     Str::from(out)
 }
 
-/// A part of the message that is only known when it leaves cannot be applied now.
-fn has_late_parts(edits: &Edits) -> bool {
-    edits
-        .iter()
-        .any(|(_, edit)| matches!(edit.insert, Some(kahea_sip::Insert::Late(_))))
+/// How many Record-Route headers there will be is only known when the message leaves.
+fn records_routes(edits: &Edits) -> bool {
+    edits.iter().any(|(_, edit)| {
+        edit.tag == EditTag::Header(HeaderId::RecordRoute)
+            && matches!(edit.insert, Some(kahea_sip::Insert::Late(_)))
+    })
 }
 
 fn changed(cx: &mut Cx) -> Result<Message, Fault> {
-    if has_late_parts(&cx.edits) {
+    if records_routes(&cx.edits) {
         return Err(Fault::script(
-            "a header that depends on the way out was added (record_route): apply the changes before that",
+            "Record-Route headers depend on the way out: apply the changes before record_route()",
         ));
     }
     let text = built(cx);
@@ -48,6 +61,7 @@ fn changed(cx: &mut Cx) -> Result<Message, Fault> {
 fn put(cx: &mut Cx, msg: Message) {
     cx.msg = msg;
     cx.edits.clear();
+    cx.late.clear();
     cx.target.ruri = None;
 }
 

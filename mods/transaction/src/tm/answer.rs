@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use kahea_module::{Cx, Fault, ReplyExtra, Str, Worker, proxy};
-use kahea_sip::{Destination, EditTag, Place, build};
+use kahea_sip::{Destination, EditTag, Place};
 use kahea_tx::{Actions, BranchId};
 
 use super::{
@@ -146,15 +146,7 @@ fn forwarded(cx: &mut Cx, to: Destination) -> Str {
             cx.edits.insert(end, Place::After, line, EditTag::Other);
         }
     }
-    let mut out = Vec::with_capacity(cx.msg.buffer().len());
-    build::reply_forward(
-        &cx.msg,
-        &cx.edits,
-        to.transport.is_stream(),
-        &mut |_, _| {},
-        &mut out,
-    );
-    Str::from(out)
+    proxy::build_relayed(cx, &to)
 }
 
 /// Answers in the place of branches that did not: the transaction's request is taken up again for it.

@@ -14,7 +14,7 @@ use super::{
     Tm,
     attached::{self, Attached, Role},
     cancel,
-    cell::{Cell, State},
+    cell::{Branch, Cell, State},
     core::now,
     create, replying,
 };
@@ -145,6 +145,7 @@ pub fn status(cx: &Cx) -> Option<u16> {
                 .and_then(|client| client.outcome().status())
         })?,
         Role::Reply(_) => cx.msg.status(),
+        Role::Resumed => None,
         Role::Request | Role::Branch(_) if cx.msg.is_request() => {
             with(cx, |state| state.tx.server().status()).filter(|status| *status != 0)
         }
@@ -245,6 +246,9 @@ fn replied(state: &State, branch: BranchId, current: Option<BranchId>) -> bool {
     let Some(client) = state.tx.client(branch) else {
         return false;
     };
+    if state.branches.get(branch.index()).is_some_and(Branch::is_blind) {
+        return false;
+    }
     if current == Some(branch) {
         client.had_provisional()
     } else {

@@ -21,13 +21,15 @@ pub enum Role {
     Failure(BranchId),
     /// In `event_route[tm:branch-failure:…]`.
     BranchFailure(BranchId),
+    /// The request again, after it was suspended.
+    Resumed,
 }
 
 impl Role {
     /// The branch that the route is about.
     pub fn branch(self) -> Option<BranchId> {
         match self {
-            Role::Request => None,
+            Role::Request | Role::Resumed => None,
             Role::Branch(branch)
             | Role::Reply(branch)
             | Role::Failure(branch)
@@ -82,6 +84,8 @@ pub struct Attached {
     pub failed: Option<(u16, &'static str)>,
     /// The branch whose reply is being handled, in routes about its failure.
     pub at_hand: Option<BranchId>,
+    /// `t_suspend()` was called in this route.
+    pub suspended: bool,
     /// The target that was used up.
     pub used: Option<UsedTarget>,
     /// The request before `t_msg_apply_changes()` in a branch route.

@@ -62,7 +62,7 @@ fn take(core: &Arc<Core>, cx: &mut Cx, invite: &Arc<Cell>) -> Result<Ret, Fault>
     cx.extra::<Attached>().settled = true;
     let (pending, tag) = {
         let state = invite.state.lock();
-        let ended = state.tx.server().status() >= 300 || state.branches.is_empty();
+        let ended = state.tx.server().status() >= 300 || !state.has_asked();
         (!ended, state.tag.clone())
     };
     // Replies to the CANCEL have the tag of those to its INVITE (RFC 3261 section 9.2).
@@ -108,7 +108,7 @@ pub fn cancelled(cell: &Arc<Cell>, worker: &Rc<Worker>, reason: Str) {
     wire::send(worker, left.packets);
     let (unsent, open) = {
         let state = cell.state.lock();
-        (state.branches.is_empty(), !state.tx.server().is_final())
+        (!state.has_asked(), !state.tx.server().is_final())
     };
     if unsent && open {
         answer::in_place(cell, worker, 487, b"Request canceled");

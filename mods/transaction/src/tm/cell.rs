@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use kahea_module::{
-    Config, Cx, Fault, MessageFlags, ReplyExtra, RouteId, Str, Target, Worker, avp::Avps, ret::Blame,
+    Config, Cx, Fault, Lates, MessageFlags, ReplyExtra, RouteId, Str, Target, Worker, avp::Avps, ret::Blame,
     xavp::Xavps,
 };
 use kahea_sip::{Destination, Edits, Limits, Message, Method, Received, SendFlags, Transport};
@@ -11,7 +11,7 @@ use kahea_tx::{BranchId, Key, Time, Transaction};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::{core::Core, local::Local, table::Id};
+use super::{core::Core, local::Local, suspend::Suspended, table::Id};
 
 /// What was parsed once is parsed again from its bytes without looking at limits.
 const NO_LIMITS: Limits = Limits {
@@ -107,15 +107,35 @@ impl Context {
         self.flags
     }
 
+    /// The message flags, to be changed.
+    pub fn flags_mut(&mut self) -> &mut u32 {
+        &mut self.flags
+    }
+
+    /// The extended flags, to be changed.
+    pub fn xflags_mut(&mut self) -> &mut u64 {
+        &mut self.xflags
+    }
+
+    /// The Via-related flags, to be changed.
+    pub fn vbflags_mut(&mut self) -> &mut u64 {
+        &mut self.vbflags
+    }
+
     /// Exchanges it with what the message has.
     pub fn swap(&mut self, cx: &mut Cx) {
+        self.swap_values(cx);
+        std::mem::swap(&mut self.flags, &mut cx.flags);
+        std::mem::swap(&mut self.xflags, &mut cx.xflags);
+        std::mem::swap(&mut self.vbflags, &mut cx.vbflags);
+    }
+
+    /// Exchanges the values alone, not the flags.
+    pub fn swap_values(&mut self, cx: &mut Cx) {
         std::mem::swap(&mut self.avps, &mut cx.avps);
         std::mem::swap(&mut self.xavps, &mut cx.xavps);
         std::mem::swap(&mut self.xavus, &mut cx.xavus);
         std::mem::swap(&mut self.xavis, &mut cx.xavis);
-        std::mem::swap(&mut self.flags, &mut cx.flags);
-        std::mem::swap(&mut self.xflags, &mut cx.xflags);
-        std::mem::swap(&mut self.vbflags, &mut cx.vbflags);
     }
 }
 
@@ -123,6 +143,7 @@ impl Context {
 #[derive(Clone, Default)]
 pub struct Snapshot {
     edits: Edits,
+    late: Lates,
     target: Target,
     reply_extra: Vec<ReplyExtra>,
     iflags: MessageFlags,
@@ -141,6 +162,7 @@ impl Snapshot {
     pub fn of(cx: &Cx) -> Snapshot {
         Snapshot {
             edits: cx.edits.clone(),
+            late: cx.late.clone(),
             target: cx.target.clone(),
             reply_extra: cx.reply_extra.clone(),
             iflags: cx.iflags,
@@ -157,6 +179,7 @@ impl Snapshot {
 
     fn put_into(&self, cx: &mut Cx) {
         cx.edits = self.edits.clone();
+        cx.late = self.late.clone();
         cx.target = self.target.clone();
         cx.reply_extra = self.reply_extra.clone();
         cx.iflags = self.iflags;
@@ -179,6 +202,8 @@ pub struct Held {
     pub received: Received,
     /// What its routes changed.
     pub edits: Edits,
+    /// Texts in it that wait for the way out.
+    pub late: Lates,
     /// Further header lines.
     pub extra: Vec<ReplyExtra>,
     /// `set_reply_close()` and the like.
@@ -194,16 +219,26 @@ impl Held {
             msg: cx.msg.clone(),
             received: cx.received,
             edits: std::mem::take(&mut cx.edits),
+            late: std::mem::take(&mut cx.late),
             extra: std::mem::take(&mut cx.reply_extra),
             flags: cx.reply_flags,
             number: cx.number,
         }
     }
 
+    /// A message to be read, while this stays where it is.
+    pub fn view(&self, worker: Rc<Worker>) -> Cx {
+        let mut cx = Cx::new(self.msg.clone(), self.received, worker);
+        cx.edits = self.edits.clone();
+        cx.number = self.number;
+        cx
+    }
+
     /// A message in work again.
     pub fn into_cx(self, worker: Rc<Worker>) -> Cx {
         let mut cx = Cx::new(self.msg, self.received, worker);
         cx.edits = self.edits;
+        cx.late = self.late;
         cx.reply_extra = self.extra;
         cx.reply_flags = self.flags;
         cx.number = self.number;
@@ -233,6 +268,13 @@ pub struct Branch {
     pub cancel: Option<Str>,
 }
 
+impl Branch {
+    /// Nobody was asked: a suspended request waits in its place.
+    pub fn is_blind(&self) -> bool {
+        self.data.is_empty()
+    }
+}
+
 /// What has to be done to a transaction once it is its turn.
 pub enum Work {
     /// A reply to a branch.
@@ -243,6 +285,8 @@ pub enum Work {
     Cancel(Str),
     /// The network did not deliver a branch's request.
     Unsent(BranchId),
+    /// Anything else; it ends the turn itself.
+    Do(Box<dyn FnOnce(Arc<Cell>, &Rc<Worker>) + Send>),
 }
 
 /// The last reply that left for the caller.
@@ -286,6 +330,8 @@ pub struct State {
     pub tag: Option<Str>,
     /// Which results are forgotten when a failure route goes on (`failure_reply_mode`, `t_drop_replies()`).
     pub drop_replies: u8,
+    /// What waits for `t_continue()`.
+    pub suspended: Option<Box<Suspended>>,
     /// What a transaction that this server began keeps besides.
     pub local: Option<Box<Local>>,
 }
@@ -309,8 +355,14 @@ impl State {
             armed: Time::NEVER,
             tag: None,
             drop_replies,
+            suspended: None,
             local: None,
         }
+    }
+
+    /// Somebody was asked.
+    pub fn has_asked(&self) -> bool {
+        self.branches.iter().any(|branch| !branch.is_blind())
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     Tm, answer,
     cell::Cell,
     core::{Core, now},
-    create, local,
+    local,
     uac::{LocalRequest, parse_id},
     wire,
 };

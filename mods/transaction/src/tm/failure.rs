@@ -13,7 +13,7 @@ use super::{
     attached::{Attached, Role, UsedTarget},
     cell::{Arms, Cell, State, Switches, Work},
     core::{Core, now},
-    failover, replies, timer, turn,
+    failover, local, replies, suspend, timer, turn,
     wire::{self, carry_out},
 };
 
@@ -70,6 +70,7 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
     if branches.is_empty() {
         return turn::done(&cell, worker);
     }
+    suspend::given_up(&cell, &branches);
     while !branches.is_empty() {
         let branch = branches.remove(0);
         if failover::next_address(&cell, worker, branch) {
@@ -113,8 +114,11 @@ pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
             .branches
             .get(branch.index())
             .and_then(|known| known.on_failure);
-        // What a failure route wants for its branches, it sets itself.
-        state.arms = Arms::default();
+        // What a failure route wants for its branches it sets itself; only the reply route stays.
+        state.arms = Arms {
+            reply: state.arms.reply,
+            ..Arms::default()
+        };
         let runs = timer::runs(worker, &cell) && !state.switches.has(Switches::REPLICA);
         (branch, route.filter(|_| runs))
     };
@@ -223,6 +227,9 @@ fn released(cell: &Arc<Cell>, state: &mut State, worker: &Rc<Worker>) -> bool {
 
 /// Gives the caller what this branch ended with.
 fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
+    if cell.state.lock().tx.is_local() {
+        return local::ended(cell, worker, branch);
+    }
     let options = &cell.core.options;
     let (outcome, held) = {
         let mut state = cell.state.lock();
@@ -249,13 +256,8 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
         (outcome, held)
     };
     match (outcome, held) {
-        (Outcome::Reply(503), Some(held)) if options.remap_503_500 => {
-            let alone = cell.state.lock().branches.len() == 1;
-            let reason = match held.msg.reason() {
-                Some(reason) if alone => reason.to_vec(),
-                _ => answer::reason_of(503).to_vec(),
-            };
-            answer::in_place(cell, worker, 500, &reason);
+        (Outcome::Reply(503), Some(_)) if options.remap_503_500 => {
+            answer::in_place(cell, worker, 500, answer::reason_of(503));
         }
         (Outcome::Reply(_), Some(held)) => {
             let mut cx = held.into_cx(worker.clone());

@@ -1,17 +1,17 @@
 //! Module `tm`: transactions.
 
 mod ack;
-mod answer;
+pub(crate) mod answer;
 mod arming;
-mod asking;
-mod attached;
-mod cancel;
-mod cell;
+pub(crate) mod asking;
+pub(crate) mod attached;
+pub(crate) mod cancel;
+pub(crate) mod cell;
 mod commands;
 mod contacts;
-mod core;
-mod counters;
-mod create;
+pub(crate) mod core;
+pub(crate) mod counters;
+pub(crate) mod create;
 mod failover;
 mod failure;
 mod further;
@@ -22,14 +22,15 @@ mod original;
 mod params;
 mod relay;
 mod relaying;
-mod replies;
-mod replying;
+pub(crate) mod replies;
+pub(crate) mod replying;
 mod setting;
-mod table;
-mod timer;
-mod turn;
+pub(crate) mod suspend;
+pub(crate) mod table;
+pub(crate) mod timer;
+pub(crate) mod turn;
 pub mod uac;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -38,7 +39,7 @@ use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind
 
 use self::{
     core::Core,
-    counters::{Counters, NAMES},
+    counters::Counters,
     params::Params,
     table::Table,
 };
@@ -67,9 +68,7 @@ impl Module for Tm {
             "tm:branch-failure",
             "A branch ended without a 2xx; named by t_on_branch_failure().",
         );
-        for (name, doc) in NAMES {
-            d.stat_in("tmx", name, doc);
-        }
+        suspend::declare(d);
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Tm, InitError> {
@@ -79,6 +78,7 @@ impl Module for Tm {
             counters: Counters::new(&env.shared.stats),
             alive: AtomicUsize::new(0),
         });
+        env.provide(core.clone());
         let here = core.clone();
         env.hooks
             .worker_start

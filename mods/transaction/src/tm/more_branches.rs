@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kahea_module::{
     Cx, Decl, Fault, Ret, RouteKind, Target,
-    route::{ANY, BRANCH, EVENT, FAILURE, REPLY, REQUEST},
+    route::{ANY, BRANCH, EVENT, FAILURE, REQUEST},
 };
 use kahea_sip::{
     Limits, Message,
@@ -38,14 +38,6 @@ pub fn declare(d: &mut Decl<Tm>) {
     d.func("t_use_uac_headers", [], |_: &Tm, cx: &mut Cx| set_switch(cx, Switches::UAC_HEADERS, true), "ACK and CANCEL of this transaction are made from its request as it was sent, whatever reparse_invite says.")
         .routes(ANY)
         .kemi(0, "t_use_uac_headers");
-    d.func(
-        "t_is_retr_async_reply",
-        [],
-        t_is_retr_async_reply,
-        "The transaction waits for t_continue() on a reply before this one.",
-    )
-    .routes(REPLY)
-    .kemi(0, "t_is_retr_async_reply");
 }
 
 fn t_append_branches(m: &Tm, cx: &mut Cx) -> Result<Ret, Fault> {
@@ -140,6 +132,10 @@ fn borrow(cell: &Cell, request: &mut Cx) -> bool {
 }
 
 fn t_msg_apply_changes(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
+    apply_changes(cx)
+}
+
+fn apply_changes(cx: &mut Cx) -> Result<bool, Fault> {
     if cx.edits.is_empty() {
         return Ok(true);
     }
@@ -161,12 +157,6 @@ fn t_msg_apply_changes(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     Ok(true)
 }
 
-fn t_is_retr_async_reply(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
-    let cell = attached::cell(cx).ok_or_else(|| Fault::script("the reply belongs to no transaction"))?;
-    let suspended = cell.state.lock().switches.has(Switches::SUSPENDED);
-    Ok(suspended)
-}
-
 #[cfg(test)]
 mod tests {
     use kahea_module::testing::Server;
@@ -179,8 +169,7 @@ mod tests {
         let mut cx = Server::default().invite();
         let end = cx.msg.headers_end();
         cx.edits.insert(end, Place::After, kahea_module::Str::from("X-New: 1\r\n"), EditTag::Other);
-        let tm = crate::tm::tests::module();
-        assert_eq!(t_msg_apply_changes(&tm, &mut cx), Ok(true));
+        assert_eq!(apply_changes(&mut cx), Ok(true));
         assert!(cx.msg.named(b"X-New").next().is_some() && cx.edits.is_empty());
         let before = cx.extra::<Attached>().unchanged.take().unwrap();
         assert!(before.named(b"X-New").next().is_none());

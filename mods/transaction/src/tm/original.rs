@@ -21,7 +21,7 @@ pub fn request(
     sent: &Message,
     method: &str,
     to: Option<&[u8]>,
-    server: &[u8],
+    user_agent: &[u8],
     extra: &[u8],
 ) -> Str {
     let mut out = Vec::with_capacity(512);
@@ -44,11 +44,7 @@ pub fn request(
         out.extend_from_slice(received.bytes(route.line));
     }
     out.extend_from_slice(extra);
-    if !server.is_empty() {
-        out.extend_from_slice(b"User-Agent: ");
-        out.extend_from_slice(server);
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(user_agent);
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
     Str::from(out)
 }
@@ -70,7 +66,7 @@ mod tests {
                 .replace("sip:b@x SIP", "sip:new@x SIP")
                 .replace("Via: SIP/2.0/UDP u", "Via: SIP/2.0/UDP p"),
         );
-        let cancel = request(&received, &sent, "CANCEL", None, b"kahea", b"Reason: SIP\r\n");
+        let cancel = request(&received, &sent, "CANCEL", None, b"User-Agent: kahea\r\n", b"Reason: SIP\r\n");
         assert_eq!(
             cancel.text(),
             "CANCEL sip:new@x SIP/2.0\r\nVia: SIP/2.0/UDP p;branch=z9hG4bK2\r\nf: <sip:a@y>;tag=1\r\ni: c\r\n\

@@ -15,7 +15,7 @@ use super::{
     core::{Core, now},
     create::{self, Began},
     replies::branch_text,
-    timer, turn,
+    suspend, timer, turn,
 };
 
 /// How to relay.
@@ -85,7 +85,7 @@ pub fn relay(core: &Arc<Core>, cx: &mut Cx, how: How) -> Ret {
         return acknowledge(core, cx, &how);
     }
     let attached = cx.extra::<Attached>();
-    if let Role::Request | Role::Failure(_) | Role::BranchFailure(_) = attached.role
+    if let Role::Request | Role::Resumed | Role::Failure(_) | Role::BranchFailure(_) = attached.role
         && let Some(cell) = attached.cell.clone()
     {
         return go(&cell, cx, how);
@@ -221,7 +221,7 @@ async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, 
     let kind = cx.route;
     let mut added = Added::default();
     for target in targets {
-        let edits = cx.edits.clone();
+        let (edits, late) = (cx.edits.clone(), cx.late.clone());
         cx.target = target;
         let mut dropped = false;
         if let Some(route) = route {
@@ -244,7 +244,10 @@ async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, 
             };
             added.take(add(cell, cx, addresses));
         }
-        cx.edits = edits;
+        (cx.edits, cx.late) = (edits, late);
+        if let Some(msg) = cx.extra::<Attached>().unchanged.take() {
+            cx.msg = msg;
+        }
     }
     cx.target = first;
     finish(cell, cx, added, &how)
@@ -389,6 +392,9 @@ pub fn request_ended(cx: &mut Cx) {
         return;
     };
     let attached = cx.extra::<Attached>();
+    if attached.suspended {
+        return suspend::request_left(&cell, cx);
+    }
     let (failed, settled) = (attached.failed.take(), attached.settled);
     if let Some((status, reason)) = failed
         && let Err(fault) = answer::local(&cell, cx, status, reason.as_bytes())

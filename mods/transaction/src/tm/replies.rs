@@ -12,6 +12,7 @@ use super::{
     cell::{Cell, Held, Switches},
     core::{Core, now},
     failure,
+    suspend,
     table::Id,
     timer, turn,
     wire::{self, carry_out},
@@ -111,8 +112,12 @@ pub fn handle(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
     );
 }
 
-fn routed(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, outcome: Outcome) {
+/// The reply route has ended.
+pub fn routed(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, outcome: Outcome) {
     cell.state.lock().context.swap(&mut cx);
+    let Some(cx) = suspend::reply_left(&cell, branch, cx) else {
+        return;
+    };
     let provisional = cx.msg.status().is_some_and(|status| status < 200);
     if outcome.drop && provisional {
         debug!("tm", "The reply route dropped a provisional reply.");

@@ -58,6 +58,7 @@ fn run(cell: &Arc<Cell>, worker: &Rc<Worker>, work: Work) {
         Work::Tick => failure::tick(cell.clone(), worker),
         Work::Cancel(reason) => cancel::cancelled(cell, worker, reason),
         Work::Unsent(branch) => failure::unsent(cell.clone(), worker, branch),
+        Work::Do(work) => work(cell.clone(), worker),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use kahea_module::{Bind, Cx, Str, value::int_text};
+use kahea_module::{Bind, Cx, Str, TimerName, value::int_text};
 
 use super::{Read, Word, addr, message, name, uri};
 use crate::pv::clock::Calendar;
@@ -16,6 +16,12 @@ pub fn root(first: &str, rest: &[Word], _: &dyn Bind) -> Option<Read> {
         ("sys", [word, rest @ ..]) => system(name(word)?, rest),
         ("cfg_get" | "cfg_selected", [group, parameter, rest @ ..]) => {
             setting(name(group)?, name(parameter)?, rest)
+        }
+        ("timer", [word]) if name(word)? == "executed" => Some(Arc::new(|cx| {
+            cx.extra_ref::<TimerName>().map(|timer| timer.0.clone())
+        })),
+        ("timer", [kind, timer, part]) if name(kind)? == "timer" && name(part)? == "enabled" => {
+            setting("timer", name(timer)?, &[])
         }
         _ => None,
     }

@@ -45,36 +45,38 @@ pub fn of(source: Read, words: &[Word]) -> Option<Read> {
         [word, param] if name(word)? == "params" => Part::Param(name(param)?.to_owned()),
         _ => return None,
     };
-    Some(Arc::new(move |cx| part.read(&source(cx)?)))
+    Some(Arc::new(move |cx| {
+        let phone2tel = cx.config().globals.phone2tel;
+        part.read(&source(cx)?, phone2tel)
+    }))
 }
 
 impl Part {
-    fn read(&self, text: &Str) -> Option<Str> {
+    fn read(&self, text: &Str, phone2tel: bool) -> Option<Str> {
         if matches!(self, Part::Whole) {
             return Some(text.clone());
         }
         let uri = Uri::parse(text).ok()?;
         let filled = |piece: &[u8]| (!piece.is_empty()).then(|| text.share(piece));
+        let is_phone = phone2tel && uri.has_user_param_phone();
         match self {
             Part::Whole => None,
             Part::Host => filled(uri.host),
             Part::HostPort => (!uri.host.is_empty()).then(|| host_port(text, &uri)),
             Part::Port => filled(uri.port_text),
             Part::Password => uri.password.map(|password| text.share(password)),
-            Part::User => filled(uri.user),
+            Part::User => filled(uri.script_user(phone2tel)),
             Part::Number => filled(uri.user_without_params()),
             Part::Transport => Some(transport(text, &uri)),
             // As in Kamailio a SIP URI with user=phone counts as a telephone number.
-            Part::Scheme if uri.has_user_param_phone() => {
-                Some(Str::from_static(if uri.scheme == Scheme::Sips {
-                    "tels"
-                } else {
-                    "tel"
-                }))
-            }
+            Part::Scheme if is_phone => Some(Str::from_static(if uri.scheme == Scheme::Sips {
+                "tels"
+            } else {
+                "tel"
+            })),
             Part::Scheme => filled(uri.scheme_text),
             // The parameters of such a number are those inside of the user.
-            Part::Params if uri.has_user_param_phone() => filled(uri.user_params().raw),
+            Part::Params if is_phone => filled(uri.user_params().raw),
             Part::Params => filled(uri.params.raw),
             Part::Param(name) => uri.param(name).map(|value| text.share(value)),
         }

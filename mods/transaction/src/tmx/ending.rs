@@ -1,0 +1,243 @@
+//! Branches and transactions that a script ends: `t_cancel_branches()` and its kin, `t_reply_callid()`,
+//! `t_uac_ack_local()`.
+
+use std::{rc::Rc, sync::Arc};
+
+use kahea_module::{
+    Bind, BindError, Cx, Decl, Fault, Lit, Str, Worker,
+    arg::Literal,
+    route::REPLY,
+};
+use kahea_sip::Method;
+use kahea_tx::{Actions, BranchId, Key};
+
+use super::{Tmx, waiting};
+use crate::tm::{
+    answer,
+    attached,
+    cell::{Cell, State, Work},
+    core::{Core, now},
+    replies, timer, turn,
+    wire::{self, Packets, carry_out},
+};
+
+/// Declares them.
+pub fn declare(d: &mut Decl<Tmx>) {
+    d.func(
+        "t_cancel_branches",
+        ["which"],
+        t_cancel_branches,
+        "Cancels the branches that ring: all of them, or the others than the reply's. As in Kamailio, this is all.",
+    )
+    .routes(REPLY)
+    .kemi(1, "t_cancel_branches");
+    d.func(
+        "t_cancel_branch_idx",
+        ["index", "label", "branch"],
+        t_cancel_branch_idx,
+        "Cancels one branch, by its number, of the transaction with this $T(id_index) and $T(id_label).",
+    );
+    d.func(
+        "t_cancel_callid",
+        ["callid", "cseq", "flag", "code"],
+        t_cancel_callid,
+        "Cancels the branches of the INVITE with this Call-ID and CSeq number, sets a flag of it where that is above \
+         0, and names the code in the Reason of the CANCELs.",
+    )
+    .kemi(3, "t_cancel_callid")
+    .kemi(4, "t_cancel_callid_reason");
+    d.func(
+        "t_reply_callid",
+        ["callid", "cseq", "code", "reason"],
+        t_reply_callid,
+        "Answers the request with this Call-ID and CSeq number.",
+    )
+    .kemi(4, "t_reply_callid");
+    d.func(
+        "t_uac_ack_local",
+        ["callid", "cseq", "headers", "body"],
+        t_uac_ack_local,
+        "Acknowledges the 2xx to an INVITE of this server's own, where t_set_no_auto_ack() leaves that to the script.",
+    )
+    .kemi(4, "t_uac_ack_local");
+}
+
+/// Which branches to cancel.
+pub enum Which {
+    /// Not that of the reply at hand.
+    Others,
+    /// Every one.
+    All,
+}
+
+impl Literal for Which {
+    const WHAT: &'static str = "all, others or this";
+
+    fn parse(text: &str, _: &dyn Bind) -> Result<Which, BindError> {
+        match text {
+            "others" => Ok(Which::Others),
+            "this" | "all" => Ok(Which::All),
+            _ => Err(BindError::new(format!("t_cancel_branches() does not know '{text}'"))
+                .help("write all, others or this")),
+        }
+    }
+}
+
+fn t_cancel_branches(m: &Tmx, cx: &mut Cx, which: Lit<Which>) -> Result<bool, Fault> {
+    let at_hand = match (attached::cell(cx), attached::role(cx).branch()) {
+        (Some(cell), Some(branch)) => Some((cell, branch)),
+        _ => replies::find(&m.core, cx),
+    };
+    let (cell, branch) =
+        at_hand.ok_or_else(|| Fault::script("the reply belongs to no transaction"))?;
+    let spared = match *which {
+        Which::Others => Some(branch),
+        Which::All => None,
+    };
+    let worker = timer::worker_of(&cell, &cx.worker);
+    cancel_ringing(&cell, &worker, Str::EMPTY, |at| Some(at) != spared);
+    Ok(true)
+}
+
+fn t_cancel_branch_idx(
+    m: &Tmx,
+    cx: &mut Cx,
+    index: i64,
+    label: i64,
+    branch: i64,
+) -> Result<bool, Fault> {
+    let cell = waiting::named(m, index, label)?;
+    let wanted = u16::try_from(branch)
+        .map(BranchId)
+        .ok()
+        .filter(|branch| branch.index() < cell.state.lock().branches.len())
+        .ok_or_else(|| Fault::script(format!("the transaction has no branch {branch}")))?;
+    let worker = timer::worker_of(&cell, &cx.worker);
+    cancel_ringing(&cell, &worker, Str::EMPTY, |at| at == wanted);
+    Ok(true)
+}
+
+/// Cancels branches that have had a provisional reply.
+fn cancel_ringing(cell: &Arc<Cell>, worker: &Rc<Worker>, reason: Str, wanted: impl Fn(BranchId) -> bool) {
+    let packets = {
+        let mut state = cell.state.lock();
+        let packets = cancels(cell, &mut state, worker, reason, wanted);
+        timer::arm(cell, &mut state, worker);
+        packets
+    };
+    wire::send(worker, packets);
+}
+
+fn cancels(
+    cell: &Cell,
+    state: &mut State,
+    worker: &Rc<Worker>,
+    reason: Str,
+    wanted: impl Fn(BranchId) -> bool,
+) -> Packets {
+    let rings = |at: &BranchId| {
+        let client = state.tx.client(*at);
+        client.is_some_and(|client| client.is_pending() && client.had_provisional())
+    };
+    let all = (0..state.branches.len()).map(BranchId::at);
+    let branches: Vec<BranchId> = all.filter(|at| wanted(*at)).filter(rings).collect();
+    let mut actions = Actions::new();
+    for branch in branches {
+        state.tx.cancel_branch(now(worker), branch, &mut actions);
+    }
+    let before = std::mem::replace(&mut state.cancel_reason, reason);
+    let left = carry_out(cell, state, actions, None);
+    state.cancel_reason = before;
+    left.packets
+}
+
+/// The transaction with this Call-ID and CSeq number.
+fn of_call(core: &Core, callid: &Str, cseq: &Str, fits: impl Fn(&Cell) -> bool) -> Result<Arc<Cell>, Fault> {
+    let number = kahea_module::value::parse_int(cseq)
+        .and_then(|number| u32::try_from(number).ok())
+        .ok_or_else(|| Fault::script(format!("'{cseq}' is no CSeq number")))?;
+    let key = Key::of_call(callid, number, &core.table.seed);
+    let same = |cell: &Cell| {
+        fits(cell)
+            && cell
+                .message()
+                .is_ok_and(|known| known.call_id() == Some(&**callid))
+    };
+    core.table
+        .of_call(key, same)
+        .into_iter()
+        .next()
+        .ok_or_else(|| {
+            Fault::new(
+                kahea_module::Blame::Peer,
+                format!("there is no transaction with Call-ID {callid} and CSeq {number}"),
+            )
+        })
+}
+
+fn t_cancel_callid(
+    m: &Tmx,
+    cx: &mut Cx,
+    callid: Str,
+    cseq: Str,
+    flag: i64,
+    code: Option<i64>,
+) -> Result<bool, Fault> {
+    let cell = of_call(&m.core, &callid, &cseq, |cell| cell.method == Method::Invite)?;
+    let flag = match u32::try_from(flag) {
+        Err(_) | Ok(0) => 0,
+        Ok(flag) => 1_u32
+            .checked_shl(flag)
+            .ok_or_else(|| Fault::script(format!("there is no flag {flag}: give a number from 0 to 31")))?,
+    };
+    let reason = match code {
+        Some(code) if code > 0 => Str::from(format!("Reason: SIP;cause={code}\r\n")),
+        _ => Str::EMPTY,
+    };
+    let worker = timer::worker_of(&cell, &cx.worker);
+    let work = move |cell: Arc<Cell>, worker: &Rc<Worker>| {
+        *cell.state.lock().context.flags_mut() |= flag;
+        cancel_ringing(&cell, worker, reason, |_| true);
+        turn::done(&cell, worker);
+    };
+    turn::take(&cell, &worker, Work::Do(Box::new(work)));
+    Ok(true)
+}
+
+fn t_reply_callid(
+    m: &Tmx,
+    cx: &mut Cx,
+    callid: Str,
+    cseq: Str,
+    code: i64,
+    reason: Str,
+) -> Result<bool, Fault> {
+    let status = u16::try_from(code)
+        .ok()
+        .filter(|code| (100..700).contains(code))
+        .ok_or_else(|| Fault::script(format!("{code} is no status code: give one from 100 to 699")))?;
+    let cell = of_call(&m.core, &callid, &cseq, |_| true)?;
+    let worker = timer::worker_of(&cell, &cx.worker);
+    let work = move |cell: Arc<Cell>, worker: &Rc<Worker>| {
+        answer::in_place(&cell, worker, status, &reason);
+        turn::done(&cell, worker);
+    };
+    turn::take(&cell, &worker, Work::Do(Box::new(work)));
+    Ok(true)
+}
+
+/// Nothing in this server begins INVITEs of its own so far, so there is none to acknowledge; a call says so.
+fn t_uac_ack_local(
+    m: &Tmx,
+    _: &mut Cx,
+    callid: Str,
+    cseq: Str,
+    _headers: Option<Str>,
+    _body: Option<Str>,
+) -> Result<bool, Fault> {
+    let own = |cell: &Cell| cell.method == Method::Invite && cell.state.lock().tx.is_local();
+    of_call(&m.core, &callid, &cseq, own)?;
+    Err(Fault::script(
+        "the INVITE is acknowledged by this server itself: t_uac_ack_local() has nothing to do",
+    ))
+}
