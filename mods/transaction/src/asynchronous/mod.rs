@@ -84,10 +84,8 @@ impl Module for Async {
                 parse: |text, _| match text {
                     "data" => Ok(true),
                     "gname" => Ok(false),
-                    _ => Err(
-                        kahea_module::BindError::new(format!("$async has no '{text}'"))
-                            .help("write $async(data) or $async(gname)"),
-                    ),
+                    _ => Err(kahea_module::BindError::new(format!("$async has no '{text}'"))
+                        .help("write $async(data) or $async(gname)")),
                 },
                 get: |_, cx, data, _| of_task(cx, *data),
                 set: None,
@@ -112,7 +110,13 @@ impl Module for Async {
 
 fn of_task(cx: &Cx, data: bool) -> Value {
     let task = cx.extra_ref::<Task>();
-    let value = task.and_then(|task| if data { task.data.clone() } else { task.group.clone() });
+    let value = task.and_then(|task| {
+        if data {
+            task.data.clone()
+        } else {
+            task.group.clone()
+        }
+    });
     value.into()
 }
 
@@ -123,7 +127,12 @@ fn of_task(cx: &Cx, data: bool) -> Value {
 fn group(cx: &Cx, name: &Str) -> Result<(), Fault> {
     let globals = &cx.config().globals;
     let own = **name == *b"default" && globals.async_workers > 0;
-    if own || globals.async_workers_group.iter().any(|group| group.name == *name) {
+    if own
+        || globals
+            .async_workers_group
+            .iter()
+            .any(|group| group.name == *name)
+    {
         return Ok(());
     }
     Err(Fault::script(format!(

@@ -27,7 +27,9 @@ struct Path {
 
 /// The path that a 2xx lays (RFC 3261 sections 12.1.2 and 12.2.1.1); `sent` is the INVITE.
 fn path(sent: &Message, reply: &Message) -> Path {
-    let contact = reply.first(HeaderId::Contact).map(|header| reply.value_text(header));
+    let contact = reply
+        .first(HeaderId::Contact)
+        .map(|header| reply.value_text(header));
     let contact = contact.and_then(|text| {
         let first = Addrs::new(&text).next()?.ok()?;
         Some(text.share(first.uri))
@@ -44,14 +46,26 @@ fn path(sent: &Message, reply: &Message) -> Path {
         Some((first.share(addr.uri), addr.parse_uri().ok()?.lr()))
     });
     match first {
-        Some((next, true)) => Path { ruri: target, routes, next },
+        Some((next, true)) => Path {
+            ruri: target,
+            routes,
+            next,
+        },
         // A strict router finds itself in the Request-URI, and the target at the end.
         Some((next, false)) => {
             routes.remove(0);
             routes.push(Str::from([b"<", &*target, b">"].concat()));
-            Path { ruri: next.clone(), routes, next }
+            Path {
+                ruri: next.clone(),
+                routes,
+                next,
+            }
         }
-        None => Path { next: target.clone(), ruri: target, routes },
+        None => Path {
+            next: target.clone(),
+            ruri: target,
+            routes,
+        },
     }
 }
 
@@ -71,7 +85,14 @@ pub fn send(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) {
         return;
     };
     let path = path(&sent, &cx.msg);
-    let ack = Ack { cell: cell.clone(), branch, sent, reply: cx.msg.clone(), received: cx.received, to };
+    let ack = Ack {
+        cell: cell.clone(),
+        branch,
+        sent,
+        reply: cx.msg.clone(),
+        received: cx.received,
+        to,
+    };
     match cell.core.options.further.ack_to {
         AckTo::Invite => ack.leave(cx, &path, to),
         AckTo::Source => ack.leave(cx, &path, to_source(&cx.received)),
@@ -147,7 +168,13 @@ impl Ack {
 
     fn leave(&self, cx: &mut Cx, path: &Path, to: Destination) {
         let config = cx.worker.config.clone();
-        let data = text(&self.sent, &self.reply, path, &self.via(cx, &config, to), &user_agent(&config));
+        let data = text(
+            &self.sent,
+            &self.reply,
+            path,
+            &self.via(cx, &config, to),
+            &user_agent(&config),
+        );
         let further = &self.cell.core.options.further;
         let data = match further.local_request.filter(|_| further.event_for_ack) {
             Some(route) => routed(cx, data, route),
@@ -196,7 +223,12 @@ fn routed(cx: &mut Cx, data: Str, route: kahea_module::RouteId) -> Str {
     let ack = std::mem::replace(&mut cx.msg, msg);
     let changes: Edits = std::mem::replace(&mut cx.edits, edits);
     cx.route = kind;
-    let parts = RequestParts { ruri: None, new_via: None, via_fix: None, stream: false };
+    let parts = RequestParts {
+        ruri: None,
+        new_via: None,
+        via_fix: None,
+        stream: false,
+    };
     let mut out = Vec::with_capacity(data.len());
     request(&ack, &changes, &parts, &mut |_, _| {}, &mut out);
     Str::from(out)
@@ -238,7 +270,9 @@ mod tests {
     }
 
     fn invite() -> Message {
-        parse("INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP p;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 3 INVITE\r\n\r\n")
+        parse(
+            "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP p;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 3 INVITE\r\n\r\n",
+        )
     }
 
     fn reply(headers: &str) -> Message {
@@ -247,7 +281,10 @@ mod tests {
 
     #[test]
     fn the_route_set_is_the_record_route_backwards() {
-        let path = path(&invite(), &reply("Contact: <sip:b@c>\r\nRecord-Route: <sip:r1;lr>, <sip:r2;lr>\r\n"));
+        let path = path(
+            &invite(),
+            &reply("Contact: <sip:b@c>\r\nRecord-Route: <sip:r1;lr>, <sip:r2;lr>\r\n"),
+        );
         assert_eq!((&*path.ruri.text(), &*path.next.text()), ("sip:b@c", "sip:r2;lr"));
         let ack = text(&invite(), &reply(""), &path, b"Via: x\r\n", b"");
         assert_eq!(
@@ -259,7 +296,10 @@ mod tests {
 
     #[test]
     fn a_strict_router_gets_its_own_uri() {
-        let path = path(&invite(), &reply("Contact: <sip:b@c>\r\nRecord-Route: <sip:r1;lr>, <sip:r2>\r\n"));
+        let path = path(
+            &invite(),
+            &reply("Contact: <sip:b@c>\r\nRecord-Route: <sip:r1;lr>, <sip:r2>\r\n"),
+        );
         assert_eq!((&*path.ruri.text(), &*path.next.text()), ("sip:r2", "sip:r2"));
         assert_eq!(path.routes, ["<sip:r1;lr>", "<sip:b@c>"]);
     }

@@ -2,6 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use kahea_mods_base::sl::{Rich, contact};
 use kahea_module::{Cx, Fault, ReplyExtra, Str, Worker, proxy};
 use kahea_sip::{Destination, EditTag, Place};
 use kahea_tx::{Actions, BranchId};
@@ -25,7 +26,11 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
         None => proxy::reply_destination(cx)?,
     };
     let tag = (status != 100).then(|| tag_of(cell, cx));
-    let data = proxy::build_reply(cx, status, reason, tag.as_deref())?;
+    let data = if (300..400).contains(&status) {
+        redirection(cell, cx, status, reason, tag.as_deref())?
+    } else {
+        proxy::build_reply(cx, status, reason, tag.as_deref())?
+    };
     let mut actions = Actions::new();
     let left = {
         let mut state = cell.state.lock();
@@ -62,6 +67,25 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
     wire::send(&worker, packets);
     local::response_sent(&cell.core, cx, &data);
     Ok(())
+}
+
+/// A 3xx: its Contact is the destination set, with what `rich_redirect` asks for.
+fn redirection(
+    cell: &Cell,
+    cx: &mut Cx,
+    status: u16,
+    reason: &[u8],
+    tag: Option<&[u8]>,
+) -> Result<Str, Fault> {
+    let rich = Rich::from_bits(cell.core.options.rich_redirect);
+    let contact = contact(cx, rich).map(ReplyExtra::Header);
+    let branches = std::mem::take(&mut cx.branches);
+    let extra = cx.reply_extra.clone();
+    cx.reply_extra.splice(..0, contact);
+    let built = proxy::build_reply(cx, status, reason, tag);
+    cx.reply_extra = extra;
+    cx.branches = branches;
+    built
 }
 
 /// The To-tag of replies made for this transaction.

@@ -32,9 +32,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(80);
 /// Declares them.
 pub fn declare(d: &mut Decl<Tm>) {
     requests(d);
-    d.rpc("tm.cancel", cancel, "Cancels the INVITE of this Call-ID and CSeq number.");
-    d.rpc("tm.reply", reply, "Answers a transaction: code, reason, index:label, To-tag, headers (. for none), body.");
-    d.rpc("tm.reply_callid", reply_callid, "Answers a transaction: code, reason, Call-ID, CSeq number, To-tag, headers (. for none), body.");
+    d.rpc(
+        "tm.cancel",
+        cancel,
+        "Cancels the INVITE of this Call-ID and CSeq number.",
+    );
+    d.rpc(
+        "tm.reply",
+        reply,
+        "Answers a transaction: code, reason, index:label, To-tag, headers (. for none), body.",
+    );
+    d.rpc(
+        "tm.reply_callid",
+        reply_callid,
+        "Answers a transaction: code, reason, Call-ID, CSeq number, To-tag, headers (. for none), body.",
+    );
     d.rpc(
         "tm.retransmit_reply",
         |m, call| again(m, call, by_id),
@@ -46,7 +58,11 @@ pub fn declare(d: &mut Decl<Tm>) {
         "Sends the last reply of the transaction of this Call-ID and CSeq number again.",
     );
     d.rpc("tm.list", list, "Every transaction in memory.");
-    d.rpc("tm.stats", stats, "How many transactions there are and were, and how they ended.");
+    d.rpc(
+        "tm.stats",
+        stats,
+        "How many transactions there are and were, and how they ended.",
+    );
     d.rpc("tm.hash_stats", table, "How full the table of transactions is.");
     d.rpc(
         "tm.clean",
@@ -58,17 +74,49 @@ pub fn declare(d: &mut Decl<Tm>) {
 fn requests(d: &mut Decl<Tm>) {
     const DOC: &str = "Sends a request of this server's own: method, Request-URI, next hop (. for none), socket (. for none), headers, body; start: at once, wait: gives the reply; noack: an INVITE's final reply is not acknowledged; hex: the body in hexadecimal digits.";
     d.rpc_waits("tm.t_uac_start", |m, call| run(m, call, Mode::START), DOC);
-    d.rpc_waits("tm.t_uac_start_hex", |m, call| run(m, call, Mode::START.hex()), DOC);
-    d.rpc_waits("tm.t_uac_start_noack", |m, call| run(m, call, Mode::START.no_ack()), DOC);
-    d.rpc_waits("tm.t_uac_start_noack_hex", |m, call| run(m, call, Mode::START.no_ack().hex()), DOC);
+    d.rpc_waits(
+        "tm.t_uac_start_hex",
+        |m, call| run(m, call, Mode::START.hex()),
+        DOC,
+    );
+    d.rpc_waits(
+        "tm.t_uac_start_noack",
+        |m, call| run(m, call, Mode::START.no_ack()),
+        DOC,
+    );
+    d.rpc_waits(
+        "tm.t_uac_start_noack_hex",
+        |m, call| run(m, call, Mode::START.no_ack().hex()),
+        DOC,
+    );
     d.rpc_waits("tm.t_uac_wait", |m, call| run(m, call, Mode::WAIT), DOC);
     d.rpc_waits("tm.t_uac_wait_hex", |m, call| run(m, call, Mode::WAIT.hex()), DOC);
-    d.rpc_waits("tm.t_uac_wait_noack", |m, call| run(m, call, Mode::WAIT.no_ack()), DOC);
-    d.rpc_waits("tm.t_uac_wait_noack_hex", |m, call| run(m, call, Mode::WAIT.no_ack().hex()), DOC);
+    d.rpc_waits(
+        "tm.t_uac_wait_noack",
+        |m, call| run(m, call, Mode::WAIT.no_ack()),
+        DOC,
+    );
+    d.rpc_waits(
+        "tm.t_uac_wait_noack_hex",
+        |m, call| run(m, call, Mode::WAIT.no_ack().hex()),
+        DOC,
+    );
     d.rpc_waits("tm.t_uac_wait_block", |m, call| run(m, call, Mode::WAIT), DOC);
-    d.rpc_waits("tm.t_uac_wait_block_hex", |m, call| run(m, call, Mode::WAIT.hex()), DOC);
-    d.rpc_waits("tm.t_uac_wait_block_noack", |m, call| run(m, call, Mode::WAIT.no_ack()), DOC);
-    d.rpc_waits("tm.t_uac_wait_block_noack_hex", |m, call| run(m, call, Mode::WAIT.no_ack().hex()), DOC);
+    d.rpc_waits(
+        "tm.t_uac_wait_block_hex",
+        |m, call| run(m, call, Mode::WAIT.hex()),
+        DOC,
+    );
+    d.rpc_waits(
+        "tm.t_uac_wait_block_noack",
+        |m, call| run(m, call, Mode::WAIT.no_ack()),
+        DOC,
+    );
+    d.rpc_waits(
+        "tm.t_uac_wait_block_noack_hex",
+        |m, call| run(m, call, Mode::WAIT.no_ack().hex()),
+        DOC,
+    );
     d.rpc_waits("tm.t_uac_attrs", attrs, "Sends a request as tm.t_uac_start, after attributes name=value;…: mode start, wait or block; cbflags noack; rpflags 1 for a hexadecimal body; fr_timeout and fr_inv_timeout in milliseconds.");
 }
 
@@ -166,7 +214,11 @@ fn read(call: &mut RpcCall, mode: Mode) -> Result<LocalRequest, RpcFault> {
 
 /// Hexadecimal digits with blanks between them.
 fn unhex(text: &[u8]) -> Option<Str> {
-    let digits: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let digits: Vec<u8> = text
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let whole = digits.len().is_multiple_of(2);
     let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
@@ -248,8 +300,8 @@ fn by_call(m: &Tm, call: &mut RpcCall) -> Result<Arc<Cell>, RpcFault> {
 
 fn by_id(m: &Tm, call: &mut RpcCall) -> Result<Arc<Cell>, RpcFault> {
     let name = call.text()?;
-    let (index, label) =
-        parse_id(&name.text()).ok_or_else(|| RpcFault::new(400, "Invalid transaction id: write index:label"))?;
+    let (index, label) = parse_id(&name.text())
+        .ok_or_else(|| RpcFault::new(400, "Invalid transaction id: write index:label"))?;
     let found = m.core.table.get_short(index, label);
     found.ok_or_else(|| RpcFault::new(481, "No such transaction"))
 }
@@ -265,7 +317,12 @@ fn cancel(m: &Tm, call: &mut RpcCall) -> RpcResult {
         .ok_or_else(|| RpcFault::new(400, "Transaction not found"))?;
     local::cancel(cell, &call.worker);
     let state = cell.state.lock();
-    let open = state.tx.clients().iter().filter(|client| client.is_pending()).count();
+    let open = state
+        .tx
+        .clients()
+        .iter()
+        .filter(|client| client.is_pending())
+        .count();
     Ok(vec![
         RpcValue::Int(i64::try_from(open).unwrap_or(i64::MAX)),
         RpcValue::from("branches remaining (waiting for timeout)"),
@@ -298,7 +355,11 @@ fn answer_with(cell: &Arc<Cell>, call: &mut RpcCall, status: u16, reason: &Str) 
     }
     let failed = |fault: kahea_module::Fault| RpcFault::new(500, fault.text);
     let mut cx = cell.request_cx(call.worker.clone()).map_err(failed)?;
-    extras(&mut cx.reply_extra, headers.and_then(given), body.filter(|body| !body.is_empty()))?;
+    extras(
+        &mut cx.reply_extra,
+        headers.and_then(given),
+        body.filter(|body| !body.is_empty()),
+    )?;
     let answered = answer::local(cell, &mut cx, status, reason);
     cx.finish();
     answered.map_err(failed)?;
@@ -309,7 +370,12 @@ fn answer_with(cell: &Arc<Cell>, call: &mut RpcCall, status: u16, reason: &Str) 
 fn extras(out: &mut Vec<ReplyExtra>, headers: Option<Str>, body: Option<Str>) -> Result<(), RpcFault> {
     let mut content_type = None;
     let mut lines = Vec::new();
-    for line in headers.unwrap_or_default().text().lines().filter(|line| !line.trim().is_empty()) {
+    for line in headers
+        .unwrap_or_default()
+        .text()
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+    {
         match line.split_once(':') {
             Some((name, value)) if name.trim().eq_ignore_ascii_case("Content-Type") => {
                 content_type = Some(Str::from(value.trim()));
@@ -323,10 +389,15 @@ fn extras(out: &mut Vec<ReplyExtra>, headers: Option<Str>, body: Option<Str>) ->
         out.push(ReplyExtra::Header(Str::from(lines)));
     }
     match (content_type, body) {
-        (Some(content_type), Some(content)) => out.push(ReplyExtra::Body { content_type, content }),
+        (Some(content_type), Some(content)) => out.push(ReplyExtra::Body {
+            content_type,
+            content,
+        }),
         (None, Some(_)) => return Err(RpcFault::new(400, "Content-Type missing")),
         (Some(content_type), None) => {
-            out.push(ReplyExtra::Header(Str::from(format!("Content-Type: {content_type}\r\n"))));
+            out.push(ReplyExtra::Header(Str::from(format!(
+                "Content-Type: {content_type}\r\n"
+            ))));
         }
         (None, None) => {}
     }
@@ -347,7 +418,12 @@ fn again(m: &Tm, call: &mut RpcCall, find: Find) -> RpcResult {
 
 fn list(m: &Tm, call: &mut RpcCall) -> RpcResult {
     let moment = now(&call.worker);
-    Ok(m.core.table.all().iter().filter_map(|cell| row(cell, moment)).collect())
+    Ok(m.core
+        .table
+        .all()
+        .iter()
+        .filter_map(|cell| row(cell, moment))
+        .collect())
 }
 
 fn row(cell: &Arc<Cell>, moment: kahea_tx::Time) -> Option<RpcValue> {
@@ -365,7 +441,10 @@ fn row(cell: &Arc<Cell>, moment: kahea_tx::Time) -> Option<RpcValue> {
         ("to", line(HeaderId::To)),
         ("callid", line(HeaderId::CallId)),
         ("cseq", format!("CSeq: {number}").into()),
-        ("uas_request", if state.tx.is_local() { "no" } else { "yes" }.into()),
+        (
+            "uas_request",
+            if state.tx.is_local() { "no" } else { "yes" }.into(),
+        ),
         ("tflags", RpcValue::Int(state.switches.0.into())),
         ("outgoings", count(state.branches.len())),
         ("ref_count", count(Arc::strong_count(cell).saturating_sub(1))),
@@ -376,7 +455,10 @@ fn row(cell: &Arc<Cell>, moment: kahea_tx::Time) -> Option<RpcValue> {
 fn stats(m: &Tm, _: &mut RpcCall) -> RpcResult {
     let counters = &m.core.counters;
     let cells = m.core.table.all();
-    let resting = cells.iter().filter(|cell| cell.state.lock().tx.is_resting()).count();
+    let resting = cells
+        .iter()
+        .filter(|cell| cell.state.lock().tx.is_resting())
+        .count();
     let count = |number: usize| RpcValue::Int(i64::try_from(number).unwrap_or(i64::MAX));
     let created = counters.uas.get().saturating_add(counters.uac.get());
     let by_class = |class: usize| {
@@ -397,7 +479,10 @@ fn stats(m: &Tm, _: &mut RpcCall) -> RpcResult {
         ("3xx", by_class(3)),
         ("2xx", by_class(2)),
         ("created", RpcValue::Int(created)),
-        ("freed", RpcValue::Int(created.saturating_sub(counters.inuse.get()))),
+        (
+            "freed",
+            RpcValue::Int(created.saturating_sub(counters.inuse.get())),
+        ),
         ("delayed_free", RpcValue::Int(0)),
     ])])
 }

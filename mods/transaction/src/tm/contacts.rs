@@ -42,9 +42,14 @@ pub fn declare(d: &mut Decl<Tm>) {
     d.func("t_next_contacts", [], t_next_contacts, "Makes the contacts of highest preference the destination set, one for each +sip.instance; -2 where none is left.")
         .routes(REQUEST | FAILURE | EVENT)
         .kemi(0, "t_next_contacts");
-    d.func("t_next_contact_flow", [], t_next_contact_flow, "Adds the next flow of the +sip.instance whose branch failed as a branch; -2 where there is none.")
-        .routes(REQUEST | EVENT)
-        .kemi(0, "t_next_contact_flow");
+    d.func(
+        "t_next_contact_flow",
+        [],
+        t_next_contact_flow,
+        "Adds the next flow of the +sip.instance whose branch failed as a branch; -2 where there is none.",
+    )
+    .routes(REQUEST | EVENT)
+    .kemi(0, "t_next_contact_flow");
 }
 
 fn named<'a>(name: Option<&'a Str>, parameter: &str) -> Result<&'a Str, Fault> {
@@ -161,10 +166,7 @@ fn record(cx: &Cx, contact: &Contact, names: &Names, last: bool) -> Xavps {
     let reg_id = (target.reg_id != 0).then_some(target.reg_id);
     add("reg_id", reg_id.map(|id| XValue::Int(id.into())));
     add("flags", Some(XValue::Int(target.flags.into())));
-    add(
-        "q_flag",
-        Some(XValue::Int(if last { LAST_OF_GROUP } else { 0 })),
-    );
+    add("q_flag", Some(XValue::Int(if last { LAST_OF_GROUP } else { 0 })));
     add("ruid", text(&target.ruid));
     add("ua", text(&target.location_ua));
     let connection = target.connection.and_then(|id| i64::try_from(id.0).ok());
@@ -377,7 +379,13 @@ mod tests {
             let uri = |contact: &Contact| contact.target.ruri.as_ref().unwrap().text().into_owned();
             drawn.iter().rev().map(uri).collect()
         };
-        assert_eq!(order(0), ["sip:heavy@a", "sip:light@a", "sip:none@a", "sip:zero@a"]);
-        assert_eq!(order(999), ["sip:light@a", "sip:heavy@a", "sip:none@a", "sip:zero@a"]);
+        assert_eq!(
+            order(0),
+            ["sip:heavy@a", "sip:light@a", "sip:none@a", "sip:zero@a"]
+        );
+        assert_eq!(
+            order(999),
+            ["sip:light@a", "sip:heavy@a", "sip:none@a", "sip:zero@a"]
+        );
     }
 }

@@ -156,19 +156,31 @@ fn contacts(d: &mut Decl<Tm>) {
         |p| &mut p.further.fr_inv_timer_avp,
         "An AVP whose value, in seconds, is the fr_inv_timer of a transaction; t_set_fr() does the same.",
     );
-    d.param("reparse_invite", |p| &mut p.further.reparse_invite, "ACK and CANCEL of a branch are made from its INVITE as it was sent, and not as it was received.");
+    d.param(
+        "reparse_invite",
+        |p| &mut p.further.reparse_invite,
+        "ACK and CANCEL of a branch are made from its INVITE as it was sent, and not as it was received.",
+    );
 }
 
 fn local_requests(d: &mut Decl<Tm>) {
     d.param("local_ack_mode", |p| &mut p.further.local_ack_mode, "The ACK to a 2xx for an INVITE of this server goes: 0 by route set and Contact, 1 where the INVITE went, 2 where the 2xx came from.");
-    d.param("local_ack_branch_mode", |p| &mut p.further.local_ack_branch_mode, "1: that ACK has a branch of its own in Via, as RFC 3261 has it; 0: that of its INVITE.");
+    d.param(
+        "local_ack_branch_mode",
+        |p| &mut p.further.local_ack_branch_mode,
+        "1: that ACK has a branch of its own in Via, as RFC 3261 has it; 0: that of its INVITE.",
+    );
     d.param(
         "enable_uac_fr",
         |p| &mut p.further.enable_uac_fr,
         "A failure_route that event_route[tm:local-request] sets runs for requests of this server too.",
     );
     d.param("pass_provisional_replies", |p| &mut p.further.pass_provisional_replies, "Modules that send requests of their own are told of provisional replies too, unless they ask for that themselves.");
-    d.param("evlreq_mode", |p| &mut p.further.evlreq_mode, "1: event_route[tm:local-request] runs for the ACK to a 2xx for an INVITE of this server too.");
+    d.param(
+        "evlreq_mode",
+        |p| &mut p.further.evlreq_mode,
+        "1: event_route[tm:local-request] runs for the ACK to a 2xx for an INVITE of this server too.",
+    );
     d.param(
         "event_callback",
         |p| &mut p.further.event_callback,
@@ -184,16 +196,32 @@ fn local_requests(d: &mut Decl<Tm>) {
         |p| &mut p.further.evcb_local_ack_sent,
         "The function of an embedded language to run in place of event_route[tm:local-ack-sent].",
     );
-    d.event("tm:local-request", "This server is about to send a request of its own; drop keeps it back.");
-    d.event("tm:local-response", "A reply made here was sent in a transaction.");
-    d.event("tm:local-response-sent", "A reply made here was sent in a transaction.");
-    d.event("tm:local-ack-sent", "The ACK to a 2xx for an INVITE of this server was sent.");
+    d.event(
+        "tm:local-request",
+        "This server is about to send a request of its own; drop keeps it back.",
+    );
+    d.event(
+        "tm:local-response",
+        "A reply made here was sent in a transaction.",
+    );
+    d.event(
+        "tm:local-response-sent",
+        "A reply made here was sent in a transaction.",
+    );
+    d.event(
+        "tm:local-ack-sent",
+        "The ACK to a 2xx for an INVITE of this server was sent.",
+    );
 }
 
 fn blocklist(d: &mut Decl<Tm>) {
     let reach = "The destination blocklist takes its entries from the network layer alone so far: another value than the default is logged at start.";
     d.param("blst_503", |p| &mut p.further.blocklist.on_503, reach);
-    d.param("blst_503_def_timeout", |p| &mut p.further.blocklist.default, reach);
+    d.param(
+        "blst_503_def_timeout",
+        |p| &mut p.further.blocklist.default,
+        reach,
+    );
     d.param("blst_503_min_timeout", |p| &mut p.further.blocklist.min, reach);
     d.param("blst_503_max_timeout", |p| &mut p.further.blocklist.max, reach);
     d.param("blst_methods_add", |p| &mut p.further.blocklist.add, reach);
@@ -202,15 +230,42 @@ fn blocklist(d: &mut Decl<Tm>) {
 
 fn without_effect(d: &mut Decl<Tm>) {
     let numbers = [
-        ("reply_matching", "No effect: replies are matched by their Via branch, which names the transaction."),
-        ("noisy_ctimer", "No effect: an INVITE whose time is over is always cancelled and answered with 408, as with 1."),
-        ("unix_tx_timeout", "No effect: t_write_unix() and the datagram interface it served are gone."),
-        ("reparse_on_dns_failover", "No effect: a request to the next address of a hop is always made from the one that was sent."),
-        ("dns_reuse_rcv_socket", "No effect: the next address of a hop gets the socket that force_send_socket() or $fs named, else one of its own kind."),
-        ("headers_mode", "No effect: parsed headers are never carried from one process to another."),
-        ("e2e_cancel_hop_by_hop", "No effect: a CANCEL is always answered here and sent hop by hop (RFC 3261 section 16.10)."),
-        ("exec_time_check", "No effect: a transaction cannot end while its failure route runs."),
-        ("reply_relay_mode", "No effect: a suspended 2xx is passed on with its own To-tag beside whatever was sent before."),
+        (
+            "reply_matching",
+            "No effect: replies are matched by their Via branch, which names the transaction.",
+        ),
+        (
+            "noisy_ctimer",
+            "No effect: an INVITE whose time is over is always cancelled and answered with 408, as with 1.",
+        ),
+        (
+            "unix_tx_timeout",
+            "No effect: t_write_unix() and the datagram interface it served are gone.",
+        ),
+        (
+            "reparse_on_dns_failover",
+            "No effect: a request to the next address of a hop is always made from the one that was sent.",
+        ),
+        (
+            "dns_reuse_rcv_socket",
+            "No effect: the next address of a hop gets the socket that force_send_socket() or $fs named, else one of its own kind.",
+        ),
+        (
+            "headers_mode",
+            "No effect: parsed headers are never carried from one process to another.",
+        ),
+        (
+            "e2e_cancel_hop_by_hop",
+            "No effect: a CANCEL is always answered here and sent hop by hop (RFC 3261 section 16.10).",
+        ),
+        (
+            "exec_time_check",
+            "No effect: a transaction cannot end while its failure route runs.",
+        ),
+        (
+            "reply_relay_mode",
+            "No effect: a suspended 2xx is passed on with its own To-tag beside whatever was sent before.",
+        ),
     ];
     for (name, doc) in numbers {
         d.param(name, |p| &mut p.further.unused.number, doc);
@@ -268,7 +323,8 @@ impl Params {
     /// A value is out of range.
     pub fn options(self, env: &Env<'_>) -> Result<Options, InitError> {
         let list = &self.blocklist;
-        let usual = (list.default, list.min, list.max, list.add, list.lookup) == (0, 0, 3600, 1, 4_294_967_287);
+        let usual =
+            (list.default, list.min, list.max, list.add, list.lookup) == (0, 0, 3600, 1, 4_294_967_287);
         if list.on_503 || !usual {
             warning!(
                 "tm",
@@ -276,7 +332,10 @@ impl Params {
             );
         }
         let sent = self.event_callback_lres_sent.as_ref();
-        let responses = [event(env, "tm:local-response", sent), env.event_route("tm:local-response-sent")];
+        let responses = [
+            event(env, "tm:local-response", sent),
+            env.event_route("tm:local-response-sent"),
+        ];
         Ok(Options {
             names: Names {
                 contacts: bare(self.contacts_avp),

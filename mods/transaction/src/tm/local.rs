@@ -127,7 +127,9 @@ fn sender(
     let id = worker.net.listener_for(to, transport, request.socket);
     let listener = id.and_then(|id| worker.config.identity.listener(id));
     let listener = listener.ok_or_else(|| {
-        Fault::script(format!("there is no {transport} listener to send from: add listen={transport}:…"))
+        Fault::script(format!(
+            "there is no {transport} listener to send from: add listen={transport}:…"
+        ))
     })?;
     Ok(Received {
         source: listener.address,
@@ -253,7 +255,10 @@ pub fn ended(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     let options = &cell.core.options;
     let (outcome, held) = {
         let mut state = cell.state.lock();
-        let outcome = state.tx.client(branch).map_or(Outcome::Pending, |client| client.outcome());
+        let outcome = state
+            .tx
+            .client(branch)
+            .map_or(Outcome::Pending, |client| client.outcome());
         let known = state.branches.get_mut(branch.index());
         (outcome, known.and_then(|known| known.held.take()))
     };
@@ -266,7 +271,13 @@ pub fn ended(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     }
     match (outcome, held.as_deref()) {
         (Outcome::Reply(status), Some(Held { msg, received, .. })) => {
-            tell(cell, worker, status, msg.reason().unwrap_or_default(), Some((msg, received)));
+            tell(
+                cell,
+                worker,
+                status,
+                msg.reason().unwrap_or_default(),
+                Some((msg, received)),
+            );
         }
         (Outcome::TimedOut, _) => tell(cell, worker, status, &options.reply_408_reason, None),
         _ => tell(cell, worker, status, super::answer::reason_of(status), None),
@@ -307,7 +318,15 @@ fn tell(
     };
     if let Some(answered) = answered {
         let id = pair(cell.id);
-        answered(worker, &Answer { status, reason, message, id });
+        answered(
+            worker,
+            &Answer {
+                status,
+                reason,
+                message,
+                id,
+            },
+        );
     }
 }
 

@@ -17,7 +17,7 @@ mod failure;
 mod further;
 mod hop;
 mod local;
-mod more_branches;
+pub(crate) mod more_branches;
 mod original;
 mod params;
 mod relay;
@@ -37,12 +37,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use kahea_mods_base::sl::Stateful;
 use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind, Str};
 
-use self::{
-    core::Core,
-    counters::Counters,
-    params::Params,
-    table::Table,
-};
+use self::{core::Core, counters::Counters, params::Params, table::Table};
 
 /// The module.
 pub struct Tm {

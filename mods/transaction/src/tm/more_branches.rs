@@ -41,9 +41,8 @@ pub fn declare(d: &mut Decl<Tm>) {
 }
 
 fn t_append_branches(m: &Tm, cx: &mut Cx) -> Result<Ret, Fault> {
-    let cell = attached::cell(cx).ok_or_else(|| {
-        Fault::script("the message has no transaction: t_relay() or t_newtran() begin one")
-    })?;
+    let cell = attached::cell(cx)
+        .ok_or_else(|| Fault::script("the message has no transaction: t_relay() or t_newtran() begin one"))?;
     if cell.state.lock().branches.is_empty() || cx.branches.is_empty() {
         return Ok(Ret::FALSE);
     }
@@ -62,14 +61,16 @@ fn added() -> How {
 }
 
 fn t_cell_append_branches(m: &Tm, cx: &mut Cx, index: i64, label: i64) -> Result<Ret, Fault> {
-    let number = |value: i64| {
-        u32::try_from(value).map_err(|_| Fault::script(format!("{value} names no transaction")))
-    };
+    let number =
+        |value: i64| u32::try_from(value).map_err(|_| Fault::script(format!("{value} names no transaction")));
     let Some(cell) = m.core.table.get_short(number(index)?, number(label)?) else {
         return Ok(Ret::FALSE);
     };
     let first = cx.target.ruri.is_some().then(|| cx.target.clone());
-    let targets: Vec<Target> = first.into_iter().chain(std::mem::take(&mut cx.branches)).collect();
+    let targets: Vec<Target> = first
+        .into_iter()
+        .chain(std::mem::take(&mut cx.branches))
+        .collect();
     Ok(Ret::wait(move |cx| {
         Box::pin(async move {
             let worker = cx.worker.clone();
@@ -168,7 +169,12 @@ mod tests {
     fn a_branch_sees_its_changes_and_the_next_one_does_not() {
         let mut cx = Server::default().invite();
         let end = cx.msg.headers_end();
-        cx.edits.insert(end, Place::After, kahea_module::Str::from("X-New: 1\r\n"), EditTag::Other);
+        cx.edits.insert(
+            end,
+            Place::After,
+            kahea_module::Str::from("X-New: 1\r\n"),
+            EditTag::Other,
+        );
         assert_eq!(apply_changes(&mut cx), Ok(true));
         assert!(cx.msg.named(b"X-New").next().is_some() && cx.edits.is_empty());
         let before = cx.extra::<Attached>().unchanged.take().unwrap();

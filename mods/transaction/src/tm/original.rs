@@ -66,7 +66,14 @@ mod tests {
                 .replace("sip:b@x SIP", "sip:new@x SIP")
                 .replace("Via: SIP/2.0/UDP u", "Via: SIP/2.0/UDP p"),
         );
-        let cancel = request(&received, &sent, "CANCEL", None, b"User-Agent: kahea\r\n", b"Reason: SIP\r\n");
+        let cancel = request(
+            &received,
+            &sent,
+            "CANCEL",
+            None,
+            b"User-Agent: kahea\r\n",
+            b"Reason: SIP\r\n",
+        );
         assert_eq!(
             cancel.text(),
             "CANCEL sip:new@x SIP/2.0\r\nVia: SIP/2.0/UDP p;branch=z9hG4bK2\r\nf: <sip:a@y>;tag=1\r\ni: c\r\n\

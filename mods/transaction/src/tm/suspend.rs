@@ -98,7 +98,9 @@ impl State {
 pub fn suspend(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
     match attached::role(cx) {
         Role::Reply(branch) => suspend_reply(branch, cx),
-        Role::Branch(_) => Err(Fault::script("a branch cannot be suspended while it is being built")),
+        Role::Branch(_) => Err(Fault::script(
+            "a branch cannot be suspended while it is being built",
+        )),
         _ if !cx.msg.is_request() => Err(Fault::script(
             "only replies in an onreply_route that t_on_reply() armed can be suspended",
         )),
@@ -118,7 +120,9 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
     {
         let state = cell.state.lock();
         if state.tx.server().is_final() {
-            return Err(Fault::script("the transaction is answered already: it cannot wait"));
+            return Err(Fault::script(
+                "the transaction is answered already: it cannot wait",
+            ));
         }
         if state.suspended.is_some() {
             return Err(Fault::script("the transaction is suspended already"));
@@ -286,13 +290,7 @@ fn run(cx: Cx, entry: Entry, then: impl FnOnce(Cx, Outcome) + 'static) {
 }
 
 /// Runs the script on the request again. As in Kamailio it is in the place of a failure route.
-fn again(
-    cell: Arc<Cell>,
-    worker: &Rc<Worker>,
-    branch: BranchId,
-    entry: Entry,
-    prepare: Option<Prepare>,
-) {
+fn again(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, entry: Entry, prepare: Option<Prepare>) {
     let mut cx = match cell.request_cx(worker.clone()) {
         Ok(cx) => cx,
         Err(fault) => {
@@ -302,10 +300,10 @@ fn again(
     };
     let before = {
         let mut state = cell.state.lock();
+        state.tx.reply(now(worker), branch, 500, &mut Actions::new());
         state
             .tx
-            .reply(now(worker), branch, 500, &mut Actions::new());
-        state.tx.count_from(BranchId::at(branch.index().saturating_add(1)));
+            .count_from(BranchId::at(branch.index().saturating_add(1)));
         state.context.swap(&mut cx);
         state.branches.len()
     };

@@ -142,21 +142,45 @@ impl LocalRequest {
         self.check()?;
         let call_id = self.call_id.clone().unwrap_or_else(|| {
             let made = MADE.fetch_add(1, Relaxed);
-            Str::from(format!("{:016x}-{made:x}@{host}", core.table.seed.hash_one((random, made))))
+            Str::from(format!(
+                "{:016x}-{made:x}@{host}",
+                core.table.seed.hash_one((random, made))
+            ))
         });
         let mut out = Vec::with_capacity(512);
         let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-        put(&[&self.method, b" ", &self.ruri, b" SIP/2.0\r\nTo: ", &self.to, b"\r\nFrom: ", &self.from]);
+        put(&[
+            &self.method,
+            b" ",
+            &self.ruri,
+            b" SIP/2.0\r\nTo: ",
+            &self.to,
+            b"\r\nFrom: ",
+            &self.from,
+        ]);
         if NameAddr::parse(&self.from).is_ok_and(|from| from.tag().is_none()) {
             // The same for a repetition of the request, which then is the same request to its receiver.
             let tag = core.table.seed.hash_one((&call_id, &self.from, "tag"));
             put(&[format!(";tag={tag:016x}").as_bytes()]);
         }
         let cseq = self.cseq.unwrap_or(FIRST_CSEQ).to_string();
-        put(&[b"\r\nCSeq: ", cseq.as_bytes(), b" ", &self.method, b"\r\nCall-ID: ", &call_id]);
+        put(&[
+            b"\r\nCSeq: ",
+            cseq.as_bytes(),
+            b" ",
+            &self.method,
+            b"\r\nCall-ID: ",
+            &call_id,
+        ]);
         let hops = self.max_forwards.unwrap_or(70).to_string();
         let length = self.body.len().to_string();
-        put(&[b"\r\nMax-Forwards: ", hops.as_bytes(), b"\r\nContent-Length: ", length.as_bytes(), b"\r\n"]);
+        put(&[
+            b"\r\nMax-Forwards: ",
+            hops.as_bytes(),
+            b"\r\nContent-Length: ",
+            length.as_bytes(),
+            b"\r\n",
+        ]);
         if !names_user_agent(&self.headers) {
             put(&[&user_agent(config)]);
         }
@@ -202,7 +226,11 @@ pub(super) fn user_agent(config: &Config) -> Vec<u8> {
         Some(line) => line.to_vec(),
         None => {
             let product = config.server_header.strip_prefix(b"Server:");
-            [b"User-Agent: ", product.unwrap_or(&config.server_header).trim_ascii()].concat()
+            [
+                b"User-Agent: ",
+                product.unwrap_or(&config.server_header).trim_ascii(),
+            ]
+            .concat()
         }
     };
     line.extend_from_slice(b"\r\n");
@@ -211,7 +239,7 @@ pub(super) fn user_agent(config: &Config) -> Vec<u8> {
 
 /// Sends requests of this server; modules loaded behind `tm` find it as a service.
 #[derive(Clone)]
-pub struct Requests(pub(super) Arc<Core>);
+pub struct Requests(pub(crate) Arc<Core>);
 
 impl Requests {
     /// Sends a request; its answer goes to [`LocalRequest::answered`]. Gives the transaction's name.
@@ -256,7 +284,12 @@ mod tests {
     use super::*;
 
     fn of(headers: &str, body: &'static str) -> Result<LocalRequest, Fault> {
-        LocalRequest::with_headers("MESSAGE".into(), "sip:b@h".into(), headers.as_bytes(), body.into())
+        LocalRequest::with_headers(
+            "MESSAGE".into(),
+            "sip:b@h".into(),
+            headers.as_bytes(),
+            body.into(),
+        )
     }
 
     #[test]
@@ -270,7 +303,13 @@ mod tests {
         assert_eq!(request.headers, "X: 1\r\n");
         assert!(of("From: <sip:a@h>\r\n", "").is_err());
         assert!(of("From: <sip:a@h>\r\nTo: <sip:b@h>\r\n", "text").is_err());
-        assert!(of("From: <sip:a@h>\r\nTo: <sip:b@h>\r\nContent-Type: a/b\r\n", "text").is_ok());
+        assert!(
+            of(
+                "From: <sip:a@h>\r\nTo: <sip:b@h>\r\nContent-Type: a/b\r\n",
+                "text"
+            )
+            .is_ok()
+        );
     }
 
     #[test]

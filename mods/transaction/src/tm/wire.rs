@@ -117,9 +117,14 @@ fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packet
         return;
     };
     let data = match original {
-        Some(received) => {
-            original::request(&received, &sent, "CANCEL", None, &user_agent(&cell.config), &reason)
-        }
+        Some(received) => original::request(
+            &received,
+            &sent,
+            "CANCEL",
+            None,
+            &user_agent(&cell.config),
+            &reason,
+        ),
         None => hop::request(&sent, "CANCEL", None, &cell.core.options.ac_extra_hdrs, &reason),
     };
     known.cancel = Some(data.clone());

@@ -70,6 +70,9 @@ mod tests {
         let mut cx = server.invite();
         let block = Block::parse("NONE", &FakeBind::default()).expect("a name");
         let fault = block.here(&mut cx).expect_err("no such block");
-        assert_eq!((fault.text.text().as_ref(), fault.code), ("there is no route[NONE]", -1));
+        assert_eq!(
+            (fault.text.text().as_ref(), fault.code),
+            ("there is no route[NONE]", -1)
+        );
     }
 }

@@ -54,10 +54,7 @@ fn t_drop(_: &Tmx, cx: &mut Cx, code: Option<i64>) -> Result<Ret, Fault> {
         let mut state = cell.state.lock();
         state.switches.set(Switches::RELEASED, true);
         // As if answered over a transport that loses nothing: no reply is kept that could be repeated.
-        if state
-            .tx
-            .answer(now(&worker), status, false, true, &mut actions)
-        {
+        if state.tx.answer(now(&worker), status, false, true, &mut actions) {
             cell.core.counters.completed(status);
         }
         let left = carry_out(&cell, &mut state, actions, None);

@@ -3,18 +3,13 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use kahea_module::{
-    Bind, BindError, Cx, Decl, Fault, Lit, Str, Worker,
-    arg::Literal,
-    route::REPLY,
-};
+use kahea_module::{Bind, BindError, Cx, Decl, Fault, Lit, Str, Worker, arg::Literal, route::REPLY};
 use kahea_sip::Method;
 use kahea_tx::{Actions, BranchId, Key};
 
 use super::{Tmx, waiting};
 use crate::tm::{
-    answer,
-    attached,
+    answer, attached,
     cell::{Cell, State, Work},
     core::{Core, now},
     replies, timer, turn,
@@ -77,8 +72,10 @@ impl Literal for Which {
         match text {
             "others" => Ok(Which::Others),
             "this" | "all" => Ok(Which::All),
-            _ => Err(BindError::new(format!("t_cancel_branches() does not know '{text}'"))
-                .help("write all, others or this")),
+            _ => Err(
+                BindError::new(format!("t_cancel_branches() does not know '{text}'"))
+                    .help("write all, others or this"),
+            ),
         }
     }
 }
@@ -88,8 +85,7 @@ fn t_cancel_branches(m: &Tmx, cx: &mut Cx, which: Lit<Which>) -> Result<bool, Fa
         (Some(cell), Some(branch)) => Some((cell, branch)),
         _ => replies::find(&m.core, cx),
     };
-    let (cell, branch) =
-        at_hand.ok_or_else(|| Fault::script("the reply belongs to no transaction"))?;
+    let (cell, branch) = at_hand.ok_or_else(|| Fault::script("the reply belongs to no transaction"))?;
     let spared = match *which {
         Which::Others => Some(branch),
         Which::All => None,
@@ -99,13 +95,7 @@ fn t_cancel_branches(m: &Tmx, cx: &mut Cx, which: Lit<Which>) -> Result<bool, Fa
     Ok(true)
 }
 
-fn t_cancel_branch_idx(
-    m: &Tmx,
-    cx: &mut Cx,
-    index: i64,
-    label: i64,
-    branch: i64,
-) -> Result<bool, Fault> {
+fn t_cancel_branch_idx(m: &Tmx, cx: &mut Cx, index: i64, label: i64, branch: i64) -> Result<bool, Fault> {
     let cell = waiting::named(m, index, label)?;
     let wanted = u16::try_from(branch)
         .map(BranchId)
@@ -163,16 +153,12 @@ fn of_call(core: &Core, callid: &Str, cseq: &Str, fits: impl Fn(&Cell) -> bool) 
                 .message()
                 .is_ok_and(|known| known.call_id() == Some(&**callid))
     };
-    core.table
-        .of_call(key, same)
-        .into_iter()
-        .next()
-        .ok_or_else(|| {
-            Fault::new(
-                kahea_module::Blame::Peer,
-                format!("there is no transaction with Call-ID {callid} and CSeq {number}"),
-            )
-        })
+    core.table.of_call(key, same).into_iter().next().ok_or_else(|| {
+        Fault::new(
+            kahea_module::Blame::Peer,
+            format!("there is no transaction with Call-ID {callid} and CSeq {number}"),
+        )
+    })
 }
 
 fn t_cancel_callid(

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use kahea_module::{Cx, Decl, Fault, route::{EVENT, REQUEST}};
+use kahea_module::{
+    Cx, Decl, Fault,
+    route::{EVENT, REQUEST},
+};
 use kahea_sip::Method;
 use kahea_tx::Key;
 use parking_lot::Mutex;

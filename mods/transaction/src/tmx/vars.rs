@@ -336,8 +336,17 @@ mod tests {
     fn every_documented_part_is_known() {
         let bind = FakeBind::default();
         for name in [
-            "id_index", "id_label", "id_index_n", "id_label_n", "reply_code", "reply_reason", "reply_type",
-            "branch_index", "uri", "flags", "ruid",
+            "id_index",
+            "id_label",
+            "id_index_n",
+            "id_label_n",
+            "reply_code",
+            "reply_reason",
+            "reply_type",
+            "branch_index",
+            "uri",
+            "flags",
+            "ruid",
         ] {
             assert!(Part::parse(name, &bind).is_ok(), "{name}");
         }
