@@ -1,6 +1,7 @@
 //! Modules of the transaction family: stateful proxying and what builds on it.
 
 pub mod asynchronous;
+pub mod dlgs;
 pub mod tm;
 pub mod tmx;
 pub mod tsilo;
@@ -8,9 +9,9 @@ pub mod uac_redirect;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{asynchronous::Async, tm::Tm, tmx::Tmx, tsilo::Tsilo, uac_redirect::UacRedirect};
+pub use self::{asynchronous::Async, dlgs::Dlgs, tm::Tm, tmx::Tmx, tsilo::Tsilo, uac_redirect::UacRedirect};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Tm, Tmx, Async, Tsilo, UacRedirect]
+    modules![Tm, Tmx, Async, Dlgs, Tsilo, UacRedirect]
 }

@@ -13,6 +13,7 @@ use kahea_sip::ConnectionId;
 use super::{
     Tm,
     attached::{self, Attached, Role, UsedTarget},
+    relay,
 };
 
 /// What `q_flag` holds where the next contact has a lower preference.
@@ -107,8 +108,7 @@ fn t_load_contacts(m: &Tm, cx: &mut Cx, mode: Option<i64>) -> Result<bool, Fault
 
 /// Takes the branches, and before them the Request-URI unless it was relayed already.
 fn destination_set(cx: &mut Cx, attributes: Option<&Str>) -> Vec<Contact> {
-    let used = cx.extra::<Attached>().used.clone();
-    let fresh = used.is_none_or(|used| used.has_changed(cx));
+    let fresh = relay::is_fresh(cx);
     let first = fresh.then(|| Target {
         ruri: Some(cx.ruri()),
         ..cx.target.clone()
@@ -248,6 +248,7 @@ fn t_next_contacts(m: &Tm, cx: &mut Cx) -> Result<i64, Fault> {
     cx.target = Target { q: None, ..first };
     cx.branches.extend(targets);
     cx.extra::<Attached>().used = None;
+    *cx.extra::<Option<UsedTarget>>() = None;
     if let Some(name) = &names.attributes {
         cx.xavps.remove_all(name);
         for value in group.attributes.into_iter().rev() {
@@ -267,7 +268,7 @@ struct Group {
 impl Group {
     /// Puts a contact in, or with the flows where its instance is there already. True where it ends the group.
     fn put(&mut self, cx: &mut Cx, mut fields: Xavps, names: &Names, flows: &Str) -> bool {
-        let last = number_of(&fields, b"q_flag") == Some(LAST_OF_GROUP);
+        let last = number_of(&fields, b"q_flag").is_some_and(|flag| flag != 0);
         let instance = text_of(&fields, b"instance");
         let known = |target: &Target| instance.is_some() && target.instance == instance;
         if self.targets.iter().any(known) {
