@@ -80,7 +80,8 @@ fn t_uac_send(
         Box::pin(async move {
             let worker = cx.worker.clone();
             // The message's variables wait with it: the request's routes have their own.
-            send(&core, &worker, request).await.map(|_| true).into()
+            let sent = send(&core, &worker, request).await;
+            sent.map(|_| true).map_err(|fault| fault.code(-1)).into()
         })
     }))
 }
