@@ -47,7 +47,8 @@ impl Priorities {
     /// The best of the branches from `first` on.
     pub fn choose(self, clients: &[Client], first: usize) -> Choice {
         let mut best: Option<(i32, usize)> = None;
-        for (at, client) in clients.iter().enumerate().skip(first) {
+        let counting = clients.iter().enumerate().skip(first);
+        for (at, client) in counting.filter(|(_, client)| !client.is_withdrawn()) {
             let Some(rank) = self.rank(client.outcome()) else {
                 return Choice::Pending;
             };

@@ -183,6 +183,8 @@ pub struct Client {
     last: u16,
     /// A provisional reply came.
     rang: bool,
+    /// It counts for nothing.
+    withdrawn: bool,
     repeat: Repeat,
     /// B, F or C.
     give_up: Time,
@@ -200,6 +202,7 @@ impl Client {
             cancel: Cancel::No,
             last: 0,
             rang: false,
+            withdrawn: false,
             repeat: Repeat::STOPPED,
             give_up: Time::NEVER,
         }
@@ -257,6 +260,20 @@ impl Client {
     /// Ends the branch for want of time, whatever its own timers say.
     pub fn expire(&mut self, now: Time, timing: &Timing) -> ClientStep {
         self.out_of_time(now, timing)
+    }
+
+    /// Ends a branch that nobody was asked for; it is no result.
+    pub fn withdraw(&mut self) {
+        self.rest();
+        self.state = ClientState::Completed;
+        self.outcome = Outcome::Unsent(0);
+        self.cancel = Cancel::Done;
+        self.withdrawn = true;
+    }
+
+    /// It is no result.
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn
     }
 
     /// Takes an event.

@@ -205,6 +205,13 @@ impl Transaction {
         BranchId::at(self.clients.len().saturating_sub(1))
     }
 
+    /// Ends a branch that stood for a request set aside: nobody was asked, and it is no result.
+    pub fn withdraw(&mut self, branch: BranchId) {
+        if let Some(client) = self.clients.get_mut(branch.index()) {
+            client.withdraw();
+        }
+    }
+
     /// Forgets the results of the branches before `branch` (`t_drop_replies`, `failure_reply_mode`).
     pub fn count_from(&mut self, branch: BranchId) {
         self.first = self.first.max(branch.index()).min(self.clients.len());
@@ -453,6 +460,21 @@ impl Transaction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_branch_that_was_withdrawn_is_no_result() {
+        let mut tx = Transaction::new(Time(0), true, Timing::default(), Policy::default());
+        let aside = tx.add_branch();
+        tx.sent(Time(0), aside, true);
+        assert_eq!(tx.choose(), Choice::Pending);
+        tx.withdraw(aside);
+        assert!(!tx.has_pending());
+        assert_eq!(tx.choose(), Choice::None);
+        let asked = tx.add_branch();
+        tx.sent(Time(0), asked, true);
+        tx.reply(Time(1), asked, 699, &mut Actions::new());
+        assert_eq!(tx.choose(), Choice::Best(asked));
+    }
 
     #[test]
     fn a_transaction_is_small() {

@@ -168,3 +168,25 @@ pub enum Op {
 }
 
 const _: () = assert!(std::mem::size_of::<Op>() <= 12);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_stands_in_the_innermost_block() {
+        let route = Route {
+            kind: RouteKind::Request,
+            name: Str::EMPTY,
+            code: vec![Op::End; 10],
+            spans: Vec::new(),
+            lines: Vec::new(),
+            file: Str::EMPTY,
+            blocks: vec![3..5, 2..7, 8..9],
+        };
+        assert_eq!(route.block_of(4), 3..5);
+        assert_eq!(route.block_of(5), 2..7);
+        assert_eq!(route.block_of(8), 8..9);
+        assert_eq!(route.block_of(0), 0..10, "none of the inner ones");
+    }
+}

@@ -120,22 +120,50 @@ fn of_task(cx: &Cx, data: bool) -> Value {
     value.into()
 }
 
-/// The group of workers of that name; `default` is that of `async_workers`.
+/// The group of workers of that name. There is a `default` as soon as there are workers in any group.
 ///
 /// # Errors
 /// There is none.
 fn group(cx: &Cx, name: &Str) -> Result<(), Fault> {
     let globals = &cx.config().globals;
-    let own = **name == *b"default" && globals.async_workers > 0;
-    if own
-        || globals
-            .async_workers_group
-            .iter()
-            .any(|group| group.name == *name)
-    {
+    let groups = &globals.async_workers_group;
+    let default = **name == *b"default" && (globals.async_workers > 0 || !groups.is_empty());
+    if default || groups.iter().any(|group| group.name == *name) {
         return Ok(());
     }
     Err(Fault::script(format!(
         "there is no group of workers '{name}': set async_workers, or async_workers_group=\"name={name};workers=1\""
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use kahea_module::testing::Server;
+
+    use super::*;
+
+    #[test]
+    fn a_group_has_to_be_there() {
+        let bare = Server::default().invite();
+        assert!(group(&bare, &Str::from_static("default")).is_err());
+        let server = Server::new(|config| config.globals.async_workers = 2);
+        let cx = server.invite();
+        assert_eq!(group(&cx, &Str::from_static("default")), Ok(()));
+        let fault = group(&cx, &Str::from_static("abc")).expect_err("no such group");
+        assert!(fault.text.text().contains("async_workers_group"), "{fault}");
+    }
+
+    #[test]
+    fn a_task_shows_its_data_and_group() {
+        let mut cx = Server::default().invite();
+        assert_eq!(of_task(&cx, true), Value::Null);
+        *cx.extra::<Task>() = Task {
+            data: Some(Str::from_static("d")),
+            group: Some(Str::from_static("g")),
+        };
+        assert_eq!(
+            (of_task(&cx, true), of_task(&cx, false)),
+            (Value::from("d"), Value::from("g"))
+        );
+    }
 }

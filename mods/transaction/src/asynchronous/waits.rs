@@ -137,6 +137,34 @@ fn async_ms_sleep(m: &Async, cx: &mut Cx, time: i64) -> Result<Ret, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{asynchronous::Params, tm::testing::Bench};
+
+    #[test]
+    fn milliseconds_need_their_timer() {
+        let with = |ms_timer| {
+            Bench::new(Params {
+                ms_timer,
+                ..Params::default()
+            })
+        };
+        assert!(with(0).waits.milliseconds(50).is_err());
+        let on = with(10).waits;
+        assert_eq!(on.milliseconds(50), Ok(Duration::from_millis(50)));
+        for wrong in [0, -1, 30_001] {
+            assert!(on.milliseconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_script_ends_where_the_request_waits() {
+        let bench = Bench::default();
+        let mut cx = bench.server.invite();
+        let entry = Entry::Behind(cx.step);
+        let ret = bench.waits.later(&mut cx, Duration::from_secs(1), entry, None);
+        assert!(matches!(ret, Ok(Ret::Code(0))));
+        let cell = attached::cell(&cx).expect("a transaction");
+        assert!(cell.state.lock().suspended.is_some());
+    }
 
     #[test]
     fn waits_are_neither_empty_nor_endless() {

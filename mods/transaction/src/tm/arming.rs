@@ -213,11 +213,15 @@ impl Literal for Target {
     }
 }
 
-fn t_is_set(_: &Tm, cx: &mut Cx, what: Lit<Target>) -> bool {
-    let attached = cx.extra::<Attached>();
-    let arms = match &attached.cell {
+fn t_is_set(m: &Tm, cx: &mut Cx, what: Lit<Target>) -> bool {
+    // In the reply route of the core, the reply's transaction counts.
+    let cell = match cx.msg.is_request() {
+        true => super::attached::cell(cx),
+        false => super::replying::known(&m.core, cx),
+    };
+    let arms = match cell {
         Some(cell) => cell.state.lock().arms,
-        None => attached.arms,
+        None => cx.extra::<Attached>().arms,
     };
     match *what {
         Target::Failure => arms.failure.is_some(),

@@ -14,7 +14,7 @@ use super::{
     Tm,
     attached::{self, Attached, Role},
     cancel,
-    cell::{Branch, Cell, State},
+    cell::{Cell, State},
     core::now,
     create, replying,
 };
@@ -237,7 +237,7 @@ fn t_branch_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     let branch = branch_of(cx);
     required(cx, |state| {
         let client = branch.and_then(|branch| state.tx.client(branch));
-        client.is_some_and(|client| client.outcome() == Outcome::TimedOut)
+        client.is_some_and(|client| timed_out(client))
     })
 }
 
@@ -246,9 +246,6 @@ fn replied(state: &State, branch: BranchId, current: Option<BranchId>) -> bool {
     let Some(client) = state.tx.client(branch) else {
         return false;
     };
-    if state.branches.get(branch.index()).is_some_and(Branch::is_blind) {
-        return false;
-    }
     if current == Some(branch) {
         client.had_provisional()
     } else {
@@ -263,11 +260,13 @@ fn t_branch_replied(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     })
 }
 
+/// Nobody answered, or nobody could be reached.
+fn timed_out(client: &kahea_tx::Client) -> bool {
+    matches!(client.outcome(), Outcome::TimedOut | Outcome::Unsent(408))
+}
+
 fn t_any_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
-    required(cx, |state| {
-        let timed_out = |client: &kahea_tx::Client| client.outcome() == Outcome::TimedOut;
-        state.tx.clients().iter().any(timed_out)
-    })
+    required(cx, |state| state.tx.clients().iter().any(timed_out))
 }
 
 fn t_any_replied(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
@@ -299,11 +298,14 @@ fn t_is_expired(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     required(cx, |state| state.tx.is_expired(moment))
 }
 
-fn t_get_status_code(_: &Tm, cx: &mut Cx) -> Ret {
-    match with(cx, |state| state.tx.server().status()) {
-        Some(status) if status != 0 => Ret::Code(status.into()),
-        _ => Ret::FALSE,
-    }
+fn t_get_status_code(m: &Tm, cx: &mut Cx) -> Ret {
+    let status = match attached::role(cx) {
+        Role::Request if cx.msg.is_request() => None,
+        Role::Branch(_) => None,
+        Role::Request if replying::known(&m.core, cx).is_none() => None,
+        _ => status(cx),
+    };
+    status.map_or(Ret::FALSE, |status| Ret::Code(status.into()))
 }
 
 fn t_get_branch_index(_: &Tm, cx: &mut Cx) -> i64 {

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use kahea_module::{Cx, Fault, Ret, Str, Worker, proxy};
 use kahea_sip::{HeaderId, Method};
-use kahea_tx::{Actions, Key};
+use kahea_tx::Actions;
 
 use super::{
     answer,
@@ -16,15 +16,17 @@ use super::{
     wire::{self, carry_out},
 };
 
-/// The INVITE's transaction that a CANCEL is about.
+/// The transaction that a CANCEL is about. It may have begun with another method than INVITE, though nothing is there
+/// to cancel then.
 pub fn invite_of(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
     let matching = &core.options.matching;
-    let key = Key::of_cancelled(&cx.msg, matching, &core.table.seed);
-    let call = create::call_key(core, cx);
-    core.table.find(key, call, |cell| {
-        cell.message()
-            .is_ok_and(|known| matching.same(&known, &cx.msg, Method::Invite))
-    })
+    let cells = core.table.of_call(create::call_key(core, cx), |cell| {
+        !matches!(cell.method, Method::Cancel | Method::Ack)
+            && cell
+                .message()
+                .is_ok_and(|known| matching.same(&known, &cx.msg, cell.method))
+    });
+    cells.into_iter().next()
 }
 
 /// `t_relay()` of a CANCEL: answers it and ends the branches of its INVITE. `None` where it has to be relayed like any

@@ -275,6 +275,9 @@ impl Branch {
     }
 }
 
+/// Work that ends its turn itself.
+pub type Task = Box<dyn FnOnce(Arc<Cell>, &Rc<Worker>) + Send>;
+
 /// What has to be done to a transaction once it is its turn.
 pub enum Work {
     /// A reply to a branch.
@@ -285,8 +288,8 @@ pub enum Work {
     Cancel(Str),
     /// The network did not deliver a branch's request.
     Unsent(BranchId),
-    /// Anything else; it ends the turn itself.
-    Do(Box<dyn FnOnce(Arc<Cell>, &Rc<Worker>) + Send>),
+    /// Anything else.
+    Do(Task),
 }
 
 /// The last reply that left for the caller.

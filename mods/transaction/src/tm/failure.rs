@@ -57,7 +57,8 @@ pub fn unsent(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     let mut actions = Actions::new();
     let left = {
         let mut state = cell.state.lock();
-        state.tx.unsent(now(worker), branch, 477, &mut actions);
+        // It counts as a branch that nobody answers.
+        state.tx.unsent(now(worker), branch, 408, &mut actions);
         carry_out(&cell, &mut state, actions, None)
     };
     wire::send(worker, left.packets);
@@ -77,7 +78,9 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
             continue;
         }
         let route = {
-            let state = cell.state.lock();
+            let mut state = cell.state.lock();
+            // For branches that the route begins, it has to be set again.
+            state.arms.branch_failure = None;
             let known = state.branches.get(branch.index());
             known
                 .and_then(|known| known.on_branch_failure)
@@ -106,6 +109,10 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
 pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
     let (branch, route) = {
         let mut state = cell.state.lock();
+        if state.switches.has(Switches::RELEASED) {
+            drop(state);
+            return turn::done(&cell, worker);
+        }
         let Choice::Best(branch) = state.tx.choose() else {
             drop(state);
             return turn::done(&cell, worker);
@@ -257,6 +264,7 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     };
     match (outcome, held) {
         (Outcome::Reply(503), Some(_)) if options.remap_503_500 => {
+            cell.core.counters.absorbed.inc();
             answer::in_place(cell, worker, 500, answer::reason_of(503));
         }
         (Outcome::Reply(_), Some(held)) => {
@@ -264,7 +272,7 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
             answer::relay(cell, branch, &mut cx);
             cx.finish();
         }
-        (Outcome::TimedOut, _) => {
+        (Outcome::TimedOut | Outcome::Unsent(408), _) => {
             answer::in_place(cell, worker, options.reply_408_code, &options.reply_408_reason);
         }
         (outcome, _) => {

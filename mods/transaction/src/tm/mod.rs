@@ -20,13 +20,15 @@ mod local;
 pub(crate) mod more_branches;
 mod original;
 mod params;
-mod relay;
+pub(crate) mod relay;
 mod relaying;
 pub(crate) mod replies;
 pub(crate) mod replying;
 mod setting;
 pub(crate) mod suspend;
 pub(crate) mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod timer;
 pub(crate) mod turn;
 pub mod uac;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kahea_module::{Cx, Fault, Hop, Outcome, Ret, RouteKind, Target, Targets, proxy, warning};
-use kahea_sip::{Method, Transport};
+use kahea_module::{Cx, Fault, Hop, Outcome, Ret, RouteKind, Str, Target, Targets, proxy, warning};
+use kahea_sip::{EditId, EditTag, HeaderId, Method, Place, Transport};
 use kahea_tx::{Actions, BranchId};
 use smallvec::SmallVec;
 
@@ -230,8 +230,9 @@ fn at_once(cell: &Arc<Cell>, cx: &mut Cx, known: Known, how: &How) -> Ret {
 
 /// Runs the branch route for each target and asks for addresses.
 async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, how: How) -> Ret {
-    let route = cell.state.lock().arms.branch;
+    let route = cell.state.lock().arms.branch.take();
     let first = cx.target.clone();
+    let others = std::mem::replace(&mut cx.branches, targets.iter().skip(1).cloned().collect());
     let role = super::attached::role(cx);
     let kind = cx.route;
     let mut added = Added::default();
@@ -265,6 +266,7 @@ async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, 
         }
     }
     cx.target = first;
+    cx.branches = others;
     finish(cell, cx, added, &how)
 }
 
@@ -305,7 +307,11 @@ fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Resu
     let branch = BranchId::at(number);
     let text = branch_text(cell.id, branch);
     let (to, transport) = addresses.remove(0);
+    let path = route_by_path(cx);
     let built = proxy::build_request(cx, to, transport, None, &text);
+    if let Some(path) = path {
+        cx.edits.undo(path);
+    }
     let (destination, data) = built.map_err(Failed::no_socket)?;
     let mut state = cell.state.lock();
     let arms = state.arms;
@@ -323,6 +329,25 @@ fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Resu
         cancel: None,
     });
     Ok(state.tx.add_branch())
+}
+
+/// The path of the branch's contact as Route headers (RFC 3327), for this branch alone.
+fn route_by_path(cx: &mut Cx) -> Option<EditId> {
+    let path = cx.target.path.clone().filter(|path| !path.is_empty())?;
+    let at = match cx.msg.first(HeaderId::Route) {
+        Some(route) => route.line.start(),
+        None => {
+            let last = cx.msg.all(HeaderId::Via).last();
+            last.map_or(cx.msg.headers_start(), |via| via.line.end())
+        }
+    };
+    let line = [b"Route: ", &*path, b"\r\n"].concat();
+    Some(cx.edits.insert(
+        at,
+        Place::Before,
+        Str::from(line),
+        EditTag::Header(HeaderId::Route),
+    ))
 }
 
 /// Sends the branches that were added.
@@ -364,7 +389,6 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
             }
         }
     }
-    cell.state.lock().arms.branch = None;
     if sent {
         return Ret::TRUE;
     }
@@ -418,7 +442,7 @@ pub fn request_ended(cx: &mut Cx) {
     }
     let worker = cx.worker.clone();
     let mut state = cell.state.lock();
-    state.context.swap(cx);
+    state.context.swap_values(cx);
     let nothing_due = state.branches.is_empty()
         && !state.tx.server().is_final()
         && !state.switches.has(Switches::SUSPENDED);

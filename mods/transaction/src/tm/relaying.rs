@@ -148,22 +148,22 @@ fn forwarding(d: &mut Decl<Tm>) {
     let docs = "Relays to an address; not for ACK.";
     let rows: [(&'static str, To); 6] = [
         ("t_forward_nonack", |m, cx, host, port| {
-            by_transport(m, cx, cx.received.transport, Some(host), Some(port))
+            forward_to(m, cx, cx.received.transport, host, port)
         }),
         ("t_forward_nonack_to", |m, cx, host, port| {
-            by_transport(m, cx, cx.received.transport, Some(host), Some(port))
+            forward_to(m, cx, cx.received.transport, host, port)
         }),
         ("t_forward_nonack_udp", |m, cx, host, port| {
-            by_transport(m, cx, Transport::Udp, Some(host), Some(port))
+            forward_to(m, cx, Transport::Udp, host, port)
         }),
         ("t_forward_nonack_tcp", |m, cx, host, port| {
-            by_transport(m, cx, Transport::Tcp, Some(host), Some(port))
+            forward_to(m, cx, Transport::Tcp, host, port)
         }),
         ("t_forward_nonack_tls", |m, cx, host, port| {
-            by_transport(m, cx, Transport::Tls, Some(host), Some(port))
+            forward_to(m, cx, Transport::Tls, host, port)
         }),
         ("t_forward_nonack_sctp", |m, cx, host, port| {
-            by_transport(m, cx, Transport::Sctp, Some(host), Some(port))
+            forward_to(m, cx, Transport::Sctp, host, port)
         }),
     ];
     for (name, run) in rows {
@@ -174,12 +174,32 @@ fn forwarding(d: &mut Decl<Tm>) {
     d.func(
         "t_forward_nonack_uri",
         [],
-        |m: &Tm, cx: &mut Cx| relay(&m.core, cx, How::default()),
+        |m: &Tm, cx: &mut Cx| match attached::cell(cx) {
+            Some(_) => relay(&m.core, cx, How::default()),
+            None => Ret::Fault(no_transaction()),
+        },
         "Relays to where $du or $ru point; not for ACK.",
     )
     .routes(REQUEST | EVENT)
     .waits();
     replicating(d);
+}
+
+fn no_transaction() -> Fault {
+    Fault::script("the request has no transaction: t_newtran() begins one")
+}
+
+fn forward_to(m: &Tm, cx: &mut Cx, transport: Transport, host: Str, port: i64) -> Result<Ret, Fault> {
+    if attached::cell(cx).is_none() {
+        return Err(no_transaction());
+    }
+    let how = How {
+        hop: Some(address(host, Some(port), transport)?),
+        transport: Some(transport),
+        no_100: true,
+        ..How::default()
+    };
+    Ok(relay(&m.core, cx, how))
 }
 
 fn replicating(d: &mut Decl<Tm>) {

@@ -93,6 +93,8 @@ pub fn handle(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
             .filter(|_| timer::runs(&cx.worker, &cell));
         if armed.is_some() {
             state.context.swap(&mut cx);
+            let known = state.branches.get(branch.index());
+            cx.target.flags = known.map_or(0, |known| known.target.flags);
         }
         armed
     };
@@ -113,7 +115,13 @@ pub fn handle(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
 
 /// The reply route has ended.
 pub fn routed(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, outcome: Outcome) {
-    cell.state.lock().context.swap(&mut cx);
+    {
+        let mut state = cell.state.lock();
+        state.context.swap(&mut cx);
+        if let Some(known) = state.branches.get_mut(branch.index()) {
+            known.target.flags = cx.target.flags;
+        }
+    }
     let Some(cx) = suspend::reply_left(&cell, branch, cx) else {
         return;
     };
@@ -167,7 +175,8 @@ fn decide(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
     wire::send(&worker, left.packets);
     let (given_up, replica) = {
         let state = cell.state.lock();
-        let given_up = status < 200 && state.tx.is_cancelled();
+        let dropped = state.switches.has(Switches::RELEASED);
+        let given_up = status < 200 && (state.tx.is_cancelled() || dropped);
         (given_up, state.switches.has(Switches::REPLICA))
     };
     if replica && left.relay == Some(branch) {

@@ -5,11 +5,10 @@
 use std::{rc::Rc, sync::Arc};
 
 use kahea_module::{
-    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug,
-    route::{REPLY, ScriptStep},
+    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug, route::ScriptStep,
 };
 use kahea_sip::Method;
-use kahea_tx::{Actions, BranchId};
+use kahea_tx::{Actions, BranchId, Client};
 
 use super::{
     Tm, answer,
@@ -55,7 +54,7 @@ pub fn declare(d: &mut Decl<Tm>) {
         is_repeated_reply,
         "The reply repeats one that t_suspend() holds back.",
     )
-    .routes(REPLY)
+    .routes(RouteKind::Reply.set())
     .kemi(0, "t_is_retr_async_reply");
 }
 
@@ -137,12 +136,7 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
     let worker = cx.worker.clone();
     let mut state = cell.state.lock();
     let branch = blind_branch(&cell, &mut state, cx)?;
-    let moment = now(&worker);
-    state.tx.sent(moment, branch, true);
-    if invite {
-        // The longer of the two timers bounds it.
-        state.tx.reply(moment, branch, 100, &mut Actions::new());
-    }
+    state.tx.sent(now(&worker), branch, true);
     if matches!(role, Role::Failure(_)) && state.drop_replies != 0 {
         state.tx.count_from(branch);
     }
@@ -177,12 +171,18 @@ fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fau
     }
     let mut target = Box::new(cx.target.clone());
     target.flags = 0;
+    let failed = attached::role(cx).branch();
+    let failed = failed.and_then(|branch| state.branches.get(branch.index()));
+    let on_reply = state
+        .arms
+        .reply
+        .or_else(|| failed.and_then(|known| known.on_reply));
     state.branches.push(Branch {
         to,
         data: Str::EMPTY,
         target,
         rest: Vec::new(),
-        on_reply: None,
+        on_reply,
         on_failure: state.arms.failure,
         on_branch_failure: None,
         held: None,
@@ -198,6 +198,11 @@ fn suspend_reply(branch: BranchId, cx: &mut Cx) -> Result<Ret, Fault> {
         return Err(Fault::script("the transaction is suspended already"));
     }
     let status = cx.msg.status().unwrap_or(0);
+    let open = state.tx.client(branch).is_some_and(Client::is_pending);
+    if open && status >= 200 {
+        // The request has been answered: nobody has to repeat it, nor to wait for a first sign of life.
+        state.tx.reply(now(&cx.worker), branch, 100, &mut Actions::new());
+    }
     state.suspended = Some(Box::new(Suspended::Reply {
         branch,
         status,
@@ -300,10 +305,12 @@ fn again(cell: Arc<Cell>, worker: &Rc<Worker>, branch: BranchId, entry: Entry, p
     };
     let before = {
         let mut state = cell.state.lock();
-        state.tx.reply(now(worker), branch, 500, &mut Actions::new());
-        state
-            .tx
-            .count_from(BranchId::at(branch.index().saturating_add(1)));
+        state.tx.withdraw(branch);
+        let on_reply = state
+            .branches
+            .get(branch.index())
+            .and_then(|known| known.on_reply);
+        state.arms.reply = state.arms.reply.or(on_reply);
         state.context.swap(&mut cx);
         state.branches.len()
     };
@@ -359,4 +366,149 @@ fn reply_again(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, entry: Entry, prep
     run(cx, entry, move |cx, outcome| {
         replies::routed(cell, branch, cx, outcome);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kahea_module::testing::INVITE;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::tm::{relay, testing::Bench};
+
+    const RESUME: RouteId = RouteId(7);
+    const FLAG_BEFORE: u32 = 1 << 2;
+    const FLAG_AFTER: u32 = 1 << 3;
+
+    /// An INVITE that was suspended, its script ended.
+    fn suspended(bench: &Bench) -> Arc<Cell> {
+        let mut cx = bench.server.invite();
+        cx.flags = FLAG_BEFORE;
+        assert!(matches!(suspend(&bench.core, &mut cx), Ok(Ret::Code(1))));
+        cx.flags = FLAG_AFTER;
+        let cell = attached::cell(&cx).expect("a transaction");
+        relay::request_ended(&mut cx);
+        cx.finish();
+        cell
+    }
+
+    fn go_on(bench: &Bench, cell: &Arc<Cell>) -> bool {
+        resume(cell, &bench.server.worker, Entry::Route(RESUME), None)
+    }
+
+    #[test]
+    fn a_request_goes_on_once_and_is_answered_where_the_script_does_nothing() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        assert_eq!(
+            bench.sent(),
+            ["SIP/2.0 100 trying -- your call is important to us"]
+        );
+        assert!(go_on(&bench, &cell));
+        assert_eq!(*bench.server.engine.ran.borrow(), [RESUME]);
+        assert_eq!(
+            bench.sent(),
+            ["SIP/2.0 500 I'm terribly sorry, server error occurred (1/TM)"]
+        );
+        assert!(!go_on(&bench, &cell), "it is not suspended any more");
+    }
+
+    #[test]
+    fn it_has_the_flags_of_the_moment_and_the_role_of_a_failed_request() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        let seen = Arc::new(Mutex::new(None));
+        let note = seen.clone();
+        let prepare: Prepare = Box::new(move |cx: &mut Cx| {
+            *note.lock() = Some((cx.flags, cx.route, attached::role(cx)));
+        });
+        resume(
+            &cell,
+            &bench.server.worker,
+            Entry::Behind(ScriptStep::start(RESUME)),
+            Some(prepare),
+        );
+        assert_eq!(
+            *seen.lock(),
+            Some((FLAG_BEFORE, RouteKind::Failure, Role::Resumed))
+        );
+    }
+
+    #[test]
+    fn nobody_goes_on_with_it_and_the_caller_gets_a_408() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        bench.sent();
+        bench.server.engine.advance(Duration::from_secs(30));
+        turn::take(&cell, &bench.server.worker, Work::Tick);
+        assert_eq!(bench.sent(), ["SIP/2.0 408 Request Timeout"]);
+        assert!(!go_on(&bench, &cell));
+    }
+
+    #[test]
+    fn it_is_cancelled_while_it_waits() {
+        let bench = Bench::default();
+        let cell = suspended(&bench);
+        bench.sent();
+        turn::take(&cell, &bench.server.worker, Work::Cancel(Str::EMPTY));
+        assert_eq!(bench.sent(), ["SIP/2.0 487 Request canceled"]);
+        assert!(!go_on(&bench, &cell));
+    }
+
+    #[test]
+    fn a_second_time_and_a_message_without_a_transaction_are_refused() {
+        let bench = Bench::default();
+        let mut cx = bench.server.invite();
+        assert!(suspend(&bench.core, &mut cx).is_ok());
+        assert!(suspend(&bench.core, &mut cx).is_err());
+        let ack = INVITE.replace("INVITE", "ACK");
+        assert!(suspend(&bench.core, &mut bench.server.message(&ack)).is_err());
+        let reply = INVITE.replace(
+            "INVITE sip:bob@example.com:5070;transport=udp SIP/2.0",
+            "SIP/2.0 200 OK",
+        );
+        assert!(suspend(&bench.core, &mut bench.server.message(&reply)).is_err());
+    }
+
+    #[test]
+    fn a_reply_waits_and_its_repetition_goes_nowhere() {
+        let bench = Bench::default();
+        let mut request = bench
+            .server
+            .message(&INVITE.replace("example.com:5070", "127.0.0.1:5071"));
+        assert!(matches!(
+            relay::relay(&bench.core, &mut request, relay::How::default()),
+            Ret::Code(1)
+        ));
+        let cell = attached::cell(&request).expect("a transaction");
+        relay::request_ended(&mut request);
+        request.finish();
+        bench.sent();
+        let branch = BranchId(0);
+        let reply = || {
+            let text = INVITE
+                .replace(
+                    "INVITE sip:bob@example.com:5070;transport=udp SIP/2.0",
+                    "SIP/2.0 200 OK",
+                )
+                .replace("Via:", "Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK0\nVia:");
+            let mut cx = bench.server.message(&text);
+            let attached = cx.extra::<Attached>();
+            attached.cell = Some(cell.clone());
+            attached.role = Role::Reply(branch);
+            cx
+        };
+        let mut first = reply();
+        assert!(suspend(&bench.core, &mut first).is_ok());
+        cell.state.lock().busy = true;
+        assert!(reply_left(&cell, branch, first).is_none());
+        assert!(cell.state.lock().waits_with_reply(branch, 200));
+        cell.state.lock().busy = true;
+        assert!(reply_left(&cell, branch, reply()).is_none(), "a repetition");
+        assert_eq!(bench.sent(), Vec::<String>::new());
+        assert!(go_on(&bench, &cell));
+        assert_eq!(bench.sent(), ["SIP/2.0 200 OK"]);
+    }
 }

@@ -22,7 +22,7 @@ pub fn declare(d: &mut Decl<Tmx>) {
         ["code"],
         t_drop,
         "Ends the script and the transaction, whose caller gets no reply; it counts as answered with the code (500). \
-         Branches that ring are cancelled.",
+         Branches that are open stay so, and a 2xx still passes.",
     )
     .kemi(0, "t_drop")
     .kemi(1, "t_drop_rcode");
@@ -53,8 +53,13 @@ fn t_drop(_: &Tmx, cx: &mut Cx, code: Option<i64>) -> Result<Ret, Fault> {
     let left = {
         let mut state = cell.state.lock();
         state.switches.set(Switches::RELEASED, true);
-        // As if answered over a transport that loses nothing: no reply is kept that could be repeated.
-        if state.tx.answer(now(&worker), status, false, true, &mut actions) {
+        if state.tx.has_pending() {
+            state.tx.release(now(&worker), &mut actions);
+        } else if state
+            .tx
+            // As if answered over a transport that loses nothing: no reply is kept that could be repeated.
+            .answer(now(&worker), status, false, true, &mut actions)
+        {
             cell.core.counters.completed(status);
         }
         let left = carry_out(&cell, &mut state, actions, None);

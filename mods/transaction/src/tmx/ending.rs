@@ -227,3 +227,111 @@ fn t_uac_ack_local(
         "the INVITE is acknowledged by this server itself: t_uac_ack_local() has nothing to do",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use kahea_module::{Ret, testing::FakeBind};
+
+    use super::*;
+    use crate::tm::{
+        relay::{self, How},
+        testing::Bench,
+    };
+
+    /// An INVITE at a phone that rings, as branch 0.
+    fn ringing(bench: &Bench) -> Arc<Cell> {
+        let text = kahea_module::testing::INVITE.replace("example.com:5070", "127.0.0.1:5071");
+        let mut cx = bench.server.message(&text);
+        assert!(matches!(
+            relay::relay(&bench.core, &mut cx, How::default()),
+            Ret::Code(1)
+        ));
+        let cell = attached::cell(&cx).expect("a transaction");
+        relay::request_ended(&mut cx);
+        cx.finish();
+        let worker = &bench.server.worker;
+        let mut state = cell.state.lock();
+        state.tx.reply(now(worker), BranchId(0), 180, &mut Actions::new());
+        drop(state);
+        bench.sent();
+        cell
+    }
+
+    fn call() -> (Str, Str) {
+        (
+            Str::from_static("a84b4c76e66710@127.0.0.1"),
+            Str::from_static("314159"),
+        )
+    }
+
+    #[test]
+    fn a_call_is_cancelled_by_its_name_with_a_reason_and_a_flag() {
+        let bench = Bench::default();
+        let cell = ringing(&bench);
+        let mut cx = bench.server.invite();
+        let (callid, cseq) = call();
+        let found = t_cancel_callid(&bench.tmx, &mut cx, callid, cseq, 21, Some(480));
+        assert_eq!(found, Ok(true));
+        let packets = bench.server.net.sent.take();
+        let [(_, cancel)] = packets.as_slice() else {
+            panic!("one CANCEL, not {packets:?}");
+        };
+        assert!(cancel.starts_with(b"CANCEL "));
+        assert!(cancel.text().contains("Reason: SIP;cause=480\r\n"));
+        let state = cell.state.lock();
+        assert_eq!(state.context.flags() & (1 << 21), 1 << 21);
+        assert!(!state.tx.is_cancelled(), "nobody upstream has cancelled it");
+    }
+
+    #[test]
+    fn what_does_not_ring_is_left_alone() {
+        let bench = Bench::default();
+        let cell = ringing(&bench);
+        let worker = &bench.server.worker;
+        cancel_ringing(&cell, worker, Str::EMPTY, |at| at != BranchId(0));
+        assert_eq!(bench.sent(), Vec::<String>::new());
+        cancel_ringing(&cell, worker, Str::EMPTY, |_| true);
+        assert_eq!(
+            bench.sent(),
+            ["CANCEL sip:bob@127.0.0.1:5071;transport=udp SIP/2.0"]
+        );
+    }
+
+    #[test]
+    fn a_call_is_answered_by_its_name() {
+        let bench = Bench::default();
+        ringing(&bench);
+        let mut cx = bench.server.invite();
+        let (callid, cseq) = call();
+        let reason = Str::from_static("By Another");
+        let done = t_reply_callid(
+            &bench.tmx,
+            &mut cx,
+            callid.clone(),
+            cseq.clone(),
+            488,
+            reason.clone(),
+        );
+        assert_eq!(done, Ok(true));
+        assert!(bench.sent().contains(&"SIP/2.0 488 By Another".to_owned()));
+        for (callid, cseq, code) in [
+            (Str::from_static("none"), cseq.clone(), 488),
+            (callid.clone(), Str::from_static("x"), 488),
+            (callid, cseq, 99),
+        ] {
+            assert!(
+                t_reply_callid(&bench.tmx, &mut cx, callid, cseq, code, reason.clone()).is_err(),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn branches_are_named_by_three_words() {
+        let bind = FakeBind::default();
+        for word in ["all", "others", "this"] {
+            assert!(Which::parse(word, &bind).is_ok(), "{word}");
+        }
+        assert!(Which::parse("some", &bind).is_err());
+    }
+}

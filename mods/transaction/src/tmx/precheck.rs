@@ -61,6 +61,23 @@ fn t_precheck_trans(m: &Tmx, cx: &mut Cx) -> Result<bool, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tm::testing::Bench;
+
+    #[test]
+    fn the_same_request_is_in_work_until_its_message_ends() {
+        let bench = Bench::default();
+        let mut first = bench.server.invite();
+        let mut again = bench.server.invite();
+        assert_eq!(t_precheck_trans(&bench.tmx, &mut first), Ok(false));
+        assert_eq!(
+            t_precheck_trans(&bench.tmx, &mut first),
+            Ok(false),
+            "it is itself"
+        );
+        assert_eq!(t_precheck_trans(&bench.tmx, &mut again), Ok(true));
+        first.finish();
+        assert_eq!(t_precheck_trans(&bench.tmx, &mut again), Ok(false));
+    }
 
     #[test]
     fn a_message_that_ends_is_no_longer_in_work() {

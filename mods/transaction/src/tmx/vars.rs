@@ -272,10 +272,10 @@ struct Views(Vec<(View, Box<Cx>)>);
 /// The value of a variable on another message.
 fn view(m: &Tmx, cx: &mut Cx, var: &Var, which: View) -> Value {
     let known = &mut cx.extra::<Views>().0;
-    let known = match known.iter().position(|(view, _)| *view == which) {
-        Some(at) => Some(known.swap_remove(at).1),
-        None => None,
-    };
+    let known = known
+        .iter()
+        .position(|(view, _)| *view == which)
+        .map(|at| known.swap_remove(at).1);
     let Some(mut other) = known.or_else(|| make(m, cx, which).map(Box::new)) else {
         return Value::Null;
     };
