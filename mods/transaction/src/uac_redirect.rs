@@ -344,7 +344,8 @@ fn add(m: &UacRedirect, cx: &mut Cx, most: Most, reason: Option<Str>) -> Result<
             contacts.retain(|contact| m.accepted(filters, contact.ruri.as_deref().unwrap_or_default()));
             contacts.truncate(most.each.unwrap_or(usize::MAX).min(left));
             left = left.saturating_sub(contacts.len());
-            found.extend(contacts);
+            // The least preferred becomes the first branch.
+            found.extend(contacts.into_iter().rev());
         }
     }
     found.truncate(limit.saturating_sub(cx.branches.len()));

@@ -80,7 +80,8 @@ fn t_uac_send(
         Box::pin(async move {
             let worker = cx.worker.clone();
             // The message's variables wait with it: the request's routes have their own.
-            send(&core, &worker, request).await.map(|_| true).into()
+            let sent = send(&core, &worker, request).await;
+            sent.map(|_| true).map_err(|fault| fault.code(-1)).into()
         })
     }))
 }
@@ -359,4 +360,128 @@ pub fn run_on(cx: &mut Cx, msg: Message, routes: &[RouteId]) {
 /// The value of a header of the request as it was sent, for commands.
 pub fn header(msg: &Message, id: HeaderId) -> Str {
     msg.first(id).map_or(Str::EMPTY, |header| msg.text(header.line))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::tm::{replies, testing::Bench};
+
+    type Heard = Arc<Mutex<Vec<(u16, String)>>>;
+
+    /// Sends a request; what its answers were is noted.
+    fn sent(bench: &Bench, method: &'static str, provisional: bool) -> (Arc<Cell>, Heard) {
+        let heard = Heard::default();
+        let told = heard.clone();
+        let request = LocalRequest {
+            method: method.into(),
+            ruri: "sip:b@127.0.0.1:5071".into(),
+            from: "<sip:me@h>".into(),
+            to: "<sip:b@h>".into(),
+            provisional,
+            answered: Some(Arc::new(move |_, answer: &Answer<'_>| {
+                let reason = String::from_utf8_lossy(answer.reason).into_owned();
+                told.lock().push((answer.status, reason));
+            })),
+            ..LocalRequest::default()
+        };
+        let mut sending = pin!(send(&bench.core, &bench.server.worker, request));
+        let Poll::Ready(Ok(id)) = sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("the request was not sent at once");
+        };
+        (bench.core.table.get(id).expect("a transaction"), heard)
+    }
+
+    /// Lets a reply to the first branch come.
+    fn reply(bench: &Bench, cell: &Arc<Cell>, method: &str, status: &str) {
+        let data = cell.state.lock().branches[0].data.clone();
+        let request = Message::parse(data, &Limits::default()).unwrap();
+        let via = header(&request, HeaderId::Via);
+        let call_id = header(&request, HeaderId::CallId);
+        let text = format!(
+            "SIP/2.0 {status}\n{}\nFrom: <sip:me@h>;tag=1\nTo: <sip:b@h>;tag=2\n{}\nCSeq: 10 {method}\n\
+             Contact: <sip:b@127.0.0.1:5072>\n",
+            via.text().trim_end(),
+            call_id.text().trim_end()
+        );
+        let cx = bench.server.message(&text);
+        assert!(replies::take(&bench.core, cx).is_none(), "the reply is taken");
+    }
+
+    #[test]
+    fn the_final_reply_is_told_once_and_goes_no_further() {
+        let bench = Bench::default();
+        let (cell, heard) = sent(&bench, "OPTIONS", true);
+        assert_eq!(bench.sent(), ["OPTIONS sip:b@127.0.0.1:5071 SIP/2.0"]);
+        reply(&bench, &cell, "OPTIONS", "180 Hm");
+        reply(&bench, &cell, "OPTIONS", "200 Fine");
+        reply(&bench, &cell, "OPTIONS", "200 Fine");
+        assert_eq!(*heard.lock(), [(180, "Hm".into()), (200, "Fine".into())]);
+        assert!(bench.sent().is_empty());
+    }
+
+    #[test]
+    fn every_2xx_to_an_invite_is_acknowledged() {
+        let bench = Bench::default();
+        let (cell, heard) = sent(&bench, "INVITE", false);
+        bench.sent();
+        reply(&bench, &cell, "INVITE", "180 Ringing");
+        reply(&bench, &cell, "INVITE", "200 OK");
+        reply(&bench, &cell, "INVITE", "200 OK");
+        assert_eq!(*heard.lock(), [(200, "OK".into())]);
+        assert_eq!(bench.sent(), ["ACK sip:b@127.0.0.1:5072 SIP/2.0"; 2]);
+    }
+
+    #[test]
+    fn a_refusal_is_acknowledged_hop_by_hop() {
+        let bench = Bench::default();
+        let (cell, heard) = sent(&bench, "INVITE", false);
+        bench.sent();
+        reply(&bench, &cell, "INVITE", "486 Busy");
+        assert_eq!(*heard.lock(), [(486, "Busy".into())]);
+        assert_eq!(bench.sent(), ["ACK sip:b@127.0.0.1:5071 SIP/2.0"]);
+    }
+
+    #[test]
+    fn silence_is_told_as_408() {
+        let bench = Bench::default();
+        let (cell, heard) = sent(&bench, "OPTIONS", false);
+        bench.server.engine.advance(Duration::from_secs(31));
+        turn::take(&cell, &bench.server.worker, Work::Tick);
+        assert_eq!(*heard.lock(), [(408, "Request Timeout".into())]);
+    }
+
+    #[test]
+    fn a_ringing_invite_can_be_cancelled() {
+        let bench = Bench::default();
+        let (cell, heard) = sent(&bench, "INVITE", false);
+        reply(&bench, &cell, "INVITE", "180 Ringing");
+        bench.sent();
+        cancel(&cell, &bench.server.worker);
+        assert_eq!(bench.sent(), ["CANCEL sip:b@127.0.0.1:5071 SIP/2.0"]);
+        reply(&bench, &cell, "INVITE", "487 Ended");
+        assert_eq!(*heard.lock(), [(487, "Ended".into())]);
+    }
+
+    #[test]
+    fn nothing_leaves_for_a_name_that_does_not_resolve() {
+        let bench = Bench::default();
+        let request = LocalRequest {
+            method: "OPTIONS".into(),
+            ruri: "sip:b@nowhere.invalid".into(),
+            from: "<sip:me@h>".into(),
+            to: "<sip:b@h>".into(),
+            ..LocalRequest::default()
+        };
+        let mut sending = pin!(send(&bench.core, &bench.server.worker, request));
+        let polled = sending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Err(_))));
+        assert!(bench.sent().is_empty() && bench.core.table.len() == 0);
+    }
 }

@@ -107,8 +107,8 @@ impl LocalRequest {
         Ok(LocalRequest {
             method,
             ruri,
-            from: required(HeaderId::From, "From")?,
-            to: required(HeaderId::To, "To")?,
+            from: bracketed(&required(HeaderId::From, "From")?),
+            to: bracketed(&required(HeaderId::To, "To")?),
             call_id: value(HeaderId::CallId),
             cseq: value(HeaderId::CSeq).and_then(|text| number_of(&text)),
             max_forwards: number(HeaderId::MaxForwards),
@@ -186,6 +186,17 @@ impl LocalRequest {
         }
         put(&[&self.headers, b"\r\n", &self.body]);
         Ok(Str::from(out))
+    }
+}
+
+/// An address with `<>` around its URI.
+fn bracketed(value: &Str) -> Str {
+    match NameAddr::parse(value) {
+        Ok(addr) if !addr.bracketed => {
+            let params = addr.raw.strip_prefix(addr.uri).unwrap_or_default();
+            Str::from([b"<", addr.uri, b">", params].concat())
+        }
+        _ => value.clone(),
     }
 }
 
@@ -301,6 +312,8 @@ mod tests {
         .unwrap();
         assert_eq!((request.cseq, request.call_id), (Some(7), Some("c1".into())));
         assert_eq!(request.headers, "X: 1\r\n");
+        assert_eq!(request.to, "<sip:b@h>");
+        assert_eq!(bracketed(&"sip:a@h;tag=1".into()), "<sip:a@h>;tag=1");
         assert!(of("From: <sip:a@h>\r\n", "").is_err());
         assert!(of("From: <sip:a@h>\r\nTo: <sip:b@h>\r\n", "text").is_err());
         assert!(
