@@ -237,7 +237,7 @@ fn t_branch_timeout(_: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     let branch = branch_of(cx);
     required(cx, |state| {
         let client = branch.and_then(|branch| state.tx.client(branch));
-        client.is_some_and(|client| timed_out(client))
+        client.is_some_and(timed_out)
     })
 }
 
