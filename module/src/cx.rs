@@ -102,6 +102,33 @@ impl MessageFlags {
     }
 }
 
+/// The target as it stood when it was used up, be it relayed to or cleared: one that was set since is a new branch.
+#[derive(Clone, Debug, Default)]
+pub struct UsedTarget {
+    ruri: Option<Str>,
+    dst_uri: Option<Str>,
+}
+
+impl UsedTarget {
+    /// Of the message as it stands.
+    pub fn of(cx: &Cx) -> UsedTarget {
+        UsedTarget {
+            ruri: cx.target.ruri.clone(),
+            dst_uri: cx.target.dst_uri.clone(),
+        }
+    }
+
+    /// The script has set another since, be it of the same text.
+    pub fn has_changed(&self, cx: &Cx) -> bool {
+        let same = |old: &Option<Str>, new: &Option<Str>| match (old, new) {
+            (None, None) => true,
+            (Some(old), Some(new)) => std::ptr::eq(old.as_bytes(), new.as_bytes()),
+            _ => false,
+        };
+        !same(&self.ruri, &cx.target.ruri) || !same(&self.dst_uri, &cx.target.dst_uri)
+    }
+}
+
 /// What may still be spent on a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {

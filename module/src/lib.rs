@@ -40,7 +40,7 @@ pub use self::{
     arg::{Arg, ArgKind, ArgSource, Lit, Literal, Rest, VarRef},
     bind::{Bind, BindError, Format, Piece},
     config::{Config, Flow, Listener},
-    cx::{Budget, Cx, MessageFlags, ReplyExtra, Sending, Target},
+    cx::{Budget, Cx, MessageFlags, ReplyExtra, Sending, Target, UsedTarget},
     decl::{Decl, EventDecl, FuncRow, Module, ParamRow, StatDecl},
     faked::TimerName,
     func::{FuncDecl, Handler, Parameter},

@@ -1,6 +1,6 @@
 //! Actions on the destination set.
 
-use kahea_module::{Cx, Decl};
+use kahea_module::{Cx, Decl, UsedTarget};
 
 use super::Core;
 
@@ -10,7 +10,7 @@ pub fn declare(d: &mut Decl<Core>) {
         "clear_branches",
         [],
         clear_branches,
-        "Takes all further branches away.",
+        "Takes all branches away; the Request-URI is one again once it or $du is set.",
     );
     d.func(
         "remove_branch",
@@ -22,6 +22,9 @@ pub fn declare(d: &mut Decl<Core>) {
 
 fn clear_branches(_: &Core, cx: &mut Cx) {
     cx.branches.clear();
+    cx.target.flags = 0;
+    let used = UsedTarget::of(cx);
+    *cx.extra::<Option<UsedTarget>>() = Some(used);
 }
 
 /// True in any case, as in Kamailio; an index without a branch changes nothing.

@@ -33,8 +33,7 @@ fn append_branch(_: &Corex, cx: &mut Cx, uri: Option<Str>, q: Option<Str>) -> Re
         Some(uri) => Target {
             ruri: Some(uri),
             q,
-            flags: cx.target.flags,
-            ..Target::default()
+            ..cx.target.clone()
         },
         // The current destination with all that belongs to it becomes a branch.
         None => Target {

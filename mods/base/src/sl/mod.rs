@@ -14,9 +14,12 @@ use kahea_module::{
 };
 use kahea_sip::{Limits, Message};
 
-use self::{redirect::Rich, stats::Counters};
+use self::stats::Counters;
 
-pub use self::service::{SlReply, Stateful};
+pub use self::{
+    redirect::{Rich, contact},
+    service::{SlReply, Stateful},
+};
 
 /// The module's instance.
 pub struct Sl {

@@ -5,7 +5,7 @@ use kahea_sip::view::param_escape;
 
 /// What contacts carry besides URI and q (`rich_redirect`).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rich {
+pub struct Rich {
     flags: bool,
     path: bool,
 }
@@ -22,7 +22,7 @@ impl Rich {
 
 /// The Contact line of the destination set: the Request-URI where the script changed it, then the branches.
 /// `None` without any.
-pub(super) fn contact(cx: &Cx, rich: Rich) -> Option<Str> {
+pub fn contact(cx: &Cx, rich: Rich) -> Option<Str> {
     let changed = cx
         .target
         .ruri
@@ -52,7 +52,7 @@ fn push(branch: &Target, uri: &[u8], rich: Rich, out: &mut Vec<u8>) {
         } else {
             b"?Route="
         });
-        out.extend_from_slice(&param_escape(path));
+        push_escaped(path, out);
     }
     out.push(b'>');
     if let Some(q) = branch.q {
@@ -62,6 +62,23 @@ fn push(branch: &Target, uri: &[u8], rich: Rich, out: &mut Vec<u8>) {
     }
     if rich.flags && branch.flags != 0 {
         out.extend_from_slice(format!(";flags={}", branch.flags).as_bytes());
+    }
+}
+
+/// Escapes with small digits, as Kamailio writes them.
+fn push_escaped(text: &[u8], out: &mut Vec<u8>) {
+    let mut digits = 0_u8;
+    for byte in param_escape(text).iter() {
+        out.push(if digits > 0 {
+            byte.to_ascii_lowercase()
+        } else {
+            *byte
+        });
+        digits = if *byte == b'%' {
+            2
+        } else {
+            digits.saturating_sub(1)
+        };
     }
 }
 
@@ -89,7 +106,7 @@ mod tests {
         );
         let rich = contact(&cx, Rich::from_bits(3)).unwrap();
         assert!(
-            rich.ends_with(b";q=0.5;flags=3\r\n") && rich.text().contains("<sip:b@h?Route=%3C"),
+            rich.ends_with(b";q=0.5;flags=3\r\n") && rich.text().contains("<sip:b@h?Route=%3c"),
             "{rich}"
         );
     }

@@ -2,6 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use kahea_mods_base::sl::{Rich, contact};
 use kahea_module::{Cx, Fault, ReplyExtra, Str, Worker, proxy};
 use kahea_sip::{Destination, EditTag, Place};
 use kahea_tx::{Actions, BranchId};
@@ -9,7 +10,7 @@ use kahea_tx::{Actions, BranchId};
 use super::{
     cell::{Cell, Sent, Switches},
     core::now,
-    timer,
+    local, timer,
     wire::{self, carry_out},
 };
 
@@ -25,7 +26,11 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
         None => proxy::reply_destination(cx)?,
     };
     let tag = (status != 100).then(|| tag_of(cell, cx));
-    let data = proxy::build_reply(cx, status, reason, tag.as_deref())?;
+    let data = if (300..400).contains(&status) {
+        redirection(cell, cx, status, reason, tag.as_deref())?
+    } else {
+        proxy::build_reply(cx, status, reason, tag.as_deref())?
+    };
     let mut actions = Actions::new();
     let left = {
         let mut state = cell.state.lock();
@@ -54,10 +59,33 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
         counters.completed(status);
     }
     let mut packets = wire::Packets::new();
-    packets.push(Sent { to, data });
+    packets.push(Sent {
+        to,
+        data: data.clone(),
+    });
     packets.extend(left.packets);
     wire::send(&worker, packets);
+    local::response_sent(&cell.core, cx, &data);
     Ok(())
+}
+
+/// A 3xx: its Contact is the destination set, with what `rich_redirect` asks for.
+fn redirection(
+    cell: &Cell,
+    cx: &mut Cx,
+    status: u16,
+    reason: &[u8],
+    tag: Option<&[u8]>,
+) -> Result<Str, Fault> {
+    let rich = Rich::from_bits(cell.core.options.rich_redirect);
+    let contact = contact(cx, rich).map(ReplyExtra::Header);
+    let branches = std::mem::take(&mut cx.branches);
+    let extra = cx.reply_extra.clone();
+    cx.reply_extra.splice(..0, contact);
+    let built = proxy::build_reply(cx, status, reason, tag);
+    cx.reply_extra = extra;
+    cx.branches = branches;
+    built
 }
 
 /// The To-tag of replies made for this transaction.
@@ -74,6 +102,10 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
     let Some(status) = cx.msg.status() else {
         return false;
     };
+    if cell.state.lock().tx.is_local() {
+        local::replied(cell, branch, cx);
+        return true;
+    }
     let worker = cx.worker.clone();
     let (to, data, left) = {
         let mut state = cell.state.lock();

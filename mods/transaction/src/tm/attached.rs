@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kahea_module::{Cx, Str};
+use kahea_module::Cx;
+pub use kahea_module::UsedTarget;
 use kahea_tx::{BranchId, Timing};
 
 use super::cell::{Arms, Cell, Switches};
@@ -38,33 +39,6 @@ impl Role {
     }
 }
 
-/// The target as it stood when it was last used: one that was set since is a new branch.
-#[derive(Clone, Debug, Default)]
-pub struct UsedTarget {
-    ruri: Option<Str>,
-    dst_uri: Option<Str>,
-}
-
-impl UsedTarget {
-    /// Of the message as it stands.
-    pub fn of(cx: &Cx) -> UsedTarget {
-        UsedTarget {
-            ruri: cx.target.ruri.clone(),
-            dst_uri: cx.target.dst_uri.clone(),
-        }
-    }
-
-    /// The script has set another since, be it of the same text.
-    pub fn has_changed(&self, cx: &Cx) -> bool {
-        let same = |old: &Option<Str>, new: &Option<Str>| match (old, new) {
-            (None, None) => true,
-            (Some(old), Some(new)) => std::ptr::eq(old.as_bytes(), new.as_bytes()),
-            _ => false,
-        };
-        !same(&self.ruri, &cx.target.ruri) || !same(&self.dst_uri, &cx.target.dst_uri)
-    }
-}
-
 /// What a message in work knows of its transaction; see [`Cx::extra`].
 #[derive(Default)]
 pub struct Attached {
@@ -88,6 +62,8 @@ pub struct Attached {
     pub suspended: bool,
     /// The target that was used up.
     pub used: Option<UsedTarget>,
+    /// The request before `t_msg_apply_changes()` in a branch route.
+    pub unchanged: Option<kahea_sip::Message>,
 }
 
 /// The transaction of the message, where it is known.

@@ -11,7 +11,7 @@ use kahea_tx::{BranchId, Key, Time, Transaction};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::{core::Core, suspend::Suspended, table::Id};
+use super::{core::Core, local::Local, suspend::Suspended, table::Id};
 
 /// What was parsed once is parsed again from its bytes without looking at limits.
 const NO_LIMITS: Limits = Limits {
@@ -57,6 +57,9 @@ impl Switches {
     pub const REPLICA: Switches = Switches(1 << 7);
     /// `t_release()`, `t_drop()`.
     pub const RELEASED: Switches = Switches(1 << 8);
+
+    /// `t_use_uac_headers()`.
+    pub const UAC_HEADERS: Switches = Switches(1 << 15);
 
     /// It is on.
     pub const fn has(self, switch: Switches) -> bool {
@@ -332,9 +335,34 @@ pub struct State {
     pub drop_replies: u8,
     /// What waits for `t_continue()`.
     pub suspended: Option<Box<Suspended>>,
+    /// What a transaction that this server began keeps besides.
+    pub local: Option<Box<Local>>,
 }
 
 impl State {
+    /// Of a transaction that begins.
+    pub fn new(tx: Transaction, drop_replies: u8) -> State {
+        State {
+            tx,
+            branches: SmallVec::new(),
+            arms: Arms::default(),
+            switches: Switches::default(),
+            reply_to: None,
+            sent: None,
+            relayed: None,
+            cancel_reason: Str::EMPTY,
+            context: Box::default(),
+            snapshot: None,
+            busy: false,
+            queue: VecDeque::new(),
+            armed: Time::NEVER,
+            tag: None,
+            drop_replies,
+            suspended: None,
+            local: None,
+        }
+    }
+
     /// Somebody was asked.
     pub fn has_asked(&self) -> bool {
         self.branches.iter().any(|branch| !branch.is_blind())

@@ -11,7 +11,7 @@ use std::{
 use kahea_module::{RouteId, Str, Worker};
 use kahea_tx::{Matching, Policy, Time, Timing};
 
-use super::{counters::Counters, table::Table};
+use super::{counters::Counters, further::Options as Further, table::Table};
 
 /// What the parameters say.
 pub struct Options {
@@ -55,12 +55,10 @@ pub struct Options {
     pub failover_codes: Vec<u16>,
     /// Runs for replies of no transaction.
     pub on_sl_reply: Option<RouteId>,
-    /// `event_route[tm:local-request]`.
-    pub local_request: Option<RouteId>,
-    /// `event_route[tm:local-response]`.
-    pub local_response: Option<RouteId>,
     /// What the contacts of a redirection carry.
     pub rich_redirect: i64,
+    /// Contacts, local requests and what else has files of its own.
+    pub further: Further,
 }
 
 /// The module in one configuration.

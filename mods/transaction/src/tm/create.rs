@@ -1,10 +1,10 @@
 //! The beginning of transactions.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use kahea_module::{Cx, Fault, proxy};
 use kahea_sip::Method;
-use kahea_tx::{Actions, Key, Time, Transaction};
+use kahea_tx::{Actions, Key, Transaction};
 use parking_lot::Mutex;
 
 use super::{
@@ -52,7 +52,10 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
     let worker = cx.worker.clone();
     let attached = cx.extra::<Attached>();
     let (arms, switches) = (attached.arms, attached.switches);
-    let timing = attached.timing.unwrap_or(core.options.timing);
+    let timing = match attached.timing {
+        Some(timing) => timing,
+        None => core.options.further.timing(cx, core.options.timing),
+    };
     let mut policy = core.options.policy;
     policy.stop_at_6xx &= !switches.has(Switches::NO_6XX);
     let msg = &cx.msg;
@@ -61,24 +64,14 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
             .message()
             .is_ok_and(|known| matching.same(&known, msg, method))
     };
+    let tx = Transaction::new(now(&worker), method == Method::Invite, timing, policy);
     let state = State {
-        tx: Transaction::new(now(&worker), method == Method::Invite, timing, policy),
-        branches: smallvec::SmallVec::new(),
         arms,
         switches,
         reply_to: Some(reply_to),
-        sent: None,
-        relayed: None,
-        cancel_reason: kahea_module::Str::EMPTY,
-        context: Box::default(),
-        snapshot: None,
-        busy: false,
-        queue: VecDeque::new(),
-        armed: Time::NEVER,
-        tag: None,
-        drop_replies: core.options.failure_reply_mode,
-        suspended: None,
+        ..State::new(tx, core.options.failure_reply_mode)
     };
+
     let made = core.table.insert(key, call, same, |id| Cell {
         id,
         key,

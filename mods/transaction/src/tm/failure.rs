@@ -13,7 +13,7 @@ use super::{
     attached::{Attached, Role, UsedTarget},
     cell::{Arms, Cell, State, Switches, Work},
     core::{Core, now},
-    failover, replies, suspend, timer, turn,
+    failover, local, replies, suspend, timer, turn,
     wire::{self, carry_out},
 };
 
@@ -234,6 +234,9 @@ fn released(cell: &Arc<Cell>, state: &mut State, worker: &Rc<Worker>) -> bool {
 
 /// Gives the caller what this branch ended with.
 fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
+    if cell.state.lock().tx.is_local() {
+        return local::ended(cell, worker, branch);
+    }
     let options = &cell.core.options;
     let (outcome, held) = {
         let mut state = cell.state.lock();

@@ -1,17 +1,24 @@
 //! Module `tm`: transactions.
 
+mod ack;
 pub(crate) mod answer;
 mod arming;
 pub(crate) mod asking;
 pub(crate) mod attached;
 pub(crate) mod cancel;
 pub(crate) mod cell;
+mod commands;
+mod contacts;
 pub(crate) mod core;
 pub(crate) mod counters;
 pub(crate) mod create;
 mod failover;
 mod failure;
+mod further;
 mod hop;
+mod local;
+pub(crate) mod more_branches;
+mod original;
 mod params;
 pub(crate) mod relay;
 mod relaying;
@@ -24,6 +31,7 @@ pub(crate) mod table;
 pub(crate) mod testing;
 pub(crate) mod timer;
 pub(crate) mod turn;
+pub mod uac;
 pub(crate) mod wire;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -49,6 +57,10 @@ impl Module for Tm {
         arming::declare(d);
         asking::declare(d);
         setting::declare(d);
+        contacts::declare(d);
+        more_branches::declare(d);
+        local::declare(d);
+        commands::declare(d);
         d.event(
             "tm:branch-failure",
             "A branch ended without a 2xx; named by t_on_branch_failure().",
@@ -82,6 +94,7 @@ impl Module for Tm {
             kahea_module::Ret::TRUE
         }));
         Stateful::of(env).set(Box::new(replying::ForSl(core.clone())));
+        env.provide(Arc::new(uac::Requests(core.clone())));
         Ok(Tm { core })
     }
 }

@@ -10,6 +10,8 @@ pub struct Params {
     numbers: Numbers,
     switches: OnOff,
     texts: Texts,
+    /// Those of contacts, local requests and older versions.
+    pub further: super::further::Params,
 }
 
 /// Milliseconds, codes and modes.
@@ -99,6 +101,7 @@ impl Default for Params {
                 failover_reply_codes: Str::EMPTY,
                 reply_408_reason: Str::from_static("Request Timeout"),
             },
+            further: super::further::Params::default(),
         }
     }
 }
@@ -109,6 +112,7 @@ pub fn declare(d: &mut Decl<Tm>) {
     matching(d);
     answers(d);
     branches(d);
+    super::further::declare(d);
 }
 
 fn timers(d: &mut Decl<Tm>) {
@@ -301,6 +305,7 @@ pub fn options(params: Params, env: &Env<'_>) -> Result<Options, InitError> {
         numbers,
         switches,
         texts,
+        further,
     } = params;
     let timing = Timing {
         retr_timer1: milliseconds("retr_timer1", numbers.retr_timer1)?,
@@ -355,9 +360,8 @@ pub fn options(params: Params, env: &Env<'_>) -> Result<Options, InitError> {
         ac_extra_hdrs: texts.ac_extra_hdrs,
         failover_codes: failover_codes(&texts.failover_reply_codes)?,
         on_sl_reply: on_sl_reply(texts.on_sl_reply, env)?,
-        local_request: env.event_route("tm:local-request"),
-        local_response: env.event_route("tm:local-response"),
         rich_redirect: numbers.rich_redirect,
+        further: further.options(env)?,
     })
 }
 

@@ -146,6 +146,14 @@ fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
         }
     }
     let targets = targets(cx);
+    if targets.is_empty() && first {
+        // clear_branches() left nothing to go to.
+        let failed = Failed {
+            code: -1,
+            ..Failed::no_branch()
+        };
+        return fail(cell, cx, &how, failed);
+    }
     if targets.is_empty() {
         warning!("tm", "The request was not relayed: its destinations are used up.");
         return Ret::FALSE;
@@ -162,8 +170,7 @@ fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
 
 /// The destination set: the first branch unless it was used up, and those that the script added.
 fn targets(cx: &mut Cx) -> SmallVec<[Target; 2]> {
-    let used = cx.extra::<Attached>().used.take();
-    let fresh = used.as_ref().is_none_or(|used| used.has_changed(cx));
+    let fresh = is_fresh(cx);
     let mut targets = SmallVec::new();
     if fresh {
         targets.push(cx.target.clone());
@@ -172,6 +179,14 @@ fn targets(cx: &mut Cx) -> SmallVec<[Target; 2]> {
     let used = UsedTarget::of(cx);
     cx.extra::<Attached>().used = Some(used);
     targets
+}
+
+/// The Request-URI is a branch: it was neither relayed to nor cleared since it was set.
+pub fn is_fresh(cx: &mut Cx) -> bool {
+    let relayed = cx.extra::<Attached>().used.take();
+    let cleared = cx.extra::<Option<UsedTarget>>().take();
+    let mut used = relayed.into_iter().chain(cleared);
+    used.all(|used| used.has_changed(cx))
 }
 
 fn hop(cx: &Cx, target: &Target, how: &How) -> Result<Hop, Fault> {
@@ -246,6 +261,9 @@ async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, 
             added.take(add(cell, cx, addresses));
         }
         (cx.edits, cx.late) = (edits, late);
+        if let Some(msg) = cx.extra::<Attached>().unchanged.take() {
+            cx.msg = msg;
+        }
     }
     cx.target = first;
     cx.branches = others;

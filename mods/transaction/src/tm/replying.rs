@@ -63,7 +63,7 @@ impl Core {
         let status = match code.int() {
             Some(code) => u16::try_from(code)
                 .ok()
-                .filter(|code| (100..700).contains(code))
+                .filter(|code| (100..1000).contains(code))
                 .ok_or_else(|| {
                     Fault::script(format!("{code} is no status code: give one from 100 to 699"))
                 })?,

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::cell::Cell;
 
 /// Shards, a power of two.
-const SHARDS: u32 = 64;
+pub const SHARDS: u32 = 64;
 
 /// What names a transaction in a Via branch and in `$T(id_index)`, `$T(id_label)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

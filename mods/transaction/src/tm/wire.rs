@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 
 use super::{
     cell::{Cell, Sent, State},
-    hop,
+    hop, original,
+    uac::user_agent,
 };
 
 /// Messages to send once the state is unlocked.
@@ -99,19 +100,33 @@ fn ack(cell: &Cell, state: &State, branch: BranchId, at_hand: AtHand<'_>, packet
     let to = at_hand
         .filter(|(of, _)| *of == branch)
         .and_then(|(_, reply)| Some(reply.bytes(reply.first(HeaderId::To)?.line)));
-    let data = hop::request(&sent, "ACK", to, &cell.core.options.ac_extra_hdrs, b"");
+    let data = match original::wanted(cell, state) {
+        Some(received) => original::request(&received, &sent, "ACK", to, &user_agent(&cell.config), b""),
+        None => hop::request(&sent, "ACK", to, &cell.core.options.ac_extra_hdrs, b""),
+    };
     packets.push(Sent { to: known.to, data });
 }
 
 fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packets) {
     let reason = reason_for(cell, state);
+    let original = original::wanted(cell, state);
     let Some(known) = state.branches.get_mut(branch.index()) else {
         return;
     };
     let Some(sent) = sent_request(&known.data) else {
         return;
     };
-    let data = hop::request(&sent, "CANCEL", None, &cell.core.options.ac_extra_hdrs, &reason);
+    let data = match original {
+        Some(received) => original::request(
+            &received,
+            &sent,
+            "CANCEL",
+            None,
+            &user_agent(&cell.config),
+            &reason,
+        ),
+        None => hop::request(&sent, "CANCEL", None, &cell.core.options.ac_extra_hdrs, &reason),
+    };
     known.cancel = Some(data.clone());
     packets.push(Sent { to: known.to, data });
 }
