@@ -82,7 +82,7 @@ impl LocalRequest {
     /// The lines cannot be read, or From or To is missing.
     pub fn with_headers(method: Str, ruri: Str, headers: &[u8], body: Str) -> Result<LocalRequest, Fault> {
         let mut text = b"OPTIONS sip:x SIP/2.0\r\n".to_vec();
-        text.extend_from_slice(headers.trim_ascii());
+        text.extend_from_slice(without_length(headers).trim_ascii_end());
         text.extend_from_slice(b"\r\n\r\n");
         let parsed = Message::parse(Str::from(text), &Limits::default())
             .map_err(|error| Fault::script(format!("the headers cannot be read: {error}")))?;
@@ -187,6 +187,17 @@ impl LocalRequest {
         put(&[&self.headers, b"\r\n", &self.body]);
         Ok(Str::from(out))
     }
+}
+
+/// The lines but for Content-Length, which follows from the body.
+fn without_length(headers: &[u8]) -> Vec<u8> {
+    let is_length = |line: &&[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let name = name.trim_ascii();
+        name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l")
+    };
+    let lines = headers.trim_ascii().split_inclusive(|byte| *byte == b'\n');
+    lines.filter(|line| !is_length(line)).collect::<Vec<_>>().concat()
 }
 
 /// An address with `<>` around its URI.
