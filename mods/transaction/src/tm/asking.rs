@@ -21,7 +21,6 @@ use super::{
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Tm>) {
-    let most = REQUEST | FAILURE | REPLY | BRANCH | EVENT;
     d.func(
         "t_check_status",
         ["regex"],
@@ -53,6 +52,11 @@ pub fn declare(d: &mut Decl<Tm>) {
     )
     .routes(ANY)
     .kemi(0, "t_exists");
+    about_branches(d);
+}
+
+fn about_branches(d: &mut Decl<Tm>) {
+    let most = REQUEST | FAILURE | REPLY | BRANCH | EVENT;
     d.func(
         "t_branch_timeout",
         [],

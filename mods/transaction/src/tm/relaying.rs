@@ -44,6 +44,12 @@ pub fn declare(d: &mut Decl<Tm>) {
     .routes(here)
     .waits()
     .kemi(1, "t_relay_to_proxy");
+    for_languages(d);
+    by_transports(d);
+}
+
+fn for_languages(d: &mut Decl<Tm>) {
+    let here = REQUEST | FAILURE | EVENT;
     d.kemi_func(
         "tm",
         "t_relay_to_flags",
@@ -84,6 +90,9 @@ pub fn declare(d: &mut Decl<Tm>) {
     )
     .routes(here)
     .waits();
+}
+
+fn by_transports(d: &mut Decl<Tm>) {
     over(
         d,
         "t_relay_to_udp",
