@@ -79,8 +79,13 @@ fn t_uac_send(
     Ok(Ret::wait(move |cx| {
         Box::pin(async move {
             let worker = cx.worker.clone();
-            // The message's variables wait with it: the request's routes have their own.
+            // $var() belongs to the worker, so the routes of the new request see what this one has set, and it them.
+            *worker.vars.borrow_mut() = cx.vars.clone();
             let sent = send(&core, &worker, request).await;
+            let vars = std::mem::take(&mut *worker.vars.borrow_mut());
+            if !vars.is_empty() {
+                cx.vars = vars;
+            }
             sent.map(|_| true).map_err(|fault| fault.code(-1)).into()
         })
     }))
