@@ -56,6 +56,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(8);
 const SETTLED_POLLS: u32 = 4;
 const POLL: Duration = Duration::from_millis(4);
 
+/// The case wants one process for each listener of Kamailio, so that its log has one order: one worker of ours.
+fn has_one_child(tmp: &Path) -> bool {
+    let text = std::fs::read_to_string(tmp.join("kamailio.cfg")).unwrap_or_default();
+    text.lines().any(|line| {
+        let line: String = line.split_whitespace().collect();
+        line == "children=1"
+    })
+}
+
 impl Server {
     /// Starts the server on `{tmp}/kamailio.cfg` with its log in `{tmp}/log`.
     ///
@@ -81,6 +90,9 @@ impl Server {
             .arg(tmp.join("pid"))
             .args(["-m", "128", "-M", "16"])
             .args(args);
+        if !command.is_reference() && has_one_child(tmp) {
+            start.args(["--workers", "1"]);
+        }
         start.stdout(log.try_clone()?).stderr(log).process_group(0);
         // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches no memory of ours.
         unsafe {

@@ -74,6 +74,8 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
     suspend::given_up(&cell, &branches);
     while !branches.is_empty() {
         let branch = branches.remove(0);
+        let rules = &cell.core.options.further.blocklist;
+        rules.note(worker, &cell, &cell.state.lock(), branch);
         if failover::next_address(&cell, worker, branch) {
             continue;
         }

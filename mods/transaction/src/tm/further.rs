@@ -1,9 +1,9 @@
 //! Parameters of contacts, of local requests, of older versions, and such as have no meaning here.
 
-use kahea_module::{Cx, Decl, Env, InitError, RouteId, Str, Value, Var, warning};
+use kahea_module::{Cx, Decl, Env, InitError, RouteId, Str, Value, Var};
 use kahea_tx::Timing;
 
-use super::{Tm, contacts::Names};
+use super::{Tm, blocklist::Rules, contacts::Names};
 
 /// The parameters, with Kamailio's defaults.
 pub struct Params {
@@ -85,6 +85,8 @@ pub enum AckTo {
 
 /// What the parameters say.
 pub struct Options {
+    /// `blst_503` and `blst_methods_*`.
+    pub blocklist: Rules,
     /// The xavps of contacts.
     pub names: Names,
     /// `fr_timer_avp`.
@@ -114,6 +116,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            blocklist: Rules::default(),
             names: Names::default(),
             fr_timer_avp: None,
             fr_inv_timer_avp: None,
@@ -215,17 +218,36 @@ fn local_requests(d: &mut Decl<Tm>) {
 }
 
 fn blocklist(d: &mut Decl<Tm>) {
-    let reach = "The destination blocklist takes its entries from the network layer alone so far: another value than the default is logged at start.";
-    d.param("blst_503", |p| &mut p.further.blocklist.on_503, reach);
+    d.param(
+        "blst_503",
+        |p| &mut p.further.blocklist.on_503,
+        "A destination that answers 503 is put on the blocklist for its Retry-After (use_dst_blocklist).",
+    );
     d.param(
         "blst_503_def_timeout",
         |p| &mut p.further.blocklist.default,
-        reach,
+        "Seconds for a 503 without Retry-After; 0: it is not put on the list.",
     );
-    d.param("blst_503_min_timeout", |p| &mut p.further.blocklist.min, reach);
-    d.param("blst_503_max_timeout", |p| &mut p.further.blocklist.max, reach);
-    d.param("blst_methods_add", |p| &mut p.further.blocklist.add, reach);
-    d.param("blst_methods_lookup", |p| &mut p.further.blocklist.lookup, reach);
+    d.param(
+        "blst_503_min_timeout",
+        |p| &mut p.further.blocklist.min,
+        "The fewest seconds that a 503 puts a destination on the list for.",
+    );
+    d.param(
+        "blst_503_max_timeout",
+        |p| &mut p.further.blocklist.max,
+        "The most seconds that a 503 puts a destination on the list for.",
+    );
+    d.param(
+        "blst_methods_add",
+        |p| &mut p.further.blocklist.add,
+        "Methods whose timeout puts the destination on the list: the sum of INVITE 1, CANCEL 2, BYE 8, INFO 16, REGISTER 32, SUBSCRIBE 64, NOTIFY 128 and others 256.",
+    );
+    d.param(
+        "blst_methods_lookup",
+        |p| &mut p.further.blocklist.lookup,
+        "Methods that are not sent to a destination on the list, as a sum like that of blst_methods_add.",
+    );
 }
 
 fn without_effect(d: &mut Decl<Tm>) {
@@ -323,20 +345,22 @@ impl Params {
     /// A value is out of range.
     pub fn options(self, env: &Env<'_>) -> Result<Options, InitError> {
         let list = &self.blocklist;
-        let usual =
-            (list.default, list.min, list.max, list.add, list.lookup) == (0, 0, 3600, 1, 4_294_967_287);
-        if list.on_503 || !usual {
-            warning!(
-                "tm",
-                "blst_503 and blst_methods_* have no effect: only the network layer puts destinations on the blocklist."
-            );
-        }
+        let number = |value: i64| u64::try_from(value).unwrap_or(0);
+        let blocklist = Rules {
+            on_503: list.on_503,
+            default: number(list.default),
+            min: number(list.min),
+            max: number(list.max),
+            add: number(list.add),
+            lookup: number(list.lookup),
+        };
         let sent = self.event_callback_lres_sent.as_ref();
         let responses = [
             event(env, "tm:local-response", sent),
             env.event_route("tm:local-response-sent"),
         ];
         Ok(Options {
+            blocklist,
             names: Names {
                 contacts: bare(self.contacts_avp),
                 flows: bare(self.contact_flows_avp),

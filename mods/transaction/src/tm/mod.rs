@@ -5,6 +5,7 @@ pub(crate) mod answer;
 mod arming;
 pub(crate) mod asking;
 pub(crate) mod attached;
+mod blocklist;
 pub(crate) mod cancel;
 pub(crate) mod cell;
 mod commands;

@@ -313,6 +313,18 @@ fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Resu
         cx.edits.undo(path);
     }
     let (destination, data) = built.map_err(Failed::no_socket)?;
+    if cell
+        .core
+        .options
+        .further
+        .blocklist
+        .forbid(&cx.worker, cell.method, &destination)
+    {
+        let to = destination.to;
+        return Err(Failed::not_sent(Fault::backend(format!(
+            "{to} is on the blocklist, because it did not answer or was overloaded"
+        ))));
+    }
     let mut state = cell.state.lock();
     let arms = state.arms;
     let mut target = Box::new(cx.target.clone());
