@@ -1,6 +1,6 @@
 //! Transactions that this server begins: sending, and what becomes of the replies.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::Cell as Flag, rc::Rc, sync::Arc};
 
 use kahea_module::{
     Cx, Decl, Fault, Outcome as RouteOutcome, Ret, RouteId, RouteKind, Str, Worker, debug, proxy, route::ANY,
@@ -23,6 +23,18 @@ use super::{
 
 /// A repeated 2xx to an INVITE is acknowledged for as long as its sender may repeat it (RFC 3261 section 13.2.2.4).
 const REPEATED_2XX: u32 = 32_000;
+
+/// Requests whose own event route sends requests, and so on: more than this many are a loop.
+const DEEPEST: u8 = 4;
+
+/// How many requests of this server's own led to the message in work.
+#[derive(Default)]
+struct Depth(u8);
+
+thread_local! {
+    /// `event_route[tm:local-response]` runs: what it answers does not run it again.
+    static ANSWERING: Flag<bool> = const { Flag::new(false) };
+}
 
 /// What a transaction that this server began keeps besides.
 pub struct Local {
@@ -76,11 +88,22 @@ fn t_uac_send(
     request.next_hop = (!next_hop.is_empty()).then_some(next_hop);
     request.socket = socket(&cx.worker, &from)?;
     let core = m.core.clone();
+    let depth = cx.extra::<Depth>().0;
+    if depth >= DEEPEST {
+        return Err(Fault::limit(
+            "event_route[tm:local-request] sends requests that send requests: test for its own with $rm or $ru",
+        ));
+    }
     Ok(Ret::wait(move |cx| {
         Box::pin(async move {
             let worker = cx.worker.clone();
-            // The message's variables wait with it: the request's routes have their own.
-            let sent = send(&core, &worker, request).await;
+            // $var() belongs to the worker, so the routes of the new request see what this one has set, and it them.
+            *worker.vars.borrow_mut() = cx.vars.clone();
+            let sent = send_nested(&core, &worker, request, depth.saturating_add(1)).await;
+            let vars = std::mem::take(&mut *worker.vars.borrow_mut());
+            if !vars.is_empty() {
+                cx.vars = vars;
+            }
             sent.map(|_| true).map_err(|fault| fault.code(-1)).into()
         })
     }))
@@ -91,6 +114,15 @@ fn t_uac_send(
 /// # Errors
 /// It is none, its destination does not resolve, or the network refuses it.
 pub async fn send(core: &Arc<Core>, worker: &Rc<Worker>, request: LocalRequest) -> Result<Id, Fault> {
+    send_nested(core, worker, request, 0).await
+}
+
+async fn send_nested(
+    core: &Arc<Core>,
+    worker: &Rc<Worker>,
+    request: LocalRequest,
+    depth: u8,
+) -> Result<Id, Fault> {
     let to = request.next_hop.clone().unwrap_or_else(|| request.ruri.clone());
     let hop = proxy::hop_of_uri(&to)?;
     let targets = match worker.net.resolve_now(&hop) {
@@ -107,6 +139,7 @@ pub async fn send(core: &Arc<Core>, worker: &Rc<Worker>, request: LocalRequest) 
     let mut cx = cell.request_cx(worker.clone())?;
     cx.target.dst_uri = Some(to);
     cx.target.send_socket = request.socket;
+    cx.extra::<Depth>().0 = depth;
     let attached = cx.extra::<Attached>();
     attached.cell = Some(cell.clone());
     attached.role = Role::Request;
@@ -333,12 +366,13 @@ fn tell(
 
 /// A reply made here was sent: `event_route[tm:local-response]` sees it in place of its request.
 pub fn response_sent(core: &Core, cx: &mut Cx, data: &Str) {
-    if core.options.further.local_response.is_empty() {
+    if core.options.further.local_response.is_empty() || ANSWERING.replace(true) {
         return;
     }
     if let Ok(reply) = Message::parse(data.clone(), &Limits::default()) {
         run_on(cx, reply, &core.options.further.local_response);
     }
+    ANSWERING.set(false);
 }
 
 /// Runs routes on another message in this one's place.

@@ -63,7 +63,7 @@ impl Module for Tm {
         local::declare(d);
         commands::declare(d);
         d.event(
-            "tm:branch-failure",
+            "tm:branch-failure:<name>",
             "A branch ended without a 2xx; named by t_on_branch_failure().",
         );
         suspend::declare(d);

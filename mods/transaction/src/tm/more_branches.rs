@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use kahea_module::{
-    Cx, Decl, Fault, Ret, RouteKind, Target,
+    Cx, Decl, Fault, Hop, Ret, RouteKind, Str, Target, proxy,
     route::{ANY, BRANCH, EVENT, FAILURE, REQUEST},
 };
 use kahea_sip::{
-    Limits, Message,
+    Limits, Message, Transport,
     build::{RequestParts, request},
 };
 use kahea_tx::BranchId;
@@ -33,11 +33,52 @@ pub fn declare(d: &mut Decl<Tm>) {
     d.func("t_cell_append_branches", ["index", "label"], t_cell_append_branches, "Relays the INVITE of another transaction, named by its $T(id_index) and $T(id_label), to the destination set of this message.")
         .routes(ANY)
         .waits();
+    d.func(
+        "t_relay_to_avp",
+        ["proto", "hostport"],
+        t_relay_to_avp,
+        "Relays over a transport to host:port, which may be the value of an AVP.",
+    )
+    .routes(REQUEST | EVENT)
+    .waits();
+    d.func(
+        "t_write_req",
+        ["file", "action"],
+        |_: &Tm, _: &mut Cx, _: Str, _: Str| Err::<bool, _>(gone("t_write_req")),
+        "Handed requests to programs of SER, which are gone: fails and says what to use.",
+    )
+    .routes(REQUEST | FAILURE);
+    d.func(
+        "t_write_unix",
+        ["socket", "action"],
+        |_: &Tm, _: &mut Cx, _: Str, _: Str| Err::<bool, _>(gone("t_write_unix")),
+        "Handed requests to programs of SER, which are gone: fails and says what to use.",
+    )
+    .routes(REQUEST | FAILURE);
     d.func("t_msg_apply_changes", [], t_msg_apply_changes, "Applies the changes so far to this branch's request, so that the rest of the branch_route sees them.")
         .routes(BRANCH);
     d.func("t_use_uac_headers", [], |_: &Tm, cx: &mut Cx| set_switch(cx, Switches::UAC_HEADERS, true), "ACK and CANCEL of this transaction are made from its request as it was sent, whatever reparse_invite says.")
         .routes(ANY)
         .kemi(0, "t_use_uac_headers");
+}
+
+fn t_relay_to_avp(m: &Tm, cx: &mut Cx, proto: Str, to: Str) -> Result<Ret, Fault> {
+    let transport = Transport::parse(&proto)
+        .ok_or_else(|| Fault::script(format!("'{proto}' is no transport: give udp, tcp, tls or sctp")))?;
+    let hop = proxy::hop_of_uri(&Str::from([b"sip:", to.as_bytes()].concat()))?;
+    let how = How {
+        hop: Some(Hop { transport, ..hop }),
+        transport: Some(transport),
+        ..How::default()
+    };
+    Ok(relay::relay(&m.core, cx, how))
+}
+
+/// What wrote requests to SER's external programs.
+fn gone(name: &'static str) -> Fault {
+    Fault::script(format!(
+        "{name}() fed programs of SER, which are gone: use http_async_client or evapi to hand a request on"
+    ))
 }
 
 fn t_append_branches(m: &Tm, cx: &mut Cx) -> Result<Ret, Fault> {

@@ -42,7 +42,8 @@ pub fn declare(d: &mut Decl<Tm>) {
         |m: &Tm, cx: &mut Cx| t_reply(m, cx, Value::Null, Value::Null),
         "Answers the request with the error of default_code and default_reason.",
     )
-    .routes(anywhere);
+    .routes(anywhere)
+    .kemi(0, "t_reply_error");
     d.func(
         "t_retransmit_reply",
         [],
