@@ -57,10 +57,10 @@ fn config(port: u16, callee: u16) -> String {
          loadmodule \"pv\"\nloadmodule \"sl\"\nloadmodule \"tm\"\nloadmodule \"counters\"\nloadmodule \"siputils\"\n\
          modparam(\"tm\", \"fr_timer\", 1500)\nmodparam(\"tm\", \"wt_timer\", 300)\n\
          request_route {{\n\
-             if ($rU == \"\") {{ sl_send_reply(\"200\", \"one\"); exit; }}\n\
-             if (is_method(\"CANCEL\")) {{ if (t_check_trans()) t_relay(); exit; }}\n\
+             if (!($rU =~ \"^c\")) {{ sl_send_reply(\"200\", \"one\"); exit; }}\n\
+             if (method == \"CANCEL\") {{ if (t_check_trans()) t_relay(); exit; }}\n\
              t_check_trans();\n\
-             if (is_method(\"ACK\")) exit;\n\
+             if (method == \"ACK\") exit;\n\
              $du = \"sip:127.0.0.1:{callee}\";\n\
              t_relay();\n\
          }}\n"

@@ -4,6 +4,7 @@ use kahea_module::{
     Bind, BindError, Cx, Decl, Fault, Format, Lit, RouteId, RouteKind,
     arg::Literal,
     route::{ANY, BRANCH, EVENT, FAILURE, REPLY, REQUEST},
+    warning,
 };
 
 use super::{
@@ -127,7 +128,14 @@ impl<K: Kind> Literal for Named<K> {
         if text.contains('$') {
             return Ok(Named::Text(bind.format(text)?, std::marker::PhantomData));
         }
-        find::<K>(text, bind).map(Named::Fixed)
+        match find::<K>(text, bind) {
+            Ok(route) => Ok(Named::Fixed(route)),
+            // Kamailio takes such a name, and then nothing runs.
+            Err(error) => {
+                warning!("tm", "{error}: nothing will run in its place.");
+                Ok(Named::Fixed(None))
+            }
+        }
     }
 }
 
