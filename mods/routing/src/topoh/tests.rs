@@ -364,3 +364,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn call_ids_are_masked_for_other_modules() {
+    let masking = proxy(|params| params.use_mode = 1).masking;
+    let masked = masking.mask_call_id(b"c1@10.0.0.1");
+    assert!(masked.starts_with(b"!!:"));
+    assert_eq!(masking.unmask_call_id(&masked), Some(Str::from("c1@10.0.0.1")));
+    assert_eq!(masking.unmask_call_id(b"!!:c1"), None);
+    assert_eq!(masking.unmask_call_id(b"c1@10.0.0.1"), None);
+}
+
+#[test]
+fn faulty_requests_are_left_where_checks_are_asked_for() {
+    let proxy = proxy(|_| {});
+    let received = proxy.server.invite().received;
+    let faulty = Str::from(lines(&INVITE.replace("CSeq: 1", "CSeq: x")));
+    let seen = |strict| {
+        super::unmask(
+            &proxy.masking,
+            strict,
+            &proxy.server.worker,
+            &received,
+            faulty.clone(),
+        )
+    };
+    assert_eq!(seen(true), faulty);
+    assert_ne!(seen(false), faulty);
+}
