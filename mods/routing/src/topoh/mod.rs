@@ -8,7 +8,7 @@ mod patches;
 #[cfg(test)]
 mod tests;
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use kahea_module::{
     BindError, Cx, Decl, Env, InitError, Module, Named, Naming, RouteId, RouteKind, Sending, Str, Value,
@@ -323,6 +323,27 @@ fn mask(masking: &Masking, gate: &Gate, worker: &Rc<Worker>, to: &Destination, d
     masking.outgoing(&msg, identity, &host)
 }
 
+thread_local! {
+    /// An event route of this module runs on this worker.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends with the event route, be it by a panic.
+struct Run;
+
+impl Run {
+    /// `None` in an event route: what it sends itself must not run it again.
+    fn begin() -> Option<Run> {
+        (!RUNNING.replace(true)).then(|| Run)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        RUNNING.set(false);
+    }
+}
+
 /// Runs an event route; false where it drops.
 fn passes(
     mut cx: Cx,
@@ -332,6 +353,10 @@ fn passes(
     to: &Destination,
     data: &Str,
 ) -> bool {
+    let Some(_run) = Run::begin() else {
+        cx.finish();
+        return true;
+    };
     cx.route = RouteKind::Event;
     cx.route_name = Str::from_static(name);
     cx.sending = Some(Sending {

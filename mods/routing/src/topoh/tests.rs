@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kahea_module::{Str, testing::Server};
-use kahea_sip::{Limits, Message};
+use kahea_module::{RouteId, Str, testing::Server};
+use kahea_sip::{Destination, Limits, Message};
 use proptest::prelude::*;
 
 use super::{Masking, Params, masking, read};
@@ -391,4 +391,32 @@ fn faulty_requests_are_left_where_checks_are_asked_for() {
     };
     assert_eq!(seen(true), faulty);
     assert_ne!(seen(false), faulty);
+}
+
+#[test]
+fn event_routes_run_on_what_leaves_but_not_within_themselves() {
+    let proxy = proxy(|_| {});
+    let gate = super::Gate {
+        outgoing: Some(RouteId(1)),
+        sending: Some(RouteId(2)),
+        strict: false,
+    };
+    let to = Destination {
+        to: "127.0.0.9:5070".parse().unwrap(),
+        transport: kahea_sip::Transport::Udp,
+        listener: None,
+        connection: None,
+        flags: kahea_sip::SendFlags::default(),
+    };
+    let plain = Str::from(relayed(&proxy.comes(INVITE)));
+    let leaves = || super::mask(&proxy.masking, &gate, &proxy.server.worker, &to, plain.clone());
+    let out = leaves();
+    assert_eq!(*proxy.server.engine.ran.borrow(), [RouteId(1), RouteId(2)]);
+    assert_eq!(out.text(), proxy.leaves(&plain.text()));
+    let run = super::Run::begin();
+    assert_eq!(leaves(), out);
+    drop(run);
+    assert_eq!(proxy.server.engine.ran.borrow().len(), 2);
+    leaves();
+    assert_eq!(proxy.server.engine.ran.borrow().len(), 4);
 }
