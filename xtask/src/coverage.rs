@@ -55,6 +55,7 @@ const DUE: &[&str] = &[
     "textops",
     "textopsx",
     "timer",
+    "topoh",
     "uuid",
     "xlog",
     "xprint",
