@@ -331,7 +331,8 @@ fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Resu
     target.ruri.get_or_insert_with(|| cx.ruri());
     state.branches.push(Branch {
         to: destination,
-        data,
+        // It was built with room to spare, and is kept for as long as the transaction.
+        data: data.detach(),
         target,
         rest: addresses,
         on_reply: arms.reply,

@@ -63,9 +63,14 @@ pub fn carry_out(cell: &Cell, state: &mut State, actions: Actions, at_hand: AtHa
 /// What only running branches needed goes.
 fn rest(state: &mut State) {
     state.snapshot = None;
-    for branch in &mut state.branches {
+    let invite = state.tx.is_invite();
+    for (branch, client) in state.branches.iter_mut().zip(state.tx.clients()) {
         branch.held = None;
         branch.rest = Vec::new();
+        // A refusal of an INVITE, be it late, still needs the request for its ACK; nothing else does.
+        if !invite && !client.is_pending() {
+            branch.data = Str::EMPTY;
+        }
     }
 }
 
