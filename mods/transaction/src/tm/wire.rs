@@ -63,14 +63,9 @@ pub fn carry_out(cell: &Cell, state: &mut State, actions: Actions, at_hand: AtHa
 /// What only running branches needed goes.
 fn rest(state: &mut State) {
     state.snapshot = None;
-    let invite = state.tx.is_invite();
-    for (branch, client) in state.branches.iter_mut().zip(state.tx.clients()) {
+    for branch in &mut state.branches {
         branch.held = None;
         branch.rest = Vec::new();
-        // A refusal of an INVITE, be it late, still needs the request for its ACK; nothing else does.
-        if !invite && !client.is_pending() {
-            branch.data = Str::EMPTY;
-        }
     }
 }
 
