@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use kahea_mods_base::sl::{Rich, contact};
 use kahea_module::{Cx, Fault, ReplyExtra, Str, Worker, proxy};
-use kahea_sip::{Destination, EditTag, Place};
+use kahea_sip::{Destination, EditTag, Method, Place};
 use kahea_tx::{Actions, BranchId};
 
 use super::{
@@ -86,6 +86,22 @@ fn redirection(
     cx.reply_extra = extra;
     cx.branches = branches;
     built
+}
+
+/// Answers an INVITE with 100 (`auto_inv_100`), unless something was answered before or the script wants none.
+///
+/// # Errors
+/// As [`local()`].
+pub fn trying(cell: &Arc<Cell>, cx: &mut Cx) -> Result<(), Fault> {
+    let options = &cell.core.options;
+    let due = cell.method == Method::Invite && options.auto_inv_100 && {
+        let state = cell.state.lock();
+        state.tx.server().status() == 0 && !state.switches.has(Switches::NO_AUTO_100)
+    };
+    if due {
+        local(cell, cx, 100, &options.auto_inv_100_reason)?;
+    }
+    Ok(())
 }
 
 /// The To-tag of replies made for this transaction.

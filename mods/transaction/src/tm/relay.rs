@@ -117,8 +117,8 @@ fn acknowledge(core: &Arc<Core>, cx: &mut Cx, how: &How) -> Ret {
 }
 
 fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
-    {
-        let state = cell.state.lock();
+    let first = {
+        let mut state = cell.state.lock();
         if state.tx.server().is_final() {
             // Answered by the script before: nobody waits for another answer.
             return Ret::TRUE;
@@ -126,24 +126,17 @@ fn go(cell: &Arc<Cell>, cx: &mut Cx, how: How) -> Ret {
         if state.tx.is_cancelled() || (state.switches.has(Switches::REPLICA) && !how.replica) {
             return Ret::FALSE;
         }
-    }
-    cx.extra::<Attached>().settled = true;
-    let first = cell.state.lock().branches.is_empty();
-    {
-        let mut state = cell.state.lock();
         if how.replica {
             state.switches.set(Switches::REPLICA, true);
         }
-    }
-    let invite = cell.method == Method::Invite;
-    let switches = cell.state.lock().switches;
-    let wanted = cell.core.options.auto_inv_100 && !switches.has(Switches::NO_AUTO_100) && !how.no_100;
-    let unanswered = cell.state.lock().tx.server().status() == 0;
-    if invite && first && wanted && unanswered {
-        let reason = cell.core.options.auto_inv_100_reason.clone();
-        if let Err(fault) = answer::local(cell, cx, 100, &reason) {
-            return Ret::Fault(fault);
-        }
+        state.branches.is_empty()
+    };
+    cx.extra::<Attached>().settled = true;
+    if first
+        && !how.no_100
+        && let Err(fault) = answer::trying(cell, cx)
+    {
+        return Ret::Fault(fault);
     }
     let targets = targets(cx);
     if targets.is_empty() && first {

@@ -128,12 +128,8 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
             return Ok(Ret::TRUE);
         }
     }
-    let invite = cell.method == Method::Invite;
     let role = attached::role(cx);
-    let unanswered = cell.state.lock().tx.server().status() == 0;
-    if invite && unanswered && core.options.auto_inv_100 && !no_100(&cell) {
-        answer::local(&cell, cx, 100, &core.options.auto_inv_100_reason)?;
-    }
+    answer::trying(&cell, cx)?;
     let worker = cx.worker.clone();
     let mut state = cell.state.lock();
     let branch = blind_branch(&cell, &mut state, cx)?;
@@ -153,10 +149,6 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
     attached.settled = true;
     attached.suspended = true;
     Ok(Ret::TRUE)
-}
-
-fn no_100(cell: &Cell) -> bool {
-    cell.state.lock().switches.has(Switches::NO_AUTO_100)
 }
 
 /// A branch without a request.
