@@ -10,5 +10,16 @@ pub fn registry() -> Registry {
     modules.extend(kahea_mods_transaction::modules());
     modules.extend(kahea_mods_regex::modules());
     modules.extend(kahea_mods_routing::modules());
+    modules.extend(kahea_db_sqlite::modules());
+    modules.extend(kahea_db_mysql::modules());
+    modules.extend(kahea_db_postgres::modules());
+    modules.extend(kahea_db_redis::modules());
+    modules.extend(kahea_db_text::modules());
+    modules.extend(kahea_mods_location::modules());
+    modules.extend(kahea_mods_auth::modules());
+    modules.extend(kahea_mods_subscriber::modules());
+    modules.extend(kahea_mods_accounting::modules());
+    modules.extend(kahea_mods_data::modules());
+    modules.extend(kahea_mods_nat_media::modules());
     Registry::new(modules)
 }

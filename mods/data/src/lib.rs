@@ -1,0 +1,8 @@
+//! Modules of the data family: hash tables, SQL from scripts, GeoIP, and tools for debugging scripts.
+
+use kahea_module::{modules, registry::ModuleDecl};
+
+/// The modules of this family.
+pub fn modules() -> Vec<ModuleDecl> {
+    modules![]
+}
