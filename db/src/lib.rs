@@ -1,1 +1,3 @@
 //! Databases as modules see them.
+
+pub mod schema;
