@@ -110,6 +110,7 @@ const LAYERS: &[Layer] = &[
             "module",
             "net",
             "db",
+            "rpc",
             "sip",
             "diag",
             "mods/*",

@@ -90,24 +90,41 @@ impl Table {
         }
         for index in self.indexes.iter().filter(|index| index.unique) {
             let columns = sql.columns(&index.columns);
-            lines.push(format!("    CONSTRAINT {} UNIQUE ({columns})", sql.index_name(self, index)));
+            lines.push(format!(
+                "    CONSTRAINT {} UNIQUE ({columns})",
+                sql.index_name(self, index)
+            ));
         }
-        let mut out = vec![format!("CREATE TABLE {} (\n{}\n)", sql.quoted(self.name), lines.join(",\n"))];
+        let mut out = vec![format!(
+            "CREATE TABLE {} (\n{}\n)",
+            sql.quoted(self.name),
+            lines.join(",\n")
+        )];
         for index in self.indexes.iter().filter(|index| !index.unique) {
             let columns = sql.columns(&index.columns);
-            out.push(format!("CREATE INDEX {} ON {} ({columns})", sql.index_name(self, index), self.name));
+            out.push(format!(
+                "CREATE INDEX {} ON {} ({columns})",
+                sql.index_name(self, index),
+                self.name
+            ));
         }
         out
     }
 
     /// The statement that notes the table's version.
     pub fn insert_version(&self) -> String {
-        format!("INSERT INTO version (table_name, table_version) values ('{}','{}')", self.name, self.version)
+        format!(
+            "INSERT INTO version (table_name, table_version) values ('{}','{}')",
+            self.name, self.version
+        )
     }
 
     /// The statement that raises the table's version.
     pub fn update_version(&self) -> String {
-        format!("UPDATE version SET table_version={} WHERE table_name='{}'", self.version, self.name)
+        format!(
+            "UPDATE version SET table_version={} WHERE table_name='{}'",
+            self.version, self.name
+        )
     }
 
     /// The statement that adds a column to a table that has rows already; `None` where these would have no value for it.
@@ -116,7 +133,10 @@ impl Table {
             return None;
         }
         let (table, name) = (sql.quoted(self.name), sql.quoted(column.name));
-        Some(format!("ALTER TABLE {table} ADD COLUMN {name} {}", sql.column(column)))
+        Some(format!(
+            "ALTER TABLE {table} ADD COLUMN {name} {}",
+            sql.column(column)
+        ))
     }
 }
 
@@ -149,7 +169,10 @@ mod tests {
         );
         let index = "CREATE INDEX acc_cdrs_start_time_idx ON acc_cdrs (start_time)";
         assert_eq!(cdrs.create(Sql::Sqlite).get(1).map(String::as_str), Some(index));
-        assert_eq!(cdrs.update_version(), "UPDATE version SET table_version=3 WHERE table_name='acc_cdrs'");
+        assert_eq!(
+            cdrs.update_version(),
+            "UPDATE version SET table_version=3 WHERE table_name='acc_cdrs'"
+        );
     }
 
     #[test]
@@ -176,7 +199,11 @@ mod tests {
 
     #[test]
     fn statements_are_those_of_the_package_where_it_is_installed() {
-        for (sql, folder) in [(Sql::Mysql, "mysql"), (Sql::Postgres, "postgres"), (Sql::Sqlite, "db_sqlite")] {
+        for (sql, folder) in [
+            (Sql::Mysql, "mysql"),
+            (Sql::Postgres, "postgres"),
+            (Sql::Sqlite, "db_sqlite"),
+        ] {
             for table in super::super::tables() {
                 let Some(file) = packaged(folder, table.group) else {
                     continue;
@@ -185,7 +212,11 @@ mod tests {
                     continue;
                 }
                 for statement in table.create(sql).into_iter().chain([table.insert_version()]) {
-                    assert!(file.contains(&statement), "{folder}/{}:\n{statement}", table.group);
+                    assert!(
+                        file.contains(&statement),
+                        "{folder}/{}:\n{statement}",
+                        table.group
+                    );
                 }
             }
         }
