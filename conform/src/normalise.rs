@@ -85,7 +85,7 @@ fn is_case_tag(value: &str) -> bool {
 fn secrets(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    let names = ["nonce=\"", "opaque=\"", "response=\""];
+    let names = ["nonce=\"", "opaque=\"", "response=\"", "rspauth=\""];
     while let Some(at) = names.iter().filter_map(|n| Some(rest.find(n)? + n.len())).min() {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
@@ -271,8 +271,8 @@ mod tests {
     #[test]
     fn secrets_folders_and_numbers() {
         assert_eq!(
-            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\""),
-            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\""
+            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\", rspauth=\"1\""),
+            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\", rspauth=\"<secret>\""
         );
         assert_eq!(normal("[<<xavp:0x7f41c1103d30>>]"), "[<<xavp:<address>>>]");
         assert_eq!(
