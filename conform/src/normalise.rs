@@ -60,12 +60,22 @@ impl Normaliser {
         out + rest
     }
 
-    /// Identifiers of location records, `uloc-START-PID-COUNT`.
+    /// Identifiers of location records, `uloc-START-PID-COUNT` and its like.
     fn ruids(&mut self, text: &str) -> String {
-        let mut parts = text.split("uloc-");
+        let mut out = text.to_owned();
+        for prefix in ["uloc-", "ulcx-", "ksrulka-"] {
+            out = self.identifiers(&out, prefix);
+        }
+        out
+    }
+
+    fn identifiers(&mut self, text: &str, prefix: &str) -> String {
+        let mut parts = text.split(prefix);
         let mut out = parts.next().unwrap_or_default().to_owned();
         for part in parts {
-            let end = part.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(part.len());
+            let end = part
+                .find(|c: char| !c.is_ascii_hexdigit() && !matches!(c, '-' | '.'))
+                .unwrap_or(part.len());
             let (value, rest) = part.split_at(end);
             out.push_str(&self.name("ruid", value));
             out.push_str(rest);
