@@ -45,6 +45,8 @@ pub struct Settings {
     pub env: Vec<(String, String)>,
     /// `hide: long-numbers`: digit runs of nine and more are not compared.
     pub hide_long_numbers: bool,
+    /// `hide: expiry`: what expires when is compared to the next ten seconds.
+    pub hide_expiry: bool,
     /// `settle: 500ms`: time between the first open port and the scenario, for servers that have to do something then.
     pub settle: Duration,
 }
@@ -178,6 +180,7 @@ fn settings(first: usize, text: &str) -> Result<Settings, (usize, String)> {
             ("deviates", _) => out.deviates = Some(value.to_owned()),
             ("server", "none") => out.no_server = true,
             ("hide", "long-numbers") => out.hide_long_numbers = true,
+            ("hide", "expiry") => out.hide_expiry = true,
             ("port", _) => out.port = Some(value.parse().map_err(|_| at("not a port".into()))?),
             ("settle", _) => out.settle = scenario::duration(value).map_err(at)?,
             ("env", _) => {

@@ -53,7 +53,9 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
     let log = fs::read(tmp.join("log"))
         .map(|bytes| text::decode(&bytes))
         .unwrap_or_default();
-    let mut normaliser = Normaliser::new(&tmp.to_string_lossy(), case.settings.hide_long_numbers);
+    let settings = &case.settings;
+    let mut normaliser = Normaliser::new(&tmp.to_string_lossy(), settings.hide_long_numbers);
+    normaliser.hide_expiry = settings.hide_expiry;
     let transcript = transcript::render(&player.entries, &log, &mut normaliser);
     Ok(Outcome {
         transcript,
