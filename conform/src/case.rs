@@ -20,6 +20,8 @@ pub struct Case {
     pub cfg: String,
     /// Further files by name, written to `{tmp}`.
     pub files: Vec<(String, String)>,
+    /// SQLite databases by file name, made in `{tmp}` from these statements before the server starts.
+    pub databases: Vec<(String, String)>,
     /// Further arguments on the server's command line.
     pub args: Vec<String>,
     /// What the case does.
@@ -90,6 +92,7 @@ impl Case {
             about: String::new(),
             cfg: String::new(),
             files: Vec::new(),
+            databases: Vec::new(),
             args: Vec::new(),
             scenario: Vec::new(),
             settings: Settings::default(),
@@ -123,6 +126,7 @@ impl Case {
             "about" => self.about = text.trim().to_owned(),
             "cfg" => self.cfg = text,
             "file" if !rest.trim().is_empty() => self.files.push((rest.trim().to_owned(), text)),
+            "sqlite" if !rest.trim().is_empty() => self.databases.push((rest.trim().to_owned(), text)),
             "args" => self.args = text.split_whitespace().map(str::to_owned).collect(),
             "settings" => self.settings = settings(line, &text)?,
             "scenario" => self.scenario = scenario::parse(line + 1, &text)?,

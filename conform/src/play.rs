@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
@@ -62,9 +64,30 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
 fn write_files(case: &Case, tmp: &Path) -> std::io::Result<()> {
     let here = tmp.to_string_lossy();
     for (name, content) in &case.files {
-        fs::write(tmp.join(name), content.replace("{tmp}", &here))?;
+        let path = tmp.join(name);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, content.replace("{tmp}", &here))?;
+    }
+    for (name, statements) in &case.databases {
+        make_database(&tmp.join(name), statements)?;
     }
     fs::write(tmp.join("kamailio.cfg"), case.cfg.replace("{tmp}", &here))
+}
+
+/// With the command `sqlite3`, so that the suite needs no library for it.
+fn make_database(path: &Path, statements: &str) -> std::io::Result<()> {
+    let mut sqlite = Command::new("sqlite3")
+        .arg("-bail")
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    if let Some(mut input) = sqlite.stdin.take() {
+        input.write_all(statements.as_bytes())?;
+    }
+    match sqlite.wait()?.success() {
+        true => Ok(()),
+        false => Err(std::io::Error::other("sqlite3 refused the statements")),
+    }
 }
 
 struct Player<'a> {
