@@ -10,6 +10,7 @@
 
 pub mod case;
 pub mod endpoint;
+pub mod engine;
 pub mod message;
 pub mod netns;
 pub mod normalise;
