@@ -11,6 +11,7 @@
 pub mod case;
 pub mod digest;
 pub mod endpoint;
+pub mod engine;
 pub mod message;
 pub mod netns;
 pub mod normalise;

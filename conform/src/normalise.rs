@@ -271,7 +271,9 @@ fn expiry(text: &str) -> String {
     while let Some(at) = rest.to_ascii_lowercase().find("expires") {
         let (before, after) = rest.split_at(at + "expires".len());
         out.push_str(before);
-        let start = after.find(|c: char| !matches!(c, '=' | ':' | ' ')).unwrap_or(after.len());
+        let start = after
+            .find(|c: char| !matches!(c, '=' | ':' | ' '))
+            .unwrap_or(after.len());
         let (separator, after) = after.split_at(start);
         out.push_str(separator);
         let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
@@ -331,13 +333,18 @@ mod tests {
         assert_eq!(normal(text), "gr=<ruid1> <ruid2>;<ruid1>");
         let mut hiding = Normaliser::new("/tmp/x1", false);
         hiding.hide_expiry = true;
-        assert_eq!(hiding.text("c;expires=599;q=1, Expires: 604"), "c;expires=600;q=1, Expires: 600");
+        assert_eq!(
+            hiding.text("c;expires=599;q=1, Expires: 604"),
+            "c;expires=600;q=1, Expires: 600"
+        );
     }
 
     #[test]
     fn accounting_has_no_time_and_no_tags() {
         assert_eq!(
-            normal("ACC: call missed: timestamp=1700000000;method=INVITE;from_tag=ft1;to_tag=6ab.77;code=404"),
+            normal(
+                "ACC: call missed: timestamp=1700000000;method=INVITE;from_tag=ft1;to_tag=6ab.77;code=404"
+            ),
             "ACC: call missed: timestamp=<time>;method=INVITE;from_tag=ft1;to_tag=<tag1>;code=404"
         );
     }

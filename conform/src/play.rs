@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::case::Case;
 use crate::digest::{self, Challenge};
 use crate::endpoint::{Endpoint, Received};
+use crate::engine::{Answers, Engine};
 use crate::message::{Answer, Message, Template, wire};
 use crate::normalise::Normaliser;
 use crate::scenario::{Kind, Look, Step, View};
@@ -43,6 +44,10 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
     let tmp = folder.path();
     write_files(case, tmp).map_err(|e| format!("{}: {e}", tmp.display()))?;
     let mut player = Player::new(case, command, tmp);
+    for place in &case.settings.engines {
+        let engine = Engine::start(place).map_err(|e| format!("{}: {e}", place.address))?;
+        player.engines.push(engine);
+    }
     if case.settings.no_server {
         player.steps();
     } else {
@@ -99,6 +104,7 @@ struct Player<'a> {
     tmp: &'a Path,
     server: Option<Server>,
     endpoints: Vec<Endpoint>,
+    engines: Vec<Engine>,
     /// The last message of each endpoint, for `{alice:Header}`.
     last: HashMap<String, Message>,
     /// Requests by endpoint and name, for `reply`.
@@ -117,6 +123,7 @@ impl<'a> Player<'a> {
             tmp,
             server: None,
             endpoints: Vec::new(),
+            engines: Vec::new(),
             last: HashMap::new(),
             kept: HashMap::new(),
             challenges: HashMap::new(),
@@ -221,6 +228,8 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Step::Closed { who, timeout } => self.closed(who, *timeout),
+            Step::Answers { who, answers } => self.answers(who, answers),
+            Step::Commands { who, quiet } => self.commands(who, *quiet),
             step => self.beside(step),
         }
     }
@@ -240,6 +249,22 @@ impl<'a> Player<'a> {
             Step::Rpc { words } => self.rpc(words)?,
             other => return Err(format!("{other:?} is not a step of its own")),
         }
+        Ok(())
+    }
+
+    fn engine(&self, who: &str) -> Result<&Engine, String> {
+        let found = self.engines.iter().find(|engine| engine.name == who);
+        found.ok_or_else(|| format!("no engine {who}; name it in the settings"))
+    }
+
+    fn answers(&self, who: &str, answers: &Answers) -> Result<(), String> {
+        self.engine(who)?.answer(answers.clone());
+        Ok(())
+    }
+
+    fn commands(&mut self, who: &str, quiet: Duration) -> Result<(), String> {
+        let commands = self.engine(who)?.commands(quiet);
+        self.note(&format!("{who} was asked"), commands.join("\n"));
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::{digest, text};
+use crate::{digest, engine::Answers, text};
 
 /// A step and the line of the case file on which it stands.
 #[derive(Debug, Clone)]
@@ -68,6 +68,10 @@ pub enum Step {
     Quiet { who: Vec<String>, time: Duration },
     /// Reads and forgets until nothing came for that long.
     Drain { who: String, time: Duration },
+    /// Changes what a media engine answers.
+    Answers { who: String, answers: Answers },
+    /// Shows what a media engine was asked, once it was asked nothing for that long.
+    Commands { who: String, quiet: Duration },
     /// Closes the socket of an endpoint.
     Close { who: String },
     /// Waits until the other side has closed the connection.
@@ -258,6 +262,7 @@ impl Words {
 }
 
 const EXPECT_TIMEOUT: Duration = Duration::from_secs(3);
+const COMMANDS_QUIET: Duration = Duration::from_millis(150);
 const QUIET_TIME: Duration = Duration::from_millis(300);
 
 fn step(words: Vec<String>) -> Result<Step, String> {
@@ -333,6 +338,14 @@ fn act(who: String, mut words: Words) -> Result<Step, String> {
         "drain" => Step::Drain {
             who,
             time: words.duration_or(QUIET_TIME)?,
+        },
+        "answers" => Step::Answers {
+            who,
+            answers: Answers::parse(&words.remaining().join(" ")),
+        },
+        "commands" => Step::Commands {
+            who,
+            quiet: words.duration_or(COMMANDS_QUIET)?,
         },
         "close" => Step::Close { who },
         "closed" => Step::Closed {
