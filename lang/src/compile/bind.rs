@@ -30,6 +30,7 @@ pub struct Binder {
     flags: HashMap<String, u8>,
     slots: Mutex<HashMap<String, usize>>,
     env: fn(&str) -> Option<String>,
+    file: Option<Box<str>>,
 }
 
 impl Binder {
@@ -51,7 +52,14 @@ impl Binder {
             flags,
             slots: Mutex::default(),
             env: |name| std::env::var(name).ok(),
+            file: None,
         }
+    }
+
+    /// For the configuration file at this path.
+    pub fn reading(mut self, path: Option<&str>) -> Binder {
+        self.file = path.map(Box::from);
+        self
     }
 
     /// The declarations of the loaded modules, the last loaded first.
@@ -317,5 +325,9 @@ impl Bind for Binder {
 
     fn flag(&self, name: &str) -> Option<u8> {
         self.flags.get(name).copied()
+    }
+
+    fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 }
