@@ -5,7 +5,7 @@
 
 use std::{
     io::ErrorKind,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock},
 };
 
 use kahea_module::{
@@ -15,9 +15,9 @@ use kahea_sip::{
     HeaderId,
     view::{Contacts, Uri},
 };
-use parking_lot::Mutex;
 
 use super::{Permissions, rules::Rules};
+use crate::pending::Pending;
 
 /// The rules that one call looks into.
 #[derive(Clone, Copy)]
@@ -52,12 +52,8 @@ pub(super) struct Base(Arc<Named>);
 /// The name of one file.
 pub(super) struct File(Arc<Named>);
 
-/// Names that a configuration's calls hold and that its module has yet to read; by the configuration's compiler.
-static TO_READ: Mutex<Vec<(usize, Weak<Named>)>> = Mutex::new(Vec::new());
-
-fn mark(bind: &dyn Bind) -> usize {
-    std::ptr::from_ref(bind).cast::<()>().addr()
-}
+/// Names that a configuration's calls hold and that its module has yet to read.
+static TO_READ: Pending<Named> = Pending::new();
 
 impl Named {
     fn to_read(text: &str, base: bool, bind: &dyn Bind) -> Result<Arc<Named>, BindError> {
@@ -69,9 +65,7 @@ impl Named {
             base,
             rules: OnceLock::new(),
         });
-        let mut waiting = TO_READ.lock();
-        waiting.retain(|(_, named)| named.strong_count() > 0);
-        waiting.push((mark(bind), Arc::downgrade(&named)));
+        TO_READ.push(bind, &named);
         Ok(named)
     }
 
@@ -119,14 +113,7 @@ pub(super) struct Files {
 impl Files {
     /// Reads all files that the configuration's calls name.
     pub(super) fn read(env: &Env<'_>, default: [Option<&Str>; 2], suffixes: &[Str; 2]) -> Files {
-        let own = mark(&*env.bind);
-        let mut named = Vec::new();
-        TO_READ.lock().retain(|(of, name)| {
-            let name = name.upgrade().filter(|_| *of == own);
-            let keep = name.is_none();
-            named.extend(name);
-            keep
-        });
+        let named = TO_READ.take(&*env.bind);
         for name in &named {
             let rules = if name.base {
                 suffixes.each_ref().map(|suffix| read(env, &format!("{}{suffix}", name.text)))
@@ -301,14 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn names_wait_for_the_module_of_their_configuration() {
-        let (own, other) = (FakeBind::default(), FakeBind::default());
-        let named = Named::to_read("rules", true, &own).unwrap();
-        let foreign = Named::to_read("rules", true, &other).unwrap();
-        assert!(named.rules().is_err() && mark(&own) != mark(&other));
-        drop(foreign);
-        assert!(Named::to_read("", true, &own).is_err());
-        let waiting = TO_READ.lock();
-        assert!(waiting.iter().any(|(of, name)| *of == mark(&own) && name.strong_count() > 0));
+    fn names_are_read_by_the_module_alone() {
+        let bind = FakeBind::default();
+        let named = Named::to_read("rules", true, &bind).unwrap();
+        assert!(named.rules().is_err());
+        assert!(Named::to_read("", true, &bind).is_err());
     }
 }

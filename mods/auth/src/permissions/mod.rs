@@ -1,6 +1,6 @@
 //! Module `permissions`: who may call, register and send without a password, by rule files, addresses and tables.
 
-mod address;
+mod addresses;
 mod files;
 mod params;
 mod rpc;
@@ -13,9 +13,10 @@ use std::{sync::Arc, time::Instant};
 use kahea_module::{ANY, Decl, Env, FAILURE, InitError, Module, REQUEST, Var};
 use parking_lot::Mutex;
 
-use self::{address::Addresses, files::Files, trusted::Trusted};
+use self::{addresses::Addresses, files::Files, trusted::Trusted};
 
 pub use self::params::Params;
+pub(crate) use self::table::address;
 
 /// The module's instance.
 pub struct Permissions {
@@ -95,7 +96,7 @@ fn address_functions(d: &mut Decl<Permissions>) {
     d.func(
         "allow_address",
         ["group", "address", "port"],
-        address::allow_address,
+        addresses::allow_address,
         "The address or name with this port is in the group.",
     )
     .routes(ANY)
@@ -104,7 +105,7 @@ fn address_functions(d: &mut Decl<Permissions>) {
     d.func(
         "allow_source_address",
         ["group"],
-        address::allow_source_address,
+        addresses::allow_source_address,
         "The source of the message is in the group; in group 1 where none is given.",
     )
     .routes(ANY)
@@ -112,7 +113,7 @@ fn address_functions(d: &mut Decl<Permissions>) {
     d.func(
         "allow_source_address_group",
         [],
-        address::allow_source_address_group,
+        addresses::allow_source_address_group,
         "The group that the source of the message is in; -1 for none.",
     )
     .routes(ANY)
@@ -121,7 +122,7 @@ fn address_functions(d: &mut Decl<Permissions>) {
     d.func(
         "allow_address_group",
         ["address", "port"],
-        address::allow_address_group,
+        addresses::allow_address_group,
         "The group that the address or name with this port is in; -1 for none.",
     )
     .routes(ANY)

@@ -65,7 +65,7 @@ fn subnet(ip: IpAddr, mask: i64) -> Result<Place, String> {
 }
 
 /// An address, with or without brackets.
-pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
+pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
     let bare = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     std::str::from_utf8(bare.unwrap_or(text)).ok()?.parse().ok()
 }

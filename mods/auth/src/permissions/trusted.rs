@@ -10,7 +10,7 @@ use kahea_db::{Database, Query, Row, Rows, TableVersion, check_table};
 use kahea_module::{Cx, Env, Fault, InitError, Regex, Ret, Str, Var, log, log::Level};
 use kahea_sip::Transport;
 
-use super::{Permissions, address::leave_tag, params::Params};
+use super::{Permissions, addresses::leave_tag, params::Params};
 
 /// The layout of the table `trusted` that this module reads.
 const VERSION: i64 = 6;
