@@ -195,10 +195,18 @@ fn serve(state: &Mutex<State>, protocol: Protocol, data: &[u8]) -> Option<Vec<u8
 fn ng(body: &[u8]) -> (String, Vec<u8>, bool) {
     let mut rest = body;
     let Some(Value::Object(mut command)) = decoded(&mut rest) else {
-        return (format!("no dictionary: {}", text::decode(body)), Vec::new(), false);
+        return (
+            format!("no dictionary: {}", text::decode(body)),
+            Vec::new(),
+            false,
+        );
     };
     if !rest.is_empty() {
-        return (format!("text behind it: {}", text::decode(body)), Vec::new(), false);
+        return (
+            format!("text behind it: {}", text::decode(body)),
+            Vec::new(),
+            false,
+        );
     }
     let name = match command.remove("command") {
         Some(Value::String(name)) => name,

@@ -9,6 +9,7 @@
 )]
 
 pub mod case;
+pub mod digest;
 pub mod endpoint;
 pub mod engine;
 pub mod message;

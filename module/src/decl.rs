@@ -19,6 +19,8 @@ use crate::{
 pub trait Module: Send + Sync + Sized + 'static {
     /// As in `loadmodule "NAME.so"`.
     const NAME: &'static str;
+    /// It starts before modules that are not like it, wherever its `loadmodule` line stands: database drivers.
+    const FIRST: bool = false;
     /// Its parameters, with their defaults.
     type Params: Default + 'static;
 
