@@ -1,11 +1,6 @@
 //! Where the session description of a message is.
 
-use kahea_sip::{
-    HeaderId, Message, Span,
-    multipart::Multipart,
-    sdp::Sdp,
-    view::MediaType,
-};
+use kahea_sip::{HeaderId, Message, Span, multipart::Multipart, sdp::Sdp, view::MediaType};
 
 /// The session description of the message: its body, or the first such part of a multipart body. `None` where there is
 /// none; the text itself may be no description.

@@ -198,7 +198,8 @@ fn insert(m: &NatHelper, cx: &mut Cx, value: &str) -> Result<i64, Fault> {
 
 pub(super) fn handle_ruri_alias(m: &NatHelper, cx: &mut Cx, mode: Option<i64>) -> Result<i64, Fault> {
     let text = cx.ruri();
-    let uri = Uri::parse(&text).map_err(|error| Fault::peer(format!("the Request-URI cannot be read: {error}")))?;
+    let uri =
+        Uri::parse(&text).map_err(|error| Fault::peer(format!("the Request-URI cannot be read: {error}")))?;
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
         return Ok(2);
     }
@@ -260,7 +261,12 @@ pub(super) fn set_alias_to_pv(m: &NatHelper, cx: &mut Cx, target: VarRef) -> Res
     let alias = value
         .and_then(Alias::parse)
         .ok_or_else(|| Fault::peer("the Contact has no alias that names an address"))?;
-    let text = format!("sip:{}:{};transport={}", alias.host, alias.port, uri_name(alias.transport));
+    let text = format!(
+        "sip:{}:{};transport={}",
+        alias.host,
+        alias.port,
+        uri_name(alias.transport)
+    );
     target.set(cx, Value::from(text))?;
     Ok(true)
 }
@@ -275,7 +281,19 @@ mod tests {
     fn aliases_are_read_strictly() {
         let ok = |text: &str| Alias::parse(text.as_bytes()).is_some();
         assert!(ok("1.2.3.4~5060~1") && ok("[2001:db8::1]~5060~6") && ok("host.example~1~2"));
-        for bad in ["", "1.2.3.4", "1.2.3.4~5060", "1.2.3.4~5060~0", "1.2.3.4~5060~7", "1.2.3.4~99999~1", "2001:db8::1~1~1", "a b~1~1", "1.2.3.4~5060~1~9", "~1~1", "[x]~1~1"] {
+        for bad in [
+            "",
+            "1.2.3.4",
+            "1.2.3.4~5060",
+            "1.2.3.4~5060~0",
+            "1.2.3.4~5060~7",
+            "1.2.3.4~99999~1",
+            "2001:db8::1~1~1",
+            "a b~1~1",
+            "1.2.3.4~5060~1~9",
+            "~1~1",
+            "[x]~1~1",
+        ] {
             assert!(!ok(bad), "{bad}");
         }
     }
@@ -284,7 +302,7 @@ mod tests {
     fn the_request_goes_to_the_alias_but_not_to_this_server() {
         let server = Server::default();
         let m = module();
-        let mut run = |uri: &str, mode| {
+        let run = |uri: &str, mode| {
             let mut cx = server.invite();
             cx.set_ruri(uri.into()).unwrap();
             let code = handle_ruri_alias(&m, &mut cx, mode);
@@ -293,7 +311,11 @@ mod tests {
         };
         assert_eq!(
             run("sip:b@10.0.0.1;alias=1.2.3.4~5060~2;x?h=1", Some(1)),
-            (Ok(1), "sip:b@10.0.0.1;x?h=1".into(), Some("sip:1.2.3.4:5060;transport=tcp".into()))
+            (
+                Ok(1),
+                "sip:b@10.0.0.1;x?h=1".into(),
+                Some("sip:1.2.3.4:5060;transport=tcp".into())
+            )
         );
         let own = "sip:b@10.0.0.1;alias=127.0.0.1~5060~1";
         assert_eq!(run(own, None), (Err(-1), own.into(), None));

@@ -83,8 +83,10 @@ impl Module for NatHelper {
         if let Some(var) = &params.received_avp
             && !var.is_writable()
         {
-            return Err(InitError::new(format!("received_avp {} cannot be assigned", var.text()))
-                .help("name an AVP, the same as for the module registrar: \"$avp(RECEIVED)\""));
+            return Err(
+                InitError::new(format!("received_avp {} cannot be assigned", var.text()))
+                    .help("name an AVP, the same as for the module registrar: \"$avp(RECEIVED)\""),
+            );
         }
         let pings = ping::start(params.ping, env)?;
         Ok(NatHelper {
@@ -250,4 +252,20 @@ fn declare_body(d: &mut Decl<NatHelper>) {
     .kemi(1, "fix_nated_sdp")
     .kemi(2, "fix_nated_sdp_ip")
     .example("fix_nated_sdp(\"10\");");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn module() -> NatHelper {
+        NatHelper {
+            ranges: Ranges::default(),
+            alias_name: "alias".into(),
+            received_avp: None,
+            mark: Str::EMPTY,
+            old_address: true,
+            pings: Arc::new(ping::Pings::for_tests()),
+        }
+    }
 }

@@ -35,7 +35,10 @@ pub(super) fn add_rcv_param(_: &NatHelper, cx: &mut Cx, into_uri: Option<i64>) -
     let uri = source_uri(&cx.received);
     let text = match into_uri {
         // A `;` of the value would end the parameter.
-        true => Str::from(format!(";received={}", uri.replace(';', "%3B").replace('=', "%3D"))),
+        true => Str::from(format!(
+            ";received={}",
+            uri.replace(';', "%3B").replace('=', "%3D")
+        )),
         false => Str::from(format!(";received=\"{uri}\"")),
     };
     for at in places(cx, into_uri)? {

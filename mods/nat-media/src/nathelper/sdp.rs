@@ -29,7 +29,9 @@ pub(super) fn fix_nated_sdp(
     let place = body::find(&cx.msg).ok_or_else(|| Fault::script("the message has no session description"))?;
     let address = match address {
         Some(address) if !is_one_word(&address) => {
-            return Err(Fault::script(format!("'{address}' is no address for a session description")));
+            return Err(Fault::script(format!(
+                "'{address}' is no address for a session description"
+            )));
         }
         Some(address) => address,
         None => Str::from(cx.received.source.ip().to_string()),
@@ -95,7 +97,10 @@ fn changes(text: &[u8], flags: i64, address: &Str) -> Vec<Change> {
 
 /// The change of one line; `None` where it has no address, that of a held stream (RFC 3264 section 8.4), or this one.
 fn change(text: &[u8], line: Line<'_>, address: &Str) -> Option<Change> {
-    let words = line.text.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let words = line
+        .text
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
     let words: Vec<&[u8]> = words.collect();
     let at = words
         .iter()
@@ -141,7 +146,8 @@ impl Change {
         };
         cx.edits.replace(span, self.new, EditTag::Body);
         if m.old_address {
-            cx.edits.insert(place.end(), Place::After, self.old, EditTag::Body);
+            cx.edits
+                .insert(place.end(), Place::After, self.old, EditTag::Body);
         }
     }
 }
@@ -163,13 +169,23 @@ mod tests {
         assert_eq!(new_ones(ORIGIN, "192.0.2.1").len(), 2, "a=rtcp too");
         assert_eq!(new_ones(MEDIA | ORIGIN, "192.0.2.1").len(), 3);
         assert_eq!(new_ones(DIRECTION | MARK, "192.0.2.1").len(), 0);
-        assert_eq!(new_ones(MEDIA, "10.0.0.1"), ["IP4 10.0.0.1"], "one is the same already");
+        assert_eq!(
+            new_ones(MEDIA, "10.0.0.1"),
+            ["IP4 10.0.0.1"],
+            "one is the same already"
+        );
     }
 
     #[test]
     fn the_family_follows_the_address() {
-        assert_eq!(new_ones(ORIGIN, "2001:db8::1"), ["IP6 2001:db8::1", "IP6 2001:db8::1"]);
-        assert_eq!(new_ones(ORIGIN, "media.example"), ["IP4 media.example", "IP4 media.example"]);
+        assert_eq!(
+            new_ones(ORIGIN, "2001:db8::1"),
+            ["IP6 2001:db8::1", "IP6 2001:db8::1"]
+        );
+        assert_eq!(
+            new_ones(ORIGIN, "media.example"),
+            ["IP4 media.example", "IP4 media.example"]
+        );
         let old = changes(b"c=IN IP6 2001:db8::1\r\n", MEDIA, &Str::from("192.0.2.1"));
         assert_eq!(old[0].old, "a=oldmediaip6:2001:db8::1\r\n");
     }
