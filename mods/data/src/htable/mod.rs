@@ -373,7 +373,6 @@ mod tests {
         let parse = |text: &&str| Definition::parse(text).expect("a definition");
         let definitions = definitions.iter().map(parse).collect();
         Htable::new(definitions, &Kept::default(), None)
-            .expect("tables")
             .0
     }
 
