@@ -13,6 +13,7 @@ mod error;
 mod health;
 mod pool;
 mod query;
+pub mod schema;
 pub mod sql;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
