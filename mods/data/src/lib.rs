@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod htable;
+mod sqlops;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![htable::Htable]
+    modules![htable::Htable, sqlops::Sqlops]
 }

@@ -372,8 +372,7 @@ mod tests {
     pub(super) fn htable(definitions: &[&str]) -> Htable {
         let parse = |text: &&str| Definition::parse(text).expect("a definition");
         let definitions = definitions.iter().map(parse).collect();
-        Htable::new(definitions, &Kept::default(), None)
-            .0
+        Htable::new(definitions, &Kept::default(), None).0
     }
 
     #[test]

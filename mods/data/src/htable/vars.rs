@@ -196,10 +196,20 @@ fn count(m: &Htable, cx: &mut Cx, name: &ItemName, fits: impl Fn(&Test, &Item) -
 }
 
 /// The item that expired, while its event route runs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Record {
     pub key: Value,
     pub value: Value,
+}
+
+impl Default for Record {
+    /// Elsewhere both are empty, as in Kamailio.
+    fn default() -> Record {
+        Record {
+            key: Value::EMPTY,
+            value: Value::EMPTY,
+        }
+    }
 }
 
 enum Part {
