@@ -10,7 +10,7 @@ use kahea_tx::{Actions, BranchId};
 use super::{
     cell::{Cell, Sent, Switches},
     core::now,
-    local, timer,
+    local, timer, watch,
     wire::{self, carry_out},
 };
 
@@ -66,6 +66,7 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
     packets.extend(left.packets);
     wire::send(&worker, packets);
     local::response_sent(&cell.core, cx, &data);
+    watch::answered(cell, cx, status, reason, &data);
     Ok(())
 }
 
@@ -123,7 +124,7 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
         return true;
     }
     let worker = cx.worker.clone();
-    let (to, data, left) = {
+    let (to, data, left, before) = {
         let mut state = cell.state.lock();
         let Some(mut to) = state.reply_to else {
             return false;
@@ -143,6 +144,8 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
             cell.core.counters.completed(status);
         }
         let data = forwarded(cx, to);
+        let before = state.sent.as_ref().filter(|_| !first_final && status >= 200);
+        let before = before.map(|sent| sent.data.clone());
         // Further answers of a forked call pass; a repeated INVITE gets the first.
         if first_final || status < 200 {
             state.sent = Some(Sent {
@@ -163,12 +166,13 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
             state.cancel_reason = Str::EMPTY;
         }
         timer::arm(cell, &mut state, &worker);
-        (to, data, left)
+        (to, data, left, before)
     };
     cell.core.counters.relayed.inc();
     cell.core.counters.sent.inc();
     wire::reply(cx, to, data);
     wire::send(&worker, left.packets);
+    watch::passed_on(cell, branch, cx, before.as_ref());
     true
 }
 

@@ -11,7 +11,7 @@ use kahea_tx::{BranchId, Key, Time, Transaction};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::{core::Core, local::Local, suspend::Suspended, table::Id};
+use super::{core::Core, local::Local, suspend::Suspended, table::Id, watch::Kept};
 
 /// What was parsed once is parsed again from its bytes without looking at limits.
 const NO_LIMITS: Limits = Limits {
@@ -337,6 +337,8 @@ pub struct State {
     pub suspended: Option<Box<Suspended>>,
     /// What a transaction that this server began keeps besides.
     pub local: Option<Box<Local>>,
+    /// What watchers keep with it.
+    pub kept: Option<Box<Kept>>,
 }
 
 impl State {
@@ -360,6 +362,7 @@ impl State {
             drop_replies,
             suspended: None,
             local: None,
+            kept: None,
         }
     }
 

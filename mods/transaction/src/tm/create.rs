@@ -11,7 +11,7 @@ use super::{
     attached::{Attached, Role},
     cell::{Cell, Context, State, Switches},
     core::{Core, now},
-    timer,
+    timer, watch,
     wire::{self, Packets, carry_out},
 };
 
@@ -98,6 +98,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
             let attached = cx.extra::<Attached>();
             attached.cell = Some(cell.clone());
             attached.role = Role::Request;
+            watch::begun(&cell, cx);
             Ok(Began::New(cell))
         }
         Err(known) => {
@@ -151,6 +152,20 @@ pub fn own_2xx_acknowledged(core: &Arc<Core>, cx: &Cx) -> bool {
         acknowledged(cell, cx);
     }
     !cells.is_empty()
+}
+
+/// The INVITE to which the ACK at hand belongs, where that was answered with a 2xx.
+pub fn answered_call(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
+    let tag = cx.to().ok().and_then(|to| to.tag())?;
+    let matching = &core.options.matching;
+    let fits = |cell: &Cell| {
+        let success = (200..300).contains(&cell.state.lock().tx.server().status());
+        success
+            && cell
+                .message()
+                .is_ok_and(|invite| matching.acknowledges(&invite, &cx.msg, tag))
+    };
+    core.table.of_call(call_key(core, cx), fits).into_iter().next()
 }
 
 /// The copy of the message's values that the routes of its transaction begin with.

@@ -16,6 +16,7 @@ use super::{
     create::{self, Began},
     replies::branch_text,
     suspend, timer, turn,
+    watch::{self, Events},
 };
 
 /// How to relay.
@@ -109,6 +110,11 @@ fn acknowledge(core: &Arc<Core>, cx: &mut Cx, how: &How) -> Ret {
         && create::acknowledged(&cell, cx)
     {
         return Ret::TRUE;
+    }
+    if core.watchers.wants(Events::ACKNOWLEDGED)
+        && let Some(cell) = create::answered_call(core, cx)
+    {
+        watch::acknowledged(&cell, cx);
     }
     if create::own_2xx_acknowledged(core, cx) {
         return Ret::TRUE;
