@@ -52,6 +52,7 @@ impl Default for Params {
 
 impl Module for DbMysql {
     const NAME: &'static str = "db_mysql";
+    const FIRST: bool = true;
     type Params = Params;
 
     fn declare(d: &mut Decl<Self>) {

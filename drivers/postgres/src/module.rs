@@ -23,6 +23,7 @@ pub struct Params {
 
 impl Module for DbPostgres {
     const NAME: &'static str = "db_postgres";
+    const FIRST: bool = true;
     type Params = Params;
 
     fn declare(d: &mut Decl<Self>) {
