@@ -77,6 +77,15 @@ pub trait Bind: Send + Sync {
     /// The flag number that `flags NAME:n` declared.
     fn flag(&self, name: &str) -> Option<u8>;
 
+    /// Notes that the script names something (`topic`) which a module has to make ready before the first message: the
+    /// location tables of `save()`. Without a compiler behind it nothing is kept.
+    fn note(&self, _topic: &'static str, _name: &str) {}
+
+    /// What was noted under a topic, in the order of the script, each name once.
+    fn noted(&self, _topic: &str) -> Vec<Str> {
+        Vec::new()
+    }
+
     /// The path of the main configuration file: modules mean names of files without a folder from its folder.
     fn file(&self) -> Option<&str> {
         None

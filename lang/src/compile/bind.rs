@@ -29,6 +29,7 @@ pub struct Binder {
     defines: HashMap<String, Str>,
     flags: HashMap<String, u8>,
     slots: Mutex<HashMap<String, usize>>,
+    noted: Mutex<Vec<(&'static str, Str)>>,
     env: fn(&str) -> Option<String>,
     file: Option<Box<str>>,
 }
@@ -51,6 +52,7 @@ impl Binder {
             defines,
             flags,
             slots: Mutex::default(),
+            noted: Mutex::default(),
             env: |name| std::env::var(name).ok(),
             file: None,
         }
@@ -325,6 +327,22 @@ impl Bind for Binder {
 
     fn flag(&self, name: &str) -> Option<u8> {
         self.flags.get(name).copied()
+    }
+
+    fn note(&self, topic: &'static str, name: &str) {
+        let mut noted = self.noted.lock();
+        if !noted
+            .iter()
+            .any(|(known, text)| *known == topic && *text == *name)
+        {
+            noted.push((topic, Str::from(name)));
+        }
+    }
+
+    fn noted(&self, topic: &str) -> Vec<Str> {
+        let noted = self.noted.lock();
+        let of_topic = noted.iter().filter(|(known, _)| *known == topic);
+        of_topic.map(|(_, name)| name.clone()).collect()
     }
 
     fn file(&self) -> Option<&str> {

@@ -302,8 +302,8 @@ fn unknown_event(
         .modules()
         .flat_map(|module| module.events.iter().map(|event| event.name))
         .collect();
-    let known = events.iter().any(|event| match event.strip_suffix('*') {
-        Some(start) => text.starts_with(start),
+    let known = events.iter().any(|event| match event.split_once(['*', '<']) {
+        Some((start, _)) => text.starts_with(start),
         None => *event == text,
     });
     let group = text.split(':').next().unwrap_or_default();
