@@ -246,6 +246,10 @@ impl Service {
         let mut second = None;
         for header in cx.msg.all(side.header()) {
             let value = cx.msg.value(header);
+            // Other schemes are none of ours, readable or not.
+            if !value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Digest")) {
+                continue;
+            }
             let read = Credentials::parse(value).map_err(|_| Verdict::Failed)?;
             let ours = read.is_digest() && read.realm.is_some_and(|own| own.eq_ignore_ascii_case(realm));
             if !ours {
@@ -352,7 +356,7 @@ impl Service {
         let username = credentials.username.unwrap_or_default();
         let ha1 = match secret {
             Secret::Password(password) => algorithm.hash(&[username, &shown.realm, password]),
-            Secret::Ha1(hex) => match Hex::read(hex) {
+            Secret::Ha1(hex) => match Hex::read(hex).filter(|_| hex.len() == algorithm.hex_len()) {
                 Some(hex) => hex,
                 None => return Verdict::WrongPassword,
             },
