@@ -2,13 +2,16 @@
 
 pub mod binrpc;
 mod ctl;
+mod datagram;
 mod desk;
 mod door;
+mod jsonrpcs;
 pub mod lines;
 
+pub use jsonrpcs::text as json;
 use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this crate.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![ctl::Ctl]
+    modules![ctl::Ctl, jsonrpcs::Jsonrpcs]
 }

@@ -103,8 +103,8 @@ pub fn answer(result: &RpcResult) -> Vec<u8> {
 
 fn push(value: &RpcValue, inside: bool, out: &mut Vec<u8>) {
     match value {
-        RpcValue::Struct(members) if inside => bracketed(b"{}", out, |out| push_members(members, out)),
-        RpcValue::Struct(members) => push_members(members, out),
+        RpcValue::Struct(members) | RpcValue::Named(members) if inside => bracketed(b"{}", out, |out| push_members(members, out)),
+        RpcValue::Struct(members) | RpcValue::Named(members) => push_members(members, out),
         RpcValue::Array(items) => bracketed(b"[]", out, |out| {
             for (n, item) in items.iter().enumerate() {
                 separate(n, out);

@@ -102,7 +102,7 @@ impl Writer {
             // A cast of a float saturates.
             RpcValue::Double(n) => push_int(&mut self.body, kind::DOUBLE, (n * 1000.0) as i32),
             RpcValue::Str(text) => push_text(&mut self.body, kind::STR, text),
-            RpcValue::Struct(members) => self.group(kind::STRUCT, |writer| {
+            RpcValue::Struct(members) | RpcValue::Named(members) => self.group(kind::STRUCT, |writer| {
                 for (name, value) in members {
                     push_text(&mut writer.body, kind::NAME, name);
                     writer.value(value)?;
