@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use crate::engine::Place;
 use crate::scenario::{self, Line};
 use crate::server::ServerCommand;
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub hide_expiry: bool,
     /// `settle: 500ms`: time between the first open port and the scenario, for servers that have to do something then.
     pub settle: Duration,
+    /// `engine: NAME ng|rtpproxy ADDRESS:PORT`, any number of them: simulated media engines.
+    pub engines: Vec<Place>,
 }
 
 /// Why a case cannot be used.
@@ -183,6 +186,7 @@ fn settings(first: usize, text: &str) -> Result<Settings, (usize, String)> {
             ("hide", "expiry") => out.hide_expiry = true,
             ("port", _) => out.port = Some(value.parse().map_err(|_| at("not a port".into()))?),
             ("settle", _) => out.settle = scenario::duration(value).map_err(at)?,
+            ("engine", _) => out.engines.push(Place::parse(value).map_err(at)?),
             ("env", _) => {
                 let (key, value) = value
                     .split_once('=')

@@ -34,10 +34,22 @@ impl Normaliser {
         let text = if self.hide_expiry { expiry(&text) } else { text };
         let text = addresses(&secrets(&text));
         let text = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
+        let text = self.accounting(&text);
         if self.hide_long_numbers {
             long_numbers(&text)
         } else {
             text
+        }
+    }
+
+    /// The times and the tags in a line of accounting, `ACC: transaction answered: timestamp=1700000000;...`.
+    fn accounting(&mut self, text: &str) -> String {
+        match text.split_once(";method=") {
+            Some((times, rest)) if times.starts_with("ACC: ") => {
+                let text = format!("{};method={rest}", without_digits(times));
+                self.values(&text, &[";from_tag=", ";to_tag="], "tag", is_case_tag)
+            }
+            _ => text.to_owned(),
         }
     }
 
@@ -113,7 +125,7 @@ fn is_case_tag(value: &str) -> bool {
 fn secrets(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    let names = ["nonce=\"", "opaque=\"", "response=\""];
+    let names = ["nonce=\"", "opaque=\"", "response=\"", "rspauth=\""];
     while let Some(at) = names.iter().filter_map(|n| Some(rest.find(n)? + n.len())).min() {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
@@ -136,6 +148,19 @@ fn addresses(text: &str) -> String {
         out.push_str(rest);
     }
     out
+}
+
+/// Each number replaced.
+fn without_digits(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(at);
+        out.push_str(before);
+        out.push_str("<time>");
+        rest = number.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out + rest
 }
 
 fn line(line: &str) -> String {
@@ -246,7 +271,9 @@ fn expiry(text: &str) -> String {
     while let Some(at) = rest.to_ascii_lowercase().find("expires") {
         let (before, after) = rest.split_at(at + "expires".len());
         out.push_str(before);
-        let start = after.find(|c: char| !matches!(c, '=' | ':' | ' ')).unwrap_or(after.len());
+        let start = after
+            .find(|c: char| !matches!(c, '=' | ':' | ' '))
+            .unwrap_or(after.len());
         let (separator, after) = after.split_at(start);
         out.push_str(separator);
         let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
@@ -306,7 +333,20 @@ mod tests {
         assert_eq!(normal(text), "gr=<ruid1> <ruid2>;<ruid1>");
         let mut hiding = Normaliser::new("/tmp/x1", false);
         hiding.hide_expiry = true;
-        assert_eq!(hiding.text("c;expires=599;q=1, Expires: 604"), "c;expires=600;q=1, Expires: 600");
+        assert_eq!(
+            hiding.text("c;expires=599;q=1, Expires: 604"),
+            "c;expires=600;q=1, Expires: 600"
+        );
+    }
+
+    #[test]
+    fn accounting_has_no_time_and_no_tags() {
+        assert_eq!(
+            normal(
+                "ACC: call missed: timestamp=1700000000;method=INVITE;from_tag=ft1;to_tag=6ab.77;code=404"
+            ),
+            "ACC: call missed: timestamp=<time>;method=INVITE;from_tag=ft1;to_tag=<tag1>;code=404"
+        );
     }
 
     #[test]
@@ -329,8 +369,8 @@ mod tests {
     #[test]
     fn secrets_folders_and_numbers() {
         assert_eq!(
-            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\""),
-            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\""
+            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\", rspauth=\"1\""),
+            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\", rspauth=\"<secret>\""
         );
         assert_eq!(normal("[<<xavp:0x7f41c1103d30>>]"), "[<<xavp:<address>>>]");
         assert_eq!(

@@ -85,6 +85,20 @@ pub trait Bind: Send + Sync {
     fn noted(&self, _topic: &str) -> Vec<Str> {
         Vec::new()
     }
+
+    /// The path of the main configuration file: modules mean names of files without a folder from its folder.
+    fn file(&self) -> Option<&str> {
+        None
+    }
+
+    /// A name of a file as it is to be opened: from the folder of the main configuration file unless it begins with
+    /// `/`, as Kamailio's modules take names.
+    fn beside(&self, name: &str) -> String {
+        match self.file().and_then(|file| file.rsplit_once('/')) {
+            Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
+            _ => name.to_owned(),
+        }
+    }
 }
 
 /// A text with variables, compiled.

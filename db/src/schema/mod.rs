@@ -10,7 +10,7 @@ mod text;
 
 use std::sync::LazyLock;
 
-pub use self::{ddl::Sql, text::text_versions};
+pub use self::text::text_versions;
 
 /// Every table, group by group in the order in which `kamdbctl` makes them; `version` is the first.
 pub fn tables() -> &'static [Table] {
@@ -156,7 +156,12 @@ impl Kind {
     pub fn is_integer(self) -> bool {
         matches!(
             self,
-            Kind::Char | Kind::UnsignedChar | Kind::Short | Kind::UnsignedShort | Kind::Int | Kind::UnsignedInt
+            Kind::Char
+                | Kind::UnsignedChar
+                | Kind::Short
+                | Kind::UnsignedShort
+                | Kind::Int
+                | Kind::UnsignedInt
         )
     }
 }
@@ -194,11 +199,23 @@ fn read(text: &'static str) -> Result<Vec<Table>, String> {
                     _ => return Err(wrong()),
                 };
                 let (name, (group, set)) = (second, group);
-                tables.push(Table { name, version, also, group, set, columns: Vec::new(), indexes: Vec::new() });
+                tables.push(Table {
+                    name,
+                    version,
+                    also,
+                    group,
+                    set,
+                    columns: Vec::new(),
+                    indexes: Vec::new(),
+                });
             }
             (true, "index" | "unique") => {
                 let table = tables.last_mut().ok_or_else(wrong)?;
-                table.indexes.push(Index { name: second, unique: first == "unique", columns: words.collect() });
+                table.indexes.push(Index {
+                    name: second,
+                    unique: first == "unique",
+                    columns: words.collect(),
+                });
             }
             (true, _) => {
                 let table = tables.last_mut().ok_or_else(wrong)?;
@@ -222,7 +239,14 @@ fn column(line: &'static str) -> Option<Column> {
         Some((kind, size)) => (kind, Some(size)),
         None => (kind, None),
     };
-    let mut column = Column { name, kind: Kind::named(kind)?, size, key: false, null: false, default };
+    let mut column = Column {
+        name,
+        kind: Kind::named(kind)?,
+        size,
+        key: false,
+        null: false,
+        default,
+    };
     for word in words {
         match word {
             "key" => column.key = true,
@@ -246,7 +270,10 @@ mod tests {
         let names: HashSet<_> = tables().iter().map(|table| table.name).collect();
         assert_eq!(names.len(), 83, "no name twice");
         let location = table("location").expect("location is there");
-        assert_eq!((location.version, location.group, location.set), (9, "usrloc", Set::Standard));
+        assert_eq!(
+            (location.version, location.group, location.set),
+            (9, "usrloc", Set::Standard)
+        );
         let expires = location.column("expires").expect("it has the column");
         assert_eq!((expires.kind, expires.null), (Kind::DateTime, false));
         assert_eq!(expires.default, Some("'2030-05-28 21:32:15'"));
@@ -258,10 +285,20 @@ mod tests {
             let keys = table.columns.iter().filter(|column| column.key).count();
             assert_eq!(keys, 1, "{}: one primary key", table.name);
             let names: HashSet<_> = table.columns.iter().map(|column| column.name).collect();
-            assert_eq!(names.len(), table.columns.len(), "{}: no column twice", table.name);
+            assert_eq!(
+                names.len(),
+                table.columns.len(),
+                "{}: no column twice",
+                table.name
+            );
             for index in &table.indexes {
                 assert!(!index.columns.is_empty());
-                assert!(index.columns.iter().all(|column| names.contains(column)), "{}.{}", table.name, index.name);
+                assert!(
+                    index.columns.iter().all(|column| names.contains(column)),
+                    "{}.{}",
+                    table.name,
+                    index.name
+                );
             }
         }
     }
@@ -274,7 +311,14 @@ mod tests {
 
     #[test]
     fn a_broken_line_is_named() {
-        for text in ["table", "  id uint(10)", "table t x", "table t 1\n  id what", "table t 1\n  id int sometimes", "group g s"] {
+        for text in [
+            "table",
+            "  id uint(10)",
+            "table t x",
+            "table t 1\n  id what",
+            "table t 1\n  id int sometimes",
+            "group g s",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

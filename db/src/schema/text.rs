@@ -59,8 +59,7 @@ pub fn text_versions<'a>(made: impl IntoIterator<Item = &'a Table>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
-    use super::*;
+    use super::{super::table, *};
 
     #[test]
     fn files_have_the_forms_of_kamailio() {
@@ -74,18 +73,35 @@ mod tests {
             "id/int,key_name/string,key_type/int,value_type/int,key_value/string,expires/int,\n2\n"
         );
         let versions = text_versions([htable]);
-        assert_eq!(versions, "id(int,auto) table_name(string) table_version(int) \n0:htable:2\n");
+        assert_eq!(
+            versions,
+            "id(int,auto) table_name(string) table_version(int) \n0:htable:2\n"
+        );
     }
 
     #[test]
     fn files_are_those_of_the_package_where_it_is_installed() {
-        for table in tables().iter().filter(|table| !["acc_cdrs", "uacreg", "version"].contains(&table.name)) {
-            if let Ok(file) = std::fs::read_to_string(format!("/usr/share/kamailio/dbtext/kamailio/{}", table.name)) {
-                assert_eq!(file.lines().next(), Some(table.text_header().as_str()), "{}", table.name);
+        for table in tables()
+            .iter()
+            .filter(|table| !["acc_cdrs", "uacreg", "version"].contains(&table.name))
+        {
+            if let Ok(file) =
+                std::fs::read_to_string(format!("/usr/share/kamailio/dbtext/kamailio/{}", table.name))
+            {
+                assert_eq!(
+                    file.lines().next(),
+                    Some(table.text_header().as_str()),
+                    "{}",
+                    table.name
+                );
             }
-            if let Ok(file) = std::fs::read_to_string(format!("/usr/share/kamailio/db_redis/kamailio/{}", table.name)) {
+            if let Ok(file) =
+                std::fs::read_to_string(format!("/usr/share/kamailio/db_redis/kamailio/{}", table.name))
+            {
                 let lines = |text: &str| -> Vec<String> {
-                    text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect()
+                    text.lines()
+                        .map(|line| line.trim_end_matches(',').to_owned())
+                        .collect()
                 };
                 assert_eq!(lines(&file), lines(&table.redis_schema()), "{}", table.name);
             }

@@ -31,6 +31,7 @@ pub struct Binder {
     slots: Mutex<HashMap<String, usize>>,
     noted: Mutex<Vec<(&'static str, Str)>>,
     env: fn(&str) -> Option<String>,
+    file: Option<Box<str>>,
 }
 
 impl Binder {
@@ -53,7 +54,14 @@ impl Binder {
             slots: Mutex::default(),
             noted: Mutex::default(),
             env: |name| std::env::var(name).ok(),
+            file: None,
         }
+    }
+
+    /// For the configuration file at this path.
+    pub fn reading(mut self, path: Option<&str>) -> Binder {
+        self.file = path.map(Box::from);
+        self
     }
 
     /// The declarations of the loaded modules, the last loaded first.
@@ -323,7 +331,10 @@ impl Bind for Binder {
 
     fn note(&self, topic: &'static str, name: &str) {
         let mut noted = self.noted.lock();
-        if !noted.iter().any(|(known, text)| *known == topic && *text == *name) {
+        if !noted
+            .iter()
+            .any(|(known, text)| *known == topic && *text == *name)
+        {
             noted.push((topic, Str::from(name)));
         }
     }
@@ -332,5 +343,9 @@ impl Bind for Binder {
         let noted = self.noted.lock();
         let of_topic = noted.iter().filter(|(known, _)| *known == topic);
         of_topic.map(|(_, name)| name.clone()).collect()
+    }
+
+    fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 }

@@ -10,7 +10,7 @@ use kahea_tx::{Actions, BranchId};
 use super::{
     cell::{Cell, Sent, Switches},
     core::now,
-    local, timer,
+    local, timer, watch,
     wire::{self, carry_out},
 };
 
@@ -43,7 +43,9 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
                 state.tx.server().status()
             )));
         }
-        state.sent = Some(Sent {
+        // The 100 of most calls is never asked for again: `repeat()` makes it anew.
+        let automatic = status == 100 && *reason == *cell.core.options.auto_inv_100_reason;
+        state.sent = (!automatic).then(|| Sent {
             to,
             data: data.clone(),
         });
@@ -66,6 +68,7 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
     packets.extend(left.packets);
     wire::send(&worker, packets);
     local::response_sent(&cell.core, cx, &data);
+    watch::answered(cell, cx, status, reason, &data);
     Ok(())
 }
 
@@ -104,6 +107,24 @@ pub fn trying(cell: &Arc<Cell>, cx: &mut Cx) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Sends the last reply once more; `cx` is the request or its repetition. False where there was no reply so far.
+pub fn repeat(cell: &Cell, cx: &mut Cx) -> bool {
+    let (sent, reply_to, status) = {
+        let state = cell.state.lock();
+        (state.sent.clone(), state.reply_to, state.tx.server().status())
+    };
+    let sent = match (sent, reply_to) {
+        (None, Some(to)) if status == 100 => {
+            let data = proxy::build_reply(cx, status, &cell.core.options.auto_inv_100_reason, None);
+            data.ok().map(|data| Sent { to, data })
+        }
+        (sent, _) => sent,
+    };
+    let known = sent.is_some();
+    wire::send(&cx.worker, sent.into_iter().collect());
+    known
+}
+
 /// The To-tag of replies made for this transaction.
 pub fn tag_of(cell: &Cell, cx: &Cx) -> Str {
     cell.state
@@ -123,7 +144,7 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
         return true;
     }
     let worker = cx.worker.clone();
-    let (to, data, left) = {
+    let (to, data, left, before) = {
         let mut state = cell.state.lock();
         let Some(mut to) = state.reply_to else {
             return false;
@@ -143,6 +164,8 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
             cell.core.counters.completed(status);
         }
         let data = forwarded(cx, to);
+        let before = state.sent.as_ref().filter(|_| !first_final && status >= 200);
+        let before = before.map(|sent| sent.data.clone());
         // Further answers of a forked call pass; a repeated INVITE gets the first.
         if first_final || status < 200 {
             state.sent = Some(Sent {
@@ -163,12 +186,13 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
             state.cancel_reason = Str::EMPTY;
         }
         timer::arm(cell, &mut state, &worker);
-        (to, data, left)
+        (to, data, left, before)
     };
     cell.core.counters.relayed.inc();
     cell.core.counters.sent.inc();
     wire::reply(cx, to, data);
     wire::send(&worker, left.packets);
+    watch::passed_on(cell, branch, cx, before.as_ref());
     true
 }
 

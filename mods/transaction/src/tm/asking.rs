@@ -11,7 +11,7 @@ use kahea_sip::Method;
 use kahea_tx::{BranchId, Outcome};
 
 use super::{
-    Tm,
+    Tm, answer,
     attached::{self, Attached, Role},
     cancel,
     cell::{Cell, State},
@@ -141,6 +141,9 @@ fn required<T>(cx: &Cx, read: impl FnOnce(&State) -> T) -> Result<T, Fault> {
 
 /// The status that the route is about: of the reply at hand, of the branch that failed, or of the last reply sent.
 pub fn status(cx: &Cx) -> Option<u16> {
+    if let Some(reported) = attached::reported(cx) {
+        return Some(reported.status);
+    }
     match attached::role(cx) {
         Role::Failure(branch) | Role::BranchFailure(branch) => with(cx, |state| {
             state
@@ -183,7 +186,7 @@ fn t_check_trans(m: &Tm, cx: &mut Cx) -> Ret {
             }
         }
         Some(cell) => {
-            create::repeated(&cell, cx);
+            answer::repeat(&cell, cx);
             Ret::EXIT
         }
         None if cx.msg.method() == Method::Ack => {

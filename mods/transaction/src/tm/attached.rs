@@ -6,7 +6,10 @@ use kahea_module::Cx;
 pub use kahea_module::UsedTarget;
 use kahea_tx::{BranchId, Timing};
 
-use super::cell::{Arms, Cell, Switches};
+use super::{
+    cell::{Arms, Cell, Switches},
+    watch::Reported,
+};
 
 /// In which of a transaction's routes a message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,11 +67,18 @@ pub struct Attached {
     pub used: Option<UsedTarget>,
     /// The request before `t_msg_apply_changes()` in a branch route.
     pub unchanged: Option<kahea_sip::Message>,
+    /// The reply that a watcher is told of.
+    pub reported: Option<Box<Reported>>,
 }
 
 /// The transaction of the message, where it is known.
 pub fn cell(cx: &Cx) -> Option<Arc<Cell>> {
     cx.extra_ref::<Attached>()?.cell.clone()
+}
+
+/// The reply that a watcher is told of, which looks at this request.
+pub fn reported(cx: &Cx) -> Option<&Reported> {
+    cx.extra_ref::<Attached>()?.reported.as_deref()
 }
 
 /// The route that the message is in.

@@ -12,7 +12,7 @@ use super::{
     cell::{Cell, Switches, Work},
     core::{Core, now},
     create::{self, Began},
-    failure, timer, turn,
+    failure, timer, turn, watch,
     wire::{self, carry_out},
 };
 
@@ -75,6 +75,7 @@ fn take(core: &Arc<Core>, cx: &mut Cx, invite: &Arc<Cell>) -> Result<Ret, Fault>
     } else {
         b"ok -- no more pending branches"
     };
+    watch::cancelled(invite, cx);
     turn::take(
         invite,
         &timer::worker_of(invite, &cx.worker),

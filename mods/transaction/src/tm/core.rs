@@ -11,7 +11,7 @@ use std::{
 use kahea_module::{RouteId, Str, Worker};
 use kahea_tx::{Matching, Policy, Time, Timing};
 
-use super::{counters::Counters, further::Options as Further, table::Table};
+use super::{counters::Counters, further::Options as Further, table::Table, watch::Watchers};
 
 /// What the parameters say.
 pub struct Options {
@@ -71,6 +71,8 @@ pub struct Core {
     pub counters: Counters,
     /// Transactions of this configuration.
     pub alive: AtomicUsize,
+    /// Modules that are told of its transactions.
+    pub watchers: Arc<Watchers>,
 }
 
 impl Core {

@@ -8,11 +8,12 @@ use kahea_tx::{Actions, Key, Transaction};
 use parking_lot::Mutex;
 
 use super::{
+    answer,
     attached::{Attached, Role},
     cell::{Cell, Context, State, Switches},
     core::{Core, now},
-    timer,
-    wire::{self, Packets, carry_out},
+    timer, watch,
+    wire::carry_out,
 };
 
 /// How a transaction began.
@@ -94,24 +95,19 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
             core.counters.uas.inc();
             core.counters.active.inc();
             core.counters.inuse.inc();
-            timer::arm(&cell, &mut cell.state.lock(), &worker);
+            timer::arm_first(&cell, &worker);
             let attached = cx.extra::<Attached>();
             attached.cell = Some(cell.clone());
             attached.role = Role::Request;
+            watch::begun(&cell, cx);
             Ok(Began::New(cell))
         }
         Err(known) => {
             cx.extra::<Attached>().settled = true;
-            repeated(&known, cx);
+            answer::repeat(&known, cx);
             Ok(Began::Repeated)
         }
     }
-}
-
-/// The request came once more: the last reply goes out again.
-pub fn repeated(cell: &Arc<Cell>, cx: &Cx) {
-    let packets: Packets = cell.state.lock().sent.clone().into_iter().collect();
-    wire::send(&cx.worker, packets);
 }
 
 /// The ACK to a reply of this transaction came; true where it was for one that was no 2xx, or made here.
@@ -151,6 +147,20 @@ pub fn own_2xx_acknowledged(core: &Arc<Core>, cx: &Cx) -> bool {
         acknowledged(cell, cx);
     }
     !cells.is_empty()
+}
+
+/// The INVITE to which the ACK at hand belongs, where that was answered with a 2xx.
+pub fn answered_call(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
+    let tag = cx.to().ok().and_then(|to| to.tag())?;
+    let matching = &core.options.matching;
+    let fits = |cell: &Cell| {
+        let success = (200..300).contains(&cell.state.lock().tx.server().status());
+        success
+            && cell
+                .message()
+                .is_ok_and(|invite| matching.acknowledges(&invite, &cx.msg, tag))
+    };
+    core.table.of_call(call_key(core, cx), fits).into_iter().next()
 }
 
 /// The copy of the message's values that the routes of its transaction begin with.

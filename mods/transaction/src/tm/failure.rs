@@ -13,7 +13,7 @@ use super::{
     attached::{Attached, Role, UsedTarget},
     cell::{Arms, Cell, State, Switches, Work},
     core::{Core, now},
-    failover, local, replies, suspend, timer, turn,
+    failover, local, replies, suspend, timer, turn, watch,
     wire::{self, carry_out},
 };
 
@@ -29,17 +29,18 @@ pub fn tick(cell: Arc<Cell>, worker: &Rc<Worker>) {
     };
     wire::send(worker, left.packets);
     if left.delete {
-        forget(&cell);
+        forget(&cell, worker);
     }
     ended(cell, worker, left.ended, None);
 }
 
-fn forget(cell: &Arc<Cell>) {
+fn forget(cell: &Arc<Cell>, worker: &Rc<Worker>) {
     cell.core.table.remove(cell);
     cell.core.counters.inuse.add(-1);
     if !cell.state.lock().tx.server().is_final() {
         cell.core.counters.active.add(-1);
     }
+    watch::ended(cell, worker);
     cell.core.ended();
 }
 
@@ -131,6 +132,7 @@ pub fn choose(cell: Arc<Cell>, worker: &Rc<Worker>, at_hand: Option<BranchId>) {
         let runs = timer::runs(worker, &cell) && !state.switches.has(Switches::REPLICA);
         (branch, route.filter(|_| runs))
     };
+    watch::failed(&cell, worker, branch);
     match route {
         Some(route) => run_failure(cell, worker, branch, route, at_hand),
         None => {

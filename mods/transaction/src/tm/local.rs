@@ -18,6 +18,7 @@ use super::{
     table::Id,
     timer, turn,
     uac::{Answer, LocalRequest, OnAnswer, pair},
+    watch::{self, Reply},
     wire::{self, carry_out},
 };
 
@@ -280,7 +281,11 @@ pub fn replied(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) {
     }
     if first {
         let reason = cx.msg.reason().unwrap_or_default();
-        tell(cell, &cx.worker, status, reason, Some((&cx.msg, &cx.received)));
+        let reply = Reply {
+            received: Some((&cx.msg, &cx.received)),
+            ..Reply::of(branch, status, reason)
+        };
+        tell(cell, &cx.worker, &reply);
     }
 }
 
@@ -303,19 +308,15 @@ pub fn ended(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     if !settle(cell, worker, status) {
         return;
     }
-    match (outcome, held.as_deref()) {
-        (Outcome::Reply(status), Some(Held { msg, received, .. })) => {
-            tell(
-                cell,
-                worker,
-                status,
-                msg.reason().unwrap_or_default(),
-                Some((msg, received)),
-            );
-        }
-        (Outcome::TimedOut, _) => tell(cell, worker, status, &options.reply_408_reason, None),
-        _ => tell(cell, worker, status, super::answer::reason_of(status), None),
-    }
+    let reply = match (outcome, held.as_deref()) {
+        (Outcome::Reply(status), Some(Held { msg, received, .. })) => Reply {
+            received: Some((msg, received)),
+            ..Reply::of(branch, status, msg.reason().unwrap_or_default())
+        },
+        (Outcome::TimedOut, _) => Reply::of(branch, status, &options.reply_408_reason),
+        _ => Reply::of(branch, status, super::answer::reason_of(status)),
+    };
+    tell(cell, worker, &reply);
 }
 
 /// Notes the status; true unless the transaction had its final reply before.
@@ -335,30 +336,26 @@ fn settle(cell: &Arc<Cell>, worker: &Rc<Worker>, status: u16) -> bool {
     settled
 }
 
-fn tell(
-    cell: &Arc<Cell>,
-    worker: &Rc<Worker>,
-    status: u16,
-    reason: &[u8],
-    message: Option<(&Message, &Received)>,
-) {
+fn tell(cell: &Arc<Cell>, worker: &Rc<Worker>, reply: &Reply<'_>) {
     let answered = {
         let mut state = cell.state.lock();
         match &mut state.local {
-            Some(local) if status >= 200 => local.answered.take(),
+            Some(local) if reply.status >= 200 => local.answered.take(),
             Some(local) if local.provisional => local.answered.clone(),
             _ => None,
         }
     };
+    if reply.status >= 200 {
+        watch::completed(cell, worker, reply);
+    }
     if let Some(answered) = answered {
-        let id = pair(cell.id);
         answered(
             worker,
             &Answer {
-                status,
-                reason,
-                message,
-                id,
+                status: reply.status,
+                reason: reply.reason,
+                message: reply.received,
+                id: pair(cell.id),
             },
         );
     }
@@ -434,7 +431,7 @@ mod tests {
 
     /// Lets a reply to the first branch come.
     fn reply(bench: &Bench, cell: &Arc<Cell>, method: &str, status: &str) {
-        let data = cell.state.lock().branches[0].data.clone();
+        let data = cell.sent_on(&cell.state.lock().branches[0]);
         let request = Message::parse(data, &Limits::default()).unwrap();
         let via = header(&request, HeaderId::Via);
         let call_id = header(&request, HeaderId::CallId);

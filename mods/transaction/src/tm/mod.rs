@@ -17,7 +17,10 @@ mod failover;
 mod failure;
 mod further;
 mod hop;
+mod kept;
 mod local;
+#[cfg(test)]
+mod memory;
 pub(crate) mod more_branches;
 mod original;
 mod params;
@@ -33,6 +36,7 @@ pub(crate) mod testing;
 pub(crate) mod timer;
 pub(crate) mod turn;
 pub mod uac;
+pub mod watch;
 pub(crate) mod wire;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -40,7 +44,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use kahea_mods_base::sl::Stateful;
 use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind, Str};
 
-use self::{core::Core, counters::Counters, params::Params, table::Table};
+use self::{core::Core, counters::Counters, params::Params, table::Table, watch::Watchers};
 
 /// The module.
 pub struct Tm {
@@ -75,7 +79,9 @@ impl Module for Tm {
             table: env.shared.keep(Table::default),
             counters: Counters::new(&env.shared.stats),
             alive: AtomicUsize::new(0),
+            watchers: Watchers::of(env),
         });
+        core.watchers.begin();
         env.provide(core.clone());
         let here = core.clone();
         env.hooks

@@ -11,7 +11,7 @@ use kahea_module::{
 use super::{
     Tm, answer,
     attached::{self, Attached, Role},
-    cell::Cell,
+    cell::{Cell, Context},
     core::Core,
     create::{self, Began},
 };
@@ -101,7 +101,14 @@ fn answer_in(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
     // In a reply route the message is the reply; the request is taken up again.
     let mut request = cell.request_cx(cx.worker.clone())?;
     request.reply_extra.append(&mut cx.reply_extra);
+    // Values and flags of the transaction are with the reply while its route runs.
+    let mut values = Context::default();
+    values.swap(cx);
+    values.swap(&mut request);
+    request.extra::<Attached>().cell = Some(cell.clone());
     let answered = answer::local(cell, &mut request, status, reason);
+    values.swap(&mut request);
+    values.swap(cx);
     request.finish();
     answered
 }
@@ -131,10 +138,12 @@ fn t_send_reply(m: &Tm, cx: &mut Cx, code: Value, reason: Value) -> Result<Ret, 
 
 fn t_retransmit_reply(m: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     let cell = known(&m.core, cx).ok_or_else(no_transaction)?;
-    let sent = cell.state.lock().sent.is_some();
-    if sent {
-        create::repeated(&cell, cx);
+    if cx.msg.is_request() {
+        return Ok(answer::repeat(&cell, cx));
     }
+    let mut request = cell.request_cx(cx.worker.clone())?;
+    let sent = answer::repeat(&cell, &mut request);
+    request.finish();
     Ok(sent)
 }
 

@@ -110,6 +110,9 @@ fn count(cx: &Cx) -> usize {
 }
 
 fn branch_idx(_: &Tmx, cx: &mut Cx, _: Index) -> Value {
+    if let Some(branch) = attached::reported(cx).and_then(|reported| reported.branch) {
+        return Value::Int(branch.0.into());
+    }
     let number = match attached::role(cx) {
         Role::Branch(branch) | Role::Reply(branch) | Role::BranchFailure(branch) => branch.index(),
         Role::Failure(_) | Role::Resumed => count(cx),
@@ -134,6 +137,9 @@ fn reply_code(m: &Tmx, cx: &mut Cx, _: Index) -> Value {
 }
 
 fn reply_reason(_: &Tmx, cx: &mut Cx, _: Index) -> Value {
+    if let Some(reported) = attached::reported(cx) {
+        return reported.reason.clone().into();
+    }
     let reason = match attached::role(cx) {
         Role::Failure(branch) | Role::BranchFailure(branch) => reason_of_branch(cx, branch),
         _ => cx.msg.reason().map(|reason| cx.msg.buffer().share(reason)),
@@ -167,7 +173,7 @@ fn with_branch<T>(cx: &Cx, read: impl FnOnce(&State, BranchId, &Branch) -> T) ->
 }
 
 fn ruid(cx: &Cx) -> Option<Str> {
-    with_branch(cx, |_, _, branch| branch.target.ruid.clone())?
+    with_branch(cx, |_, _, branch| branch.target.ruid().cloned())?
 }
 
 fn reply_ruid(_: &Tmx, cx: &mut Cx, _: Index) -> Value {
@@ -308,6 +314,7 @@ fn make(m: &Tmx, cx: &Cx, which: View) -> Option<Cx> {
             };
             cell.request_cx(worker).ok()
         }
+        View::Reply if attached::reported(cx).is_some() => attached::reported(cx)?.view(worker),
         View::Reply => {
             let (Role::Failure(branch) | Role::BranchFailure(branch)) = attached::role(cx) else {
                 return None;
