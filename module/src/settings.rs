@@ -1,6 +1,9 @@
 //! Parameters that change while the server runs: Kamailio's `group.name` framework (`$sel(cfg_get.group.name)`, `cfg.*` RPC).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use parking_lot::RwLock;
 
@@ -23,9 +26,19 @@ pub struct Setting {
 #[derive(Default)]
 pub struct Settings {
     groups: RwLock<BTreeMap<Str, BTreeMap<Str, Setting>>>,
+    version: AtomicU64,
 }
 
 impl Settings {
+    /// Counts changes, so that who needs many of them on the message path can keep what it read last.
+    pub fn version(&self) -> u64 {
+        self.version.load(Relaxed)
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Relaxed);
+    }
+
     /// Declares one with the config's value.
     pub fn declare(&self, group: &str, name: &str, value: Value, doc: &str, read_only: bool) {
         let setting = Setting {
@@ -39,6 +52,7 @@ impl Settings {
             .entry(Str::from(group))
             .or_default()
             .insert(Str::from(name), setting);
+        self.changed();
     }
 
     /// Its value; `None` where there is no such parameter.
@@ -61,11 +75,13 @@ impl Settings {
             return false;
         }
         setting.value = value;
+        self.changed();
         true
     }
 
     /// Back to the config's values; `false` where there is no such group.
     pub fn reset(&self, group: &[u8]) -> bool {
+        self.changed();
         match self.groups.write().get_mut(group) {
             Some(names) => {
                 names

@@ -26,7 +26,6 @@ use kahea_module::{Decl, Env, InitError, Module, Str, config::Periodic, notice};
 
 use self::{
     domain::Domains,
-    expired::Expired,
     params::{Params, out_of_range},
     rows::Form,
     store::{Layout, Store},
@@ -228,6 +227,9 @@ fn begin_timer(params: &Params, service: &Arc<Service>, env: &mut Env<'_>) -> Re
         .ok_or_else(|| out_of_range("timer_procs", params.timer_procs, "a number from 0 to 64"))?;
     let delay = u32::try_from(params.rm_expired_delay)
         .map_err(|_| out_of_range("rm_expired_delay", params.rm_expired_delay, "seconds, or 0"))?;
+    if let Some(route) = env.event_route("usrloc:contact-expired") {
+        service.on_expired(route);
+    }
     let sweep = Arc::new(Sweep {
         service: service.clone(),
         plan: Plan {
@@ -237,7 +239,6 @@ fn begin_timer(params: &Params, service: &Arc<Service>, env: &mut Env<'_>) -> Re
             clean: params.db_timer_clean,
             delay,
         },
-        expired: Expired(env.event_route("usrloc:contact-expired")),
         busy: AtomicBool::new(false),
     });
     env.hooks.periodic.push(Periodic {

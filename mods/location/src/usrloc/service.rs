@@ -2,12 +2,13 @@
 
 use std::{fmt, rc::Rc, sync::Arc};
 
-use kahea_module::{Fault, Str, Worker, ret::LocalFuture};
+use kahea_module::{Fault, RouteId, Str, Worker, ret::LocalFuture};
 use parking_lot::RwLock;
 
 use super::{
     contact::{Contact, Contacts},
     domain::{Domain, Domains},
+    expired::Expired,
     order::{Matching, Order},
     store::Store,
     table::{Change, Changes, Edit, Unwritten, Writing},
@@ -69,6 +70,13 @@ pub struct Settings {
     pub server_id: i32,
 }
 
+impl Settings {
+    /// Contacts are in the database alone, so that who looks at them has to wait.
+    pub fn mode_waits(&self) -> bool {
+        self.mode == Mode::DatabaseOnly
+    }
+}
+
 /// Is told of what happens to contacts; runs on the worker that made it happen, with no lock held.
 pub type Callback = Arc<dyn Fn(&Rc<Worker>, &Domain, &Change) + Send + Sync>;
 
@@ -96,6 +104,7 @@ pub struct Service {
     pub(crate) domains: Arc<Domains>,
     pub(crate) store: Option<Arc<Store>>,
     callbacks: RwLock<Vec<Callback>>,
+    expired: RwLock<Expired>,
 }
 
 impl fmt::Debug for Service {
@@ -113,7 +122,17 @@ impl Service {
             domains,
             store,
             callbacks: RwLock::default(),
+            expired: RwLock::default(),
         }
+    }
+
+    /// Runs this route when a contact has ended, in place of `event_route[usrloc:contact-expired]`.
+    pub fn on_expired(&self, route: RouteId) {
+        *self.expired.write() = Expired(Some(route));
+    }
+
+    pub(crate) fn expired(&self) -> Expired {
+        *self.expired.read()
     }
 
     /// The parameters.

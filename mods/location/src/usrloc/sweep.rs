@@ -19,7 +19,6 @@ use kahea_module::{
 use super::{
     contact::Contact,
     domain::Domain,
-    expired::Expired,
     service::{Mode, Service},
     store::Store,
     table::{Change, Changes, Unwritten},
@@ -51,7 +50,6 @@ pub(crate) struct Plan {
 pub(crate) struct Sweep {
     pub service: Arc<Service>,
     pub plan: Plan,
-    pub expired: Expired,
     /// A pass is under way; another one would only get in its way.
     pub busy: AtomicBool,
 }
@@ -147,7 +145,7 @@ impl Sweep {
             {
                 worker.net.close(connection);
             }
-            self.expired.run(worker, domain, contact);
+            self.service.expired().run(worker, domain, contact);
         }
     }
 
@@ -171,7 +169,7 @@ impl Sweep {
             return;
         };
         let before = now(worker).saturating_sub(self.plan.delay);
-        if self.expired.is_wanted() {
+        if self.service.expired().is_wanted() {
             match store.fetch_expired(domain.name(), before).await {
                 Ok(ended) => {
                     let ended: Vec<Change> = ended.into_iter().map(Change::Expired).collect();
