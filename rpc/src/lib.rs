@@ -1,6 +1,7 @@
 //! The control plane: commands of all modules over the transports that Kamailio's own clients speak.
 
 pub mod binrpc;
+mod cfg_rpc;
 mod ctl;
 mod datagram;
 mod desk;
@@ -13,5 +14,5 @@ use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this crate.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![ctl::Ctl, jsonrpcs::Jsonrpcs]
+    modules![cfg_rpc::CfgRpc, ctl::Ctl, jsonrpcs::Jsonrpcs]
 }
