@@ -332,6 +332,7 @@ impl<'a> Player<'a> {
                 "body" => &mut template.body,
                 "proto" => &mut template.proto,
                 "hostport" => &mut template.hostport,
+                "domain" => &mut template.domain,
                 "n" => {
                     template.branch = format!("b{value}");
                     template.callid = format!("c{value}");

@@ -59,8 +59,7 @@ pub fn text_versions<'a>(made: impl IntoIterator<Item = &'a Table>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
-    use super::*;
+    use super::{super::table, *};
 
     #[test]
     fn files_have_the_forms_of_kamailio() {
