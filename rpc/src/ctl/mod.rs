@@ -240,5 +240,8 @@ fn who(ctl: &Ctl, call: &mut RpcCall) -> RpcResult {
             port.into(),
         ]);
     });
-    Ok(rows)
+    match rows.is_empty() {
+        true => Err(RpcFault::new(400, "no open stream connection")),
+        false => Ok(rows),
+    }
 }

@@ -248,10 +248,11 @@ fn echo(_: &Jsonrpcs, call: &mut RpcCall) -> RpcResult {
     Ok(vec![text, RpcValue::Int(number)])
 }
 
-/// Null before the first command.
+/// Before the first command the code is 0 and the texts are null.
 fn part(reply: Option<&script::Reply>, part: Part) -> Value {
     match (reply, part) {
-        (None, _) => Value::Null,
+        (None, Part::Code) => Value::Int(0),
+        (None, Part::Text | Part::Body) => Value::Null,
         (Some(reply), Part::Code) => Value::Int(reply.code),
         (Some(reply), Part::Text) => Value::Str(reply.text.clone()),
         (Some(reply), Part::Body) => Value::Str(reply.body.clone()),

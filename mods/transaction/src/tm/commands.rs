@@ -56,7 +56,7 @@ pub fn declare(d: &mut Decl<Tm>) {
         |m, call| again(m, call, by_call),
         "Sends the last reply of the transaction of this Call-ID and CSeq number again.",
     );
-    d.rpc("tm.list", list, "Every transaction in memory.");
+    d.rpc("tm.list", list, "Every transaction in memory.").list();
     d.rpc(
         "tm.stats",
         stats,
