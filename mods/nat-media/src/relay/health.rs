@@ -115,7 +115,12 @@ mod tests {
         let now = Instant::now();
         let pause = Duration::from_secs(60);
         let events = [Event::Answered, Event::Silent { now, pause }];
-        for state in [Health::Untested, Health::Up, Health::Down { until: now }, Health::Off] {
+        for state in [
+            Health::Untested,
+            Health::Up,
+            Health::Down { until: now },
+            Health::Off,
+        ] {
             let off = state.after(Event::SwitchedOff);
             assert_eq!(off, Health::Off);
             assert!(events.iter().all(|event| off.after(*event) == Health::Off));

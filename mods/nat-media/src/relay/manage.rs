@@ -54,8 +54,14 @@ mod tests {
         let of = |text: &str, has_sdp| step(None, &server.message(text), has_sdp);
         let invite = "INVITE sip:a@h SIP/2.0\nCSeq: 1 INVITE\n\n";
         assert_eq!((of(invite, true), of(invite, false)), (Some(Step::Offer), None));
-        assert_eq!(of("ACK sip:a@h SIP/2.0\nCSeq: 1 ACK\n\n", true), Some(Step::Answer));
-        assert_eq!(of("BYE sip:a@h SIP/2.0\nCSeq: 1 BYE\n\n", false), Some(Step::Delete));
+        assert_eq!(
+            of("ACK sip:a@h SIP/2.0\nCSeq: 1 ACK\n\n", true),
+            Some(Step::Answer)
+        );
+        assert_eq!(
+            of("BYE sip:a@h SIP/2.0\nCSeq: 1 BYE\n\n", false),
+            Some(Step::Delete)
+        );
         assert_eq!(of("INFO sip:a@h SIP/2.0\nCSeq: 1 INFO\n\n", true), None);
         assert_eq!(of("SIP/2.0 486 X\nCSeq: 1 INVITE\n\n", false), Some(Step::Delete));
         assert_eq!(of("SIP/2.0 180 X\nCSeq: 1 INVITE\n\n", false), None);

@@ -132,7 +132,10 @@ impl Nodes {
 
     /// There is such a set.
     pub fn has_set(&self, set: i64) -> bool {
-        self.list.read().iter().any(|node| node.set == set && node.is_shown())
+        self.list
+            .read()
+            .iter()
+            .any(|node| node.set == set && node.is_shown())
     }
 
     /// By its place.
@@ -186,7 +189,10 @@ pub fn parse_sockets(
     let (set, list) = match line.split_once("==") {
         Some((set, list)) => {
             let number = set.trim().parse::<i64>().ok().filter(|set| *set >= 0);
-            (number.ok_or_else(|| format!("'{}' is no number of a set", set.trim()))?, list)
+            (
+                number.ok_or_else(|| format!("'{}' is no number of a set", set.trim()))?,
+                list,
+            )
         }
         None => (default_set, line),
     };
@@ -199,7 +205,10 @@ pub fn parse_sockets(
         let (url, weight) = match word.rsplit_once('=') {
             Some((url, weight)) => {
                 let weight = weight.parse::<u32>();
-                (url, weight.map_err(|_| format!("the weight of '{word}' is no number"))?)
+                (
+                    url,
+                    weight.map_err(|_| format!("the weight of '{word}' is no number"))?,
+                )
             }
             None => (word, 1),
         };
@@ -226,7 +235,10 @@ mod tests {
     #[test]
     fn lines_have_sets_and_weights() {
         let all = rows("2 == udp:127.0.0.1:1=3  udp:127.0.0.1:2;disabled ws://h:80/ng");
-        let seen: Vec<_> = all.iter().map(|row| (row.set, row.weight, row.disabled)).collect();
+        let seen: Vec<_> = all
+            .iter()
+            .map(|row| (row.set, row.weight, row.disabled))
+            .collect();
         assert_eq!(seen, [(2, 3, false), (2, 1, true), (2, 1, false)]);
         assert_eq!(rows("udp:127.0.0.1:1")[0].set, 0);
         for bad in ["x == udp:h:1", "-1 == udp:h:1", "udp:h:1=x", "sctp:h:1", "udp:h"] {
@@ -254,7 +266,10 @@ mod tests {
         nodes.update(&rows("udp:h:1=5 udp:h:3"), now);
         let shown: Vec<String> = nodes.shown().iter().map(|node| node.url.to_string()).collect();
         assert_eq!(shown, ["udp:h:1", "udp:h:3"]);
-        assert_eq!((nodes.at(0).unwrap().weight(), nodes.at(0).unwrap().health()), (5, Health::Up));
+        assert_eq!(
+            (nodes.at(0).unwrap().weight(), nodes.at(0).unwrap().health()),
+            (5, Health::Up)
+        );
         assert_eq!(nodes.at(1).unwrap().usage(now), Use::Skip);
         assert_eq!(nodes.of_set(0).len(), 3);
         nodes.update(&rows("udp:h:2;disabled"), now);

@@ -51,7 +51,10 @@ impl Place {
     fn parse(text: &str, v6: bool) -> Result<Place, String> {
         let wrong = || format!("'{text}' is not HOST:PORT");
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let host = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
         let port: u16 = port.parse().map_err(|_| wrong())?;
         if host.is_empty() || port == 0 {
             return Err(wrong());
@@ -67,7 +70,7 @@ impl Place {
     ///
     /// # Errors
     /// The name has none.
-    async fn resolve(&self, worker: &Worker) -> Result<SocketAddr, Silence> {
+    pub async fn resolve(&self, worker: &Worker) -> Result<SocketAddr, Silence> {
         if let Some(Ok(ip)) = self.host.as_utf8().map(str::parse::<IpAddr>) {
             return Ok(SocketAddr::new(ip, self.port));
         }
@@ -113,7 +116,9 @@ impl Address {
             Some(("wss", _)) => Err(format!(
                 "'{url}': WebSocket over TLS is not available; use ws:// on a network that is safe"
             )),
-            _ => Err(format!("'{url}' begins with none of udp:, udp6:, tcp:, tcp6:, ws://")),
+            _ => Err(format!(
+                "'{url}' begins with none of udp:, udp6:, tcp:, tcp6:, ws://"
+            )),
         }
     }
 
@@ -427,12 +432,34 @@ mod tests {
     #[test]
     fn addresses_are_read() {
         let place = |text: &str| Address::parse_ng(text).is_ok();
-        assert!(place("udp:localhost:2223") && place("udp6:fe80::1:9999") && place("udp6:[::1]:9") && place("tcp:h:1"));
+        assert!(
+            place("udp:localhost:2223")
+                && place("udp6:fe80::1:9999")
+                && place("udp6:[::1]:9")
+                && place("tcp:h:1")
+        );
         assert_eq!(
             Address::parse_ng("ws://h/ng").unwrap(),
-            Address::Ws(Place { host: "h".into(), port: 80, v6: false }, "/ng".into())
+            Address::Ws(
+                Place {
+                    host: "h".into(),
+                    port: 80,
+                    v6: false
+                },
+                "/ng".into()
+            )
         );
-        for bad in ["", "udp", "udp:", "udp:h", "udp:h:0", "udp:h:70000", "udp::5", "http://h", "wss://h:1/"] {
+        for bad in [
+            "",
+            "udp",
+            "udp:",
+            "udp:h",
+            "udp:h:0",
+            "udp:h:70000",
+            "udp::5",
+            "http://h",
+            "wss://h:1/",
+        ] {
             assert!(!place(bad), "{bad}");
         }
         assert!(Address::parse_rtpproxy("unix:/tmp/x").is_ok() && Address::parse_rtpproxy("/tmp/x").is_ok());

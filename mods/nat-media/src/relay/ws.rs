@@ -113,7 +113,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let [a, b, c, d, ..] = random().to_be_bytes();
         let mask = [a, b, c, d];
         out.extend_from_slice(&mask);
-        out.extend(data.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        out.extend(
+            data.iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
         Ok(self.stream.write_all(&out).await?)
     }
 
@@ -149,9 +153,7 @@ impl Frame {
         }
         let (length, extra) = match (second & 0x7f, rest) {
             (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 2),
-            (127, [a, b, c, d, e, f, g, h, ..]) => {
-                (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 8)
-            }
+            (127, [a, b, c, d, e, f, g, h, ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 8),
             (126 | 127, _) => return Ok(None),
             (short, _) => (u64::from(short), 0_usize),
         };
@@ -223,7 +225,10 @@ mod tests {
     #[test]
     fn keys_are_answered_as_the_rfc_shows() {
         assert_eq!(base64(b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!((base64(b""), base64(b"f"), base64(b"fo")), ("".into(), "Zg==".into(), "Zm8=".into()));
+        assert_eq!(
+            (base64(b""), base64(b"f"), base64(b"fo")),
+            ("".into(), "Zg==".into(), "Zm8=".into())
+        );
         let head = "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
         assert_eq!(check(head, "dGhlIHNhbXBsZSBub25jZQ=="), Ok(()));
         assert!(check(head, "other").is_err());
@@ -267,16 +272,28 @@ mod tests {
             }
             let head = String::from_utf8(buffer).unwrap();
             assert!(head.contains("Sec-WebSocket-Protocol: ng.rtpengine.com\r\n"));
-            let key = head.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap();
+            let key = head
+                .split("Sec-WebSocket-Key: ")
+                .nth(1)
+                .unwrap()
+                .split("\r\n")
+                .next()
+                .unwrap();
             let accept = base64(&Sha1::digest(format!("{key}{GUID}")));
             let answer = format!("HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
             far.write_all(answer.as_bytes()).await.unwrap();
             let mut frame = [0; 11];
             far.read_exact(&mut frame).await.unwrap();
-            let data: Vec<u8> = frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(a, b)| a ^ b).collect();
+            let data: Vec<u8> = frame[6..]
+                .iter()
+                .zip(frame[2..6].iter().cycle())
+                .map(|(a, b)| a ^ b)
+                .collect();
             assert_eq!(data, b"hello");
             // A ping, then an answer in two frames.
-            far.write_all(&[0x89, 0, 0x01, 2, b'h', b'i', 0x80, 1, b'!']).await.unwrap();
+            far.write_all(&[0x89, 0, 0x01, 2, b'h', b'i', 0x80, 1, b'!'])
+                .await
+                .unwrap();
             far.read_exact(&mut frame[..6]).await.unwrap();
             assert_eq!(frame[0], 0x8a, "a pong");
         };

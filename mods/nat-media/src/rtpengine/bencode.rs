@@ -89,7 +89,10 @@ impl Value {
     /// A member of a dictionary.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let members = self.members();
-        members.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+        members
+            .iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
     }
 
     /// The members of a dictionary; none of another value.
@@ -205,7 +208,9 @@ fn read<'a>(whole: &Str, bytes: &'a [u8], depth: usize) -> Result<(Value, &'a [u
         [] => Err(Trouble::Short),
         [b'i', rest @ ..] => {
             let (digits, rest) = until(rest, b'e', 20)?;
-            let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            let number = std::str::from_utf8(digits)
+                .ok()
+                .and_then(|digits| digits.parse().ok());
             Ok((Value::Int(number.ok_or(Trouble::Wrong)?), rest))
         }
         [b'l', rest @ ..] => {
@@ -241,7 +246,11 @@ fn read<'a>(whole: &Str, bytes: &'a [u8], depth: usize) -> Result<(Value, &'a [u
 
 /// The bytes before `mark`, which stands within the first `most` bytes, and those behind it.
 fn until(bytes: &[u8], mark: u8, most: usize) -> Result<(&[u8], &[u8]), Trouble> {
-    match bytes.iter().take(most.saturating_add(1)).position(|byte| *byte == mark) {
+    match bytes
+        .iter()
+        .take(most.saturating_add(1))
+        .position(|byte| *byte == mark)
+    {
         Some(at) => {
             let (before, after) = bytes.split_at(at);
             Ok((before, after.get(1..).unwrap_or_default()))
@@ -256,7 +265,9 @@ fn text(bytes: &[u8]) -> Result<(&[u8], &[u8]), Trouble> {
         return Err(Trouble::Wrong);
     }
     let (digits, rest) = until(bytes, b':', 10)?;
-    let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    let length = std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok());
     let length: usize = length.ok_or(Trouble::Wrong)?;
     rest.split_at_checked(length).ok_or(Trouble::Short)
 }
@@ -289,7 +300,24 @@ mod tests {
     #[test]
     fn rubbish_is_refused() {
         let deep = "l".repeat(100) + &"e".repeat(100);
-        for bad in ["x", "ie", "i1", "i1x2e", "-1:a", "1", "5:ab", "d1:ae", "di1e1:ae", "l", "i99999999999999999999e", "12345678901:a", "de1", &deep, "1:", "le5"] {
+        for bad in [
+            "x",
+            "ie",
+            "i1",
+            "i1x2e",
+            "-1:a",
+            "1",
+            "5:ab",
+            "d1:ae",
+            "di1e1:ae",
+            "l",
+            "i99999999999999999999e",
+            "12345678901:a",
+            "de1",
+            &deep,
+            "1:",
+            "le5",
+        ] {
             assert!(Value::parse(&Str::from(bad)).is_err(), "{bad}");
         }
         assert_eq!(Value::parse_first(&Str::from("de trailing")), Ok(Value::dict()));

@@ -60,7 +60,11 @@ impl Calls {
     /// The engine of a call, by its place among the nodes.
     pub fn node_of(&self, key: &CallKey, now: Instant) -> Option<usize> {
         let shard = self.shard(key)?.lock();
-        shard.entries.get(key).filter(|entry| entry.until > now).map(|entry| entry.node)
+        shard
+            .entries
+            .get(key)
+            .filter(|entry| entry.until > now)
+            .map(|entry| entry.node)
     }
 
     /// Remembers the engine of a call for that long.
@@ -129,9 +133,9 @@ impl HashAlgorithm {
                 .iter()
                 .fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)) & 0xff),
             // Kamailio's bytes are signed.
-            HashAlgorithm::Sha1 => Sha1::digest(call_id)
-                .iter()
-                .fold(0_u32, |sum, byte| sum.wrapping_add_signed(i32::from(byte.cast_signed()))),
+            HashAlgorithm::Sha1 => Sha1::digest(call_id).iter().fold(0_u32, |sum, byte| {
+                sum.wrapping_add_signed(i32::from(byte.cast_signed()))
+            }),
             HashAlgorithm::Crc32 => crc32(call_id),
         }
     }
@@ -145,7 +149,9 @@ fn crc32(data: &[u8]) -> u32 {
         }
         crc
     };
-    !data.iter().fold(u32::MAX, |crc, byte| bits(crc ^ u32::from(*byte)))
+    !data
+        .iter()
+        .fold(u32::MAX, |crc, byte| bits(crc ^ u32::from(*byte)))
 }
 
 #[cfg(test)]

@@ -204,7 +204,9 @@ impl Command {
 fn merge(members: &mut Value, key: &Str, value: &Value) {
     match value {
         Value::List(items) if members.get(&key.text()).is_some() => {
-            items.iter().for_each(|item| members.add(&key.text(), item.clone()));
+            items
+                .iter()
+                .for_each(|item| members.add(&key.text(), item.clone()));
         }
         _ => members.set(key.clone(), value.clone()),
     }
@@ -223,7 +225,10 @@ fn check_place(cx: &Cx, operation: Operation) -> Result<(), Fault> {
 }
 
 fn own_call_id(cx: &Cx) -> Result<Str, Fault> {
-    let call_id = cx.msg.call_id().ok_or_else(|| Fault::peer("the message has no Call-ID"))?;
+    let call_id = cx
+        .msg
+        .call_id()
+        .ok_or_else(|| Fault::peer("the message has no Call-ID"))?;
     Ok(cx.msg.buffer().share(call_id))
 }
 
@@ -251,12 +256,16 @@ fn set_tags(cx: &Cx, operation: Operation, flags: &Flags, members: &mut Value) -
         (None, _) => to,
     };
     if operation == Operation::Answer && to.is_none() {
-        return Err(Fault::script("an answer needs a To tag, and the message has none"));
+        return Err(Fault::script(
+            "an answer needs a To tag, and the message has none",
+        ));
     }
     if let Some(from) = from {
         members.set("from-tag", from);
     } else if !whole {
-        return Err(Fault::peer("the message has no tag that names the one who sent it"));
+        return Err(Fault::peer(
+            "the message has no tag that names the one who sent it",
+        ));
     }
     if let Some(to) = to {
         members.set("to-tag", to);
@@ -278,8 +287,7 @@ fn description(core: &Core, cx: &mut Cx, operation: Operation) -> Result<(Str, b
     {
         return Ok((cx.msg.text(place), true));
     }
-    let place =
-        body::find(&cx.msg).ok_or_else(|| Fault::script("the message has no session description"))?;
+    let place = body::find(&cx.msg).ok_or_else(|| Fault::script("the message has no session description"))?;
     Ok((cx.msg.text(place), false))
 }
 
@@ -307,11 +315,11 @@ fn via_branch(core: &Core, cx: &mut Cx, flags: &Flags, argument: Option<Str>) ->
                 "via-branch=extra needs extra_id_pv: modparam(\"rtpengine\", \"extra_id_pv\", \"$avp(id)\")",
             )),
         },
-        ViaBranch::Next | ViaBranch::AutoNext => core
-            .tm
-            .as_ref()
-            .and_then(|tm| tm.next_branch(cx))
-            .ok_or_else(|| Fault::script("via-branch=next needs a branch_route of tm: no branch is chosen yet")),
+        ViaBranch::Next | ViaBranch::AutoNext => {
+            core.tm.as_ref().and_then(|tm| tm.next_branch(cx)).ok_or_else(|| {
+                Fault::script("via-branch=next needs a branch_route of tm: no branch is chosen yet")
+            })
+        }
     }
 }
 
@@ -359,13 +367,28 @@ mod tests {
             (of("from-tag"), of("to-tag"))
         };
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(tags(&mut reply(200), Operation::Answer, ""), (some("f"), some("t")));
-        assert_eq!(tags(&mut reply(200), Operation::Offer, ""), (some("t"), some("f")));
+        assert_eq!(
+            tags(&mut reply(200), Operation::Answer, ""),
+            (some("f"), some("t"))
+        );
+        assert_eq!(
+            tags(&mut reply(200), Operation::Offer, ""),
+            (some("t"), some("f"))
+        );
         assert_eq!(tags(&mut reply(200), Operation::Delete, ""), (some("f"), None));
-        assert_eq!(tags(&mut reply(200), Operation::Delete, "to-tag"), (some("f"), some("t")));
+        assert_eq!(
+            tags(&mut reply(200), Operation::Delete, "to-tag"),
+            (some("f"), some("t"))
+        );
         assert_eq!(tags(&mut reply(200), Operation::BlockMedia, ""), (None, None));
-        assert_eq!(tags(&mut reply(200), Operation::BlockMedia, "directional"), (some("t"), None));
-        assert_eq!(tags(&mut reply(200), Operation::Query, "from-tag=x"), (some("x"), some("f")));
+        assert_eq!(
+            tags(&mut reply(200), Operation::BlockMedia, "directional"),
+            (some("t"), None)
+        );
+        assert_eq!(
+            tags(&mut reply(200), Operation::Query, "from-tag=x"),
+            (some("x"), some("f"))
+        );
     }
 
     #[test]
@@ -375,7 +398,10 @@ mod tests {
         let build = |operation, flags: &str| {
             Command::build(&core, &mut server.invite(), operation, &Str::from(flags), None)
         };
-        assert!(build(Operation::Answer, "").is_err(), "an INVITE brings no answer");
+        assert!(
+            build(Operation::Answer, "").is_err(),
+            "an INVITE brings no answer"
+        );
         assert!(build(Operation::Offer, "force-answer").is_err());
         assert!(build(Operation::Offer, "via-branch=2").is_err());
         assert!(build(Operation::Offer, "via-branch=next").is_err());

@@ -77,11 +77,31 @@ pub struct Live {
 
 /// Names and defaults of the parameters that change at run time.
 pub const LIVE: [(&str, i64, &str); 5] = [
-    ("rtpengine_disable_tout", 60, "Seconds that an engine which does not answer is left alone."),
-    ("aggressive_redetection", 1, "Pings all engines of a set where none is in use."),
-    ("rtpengine_tout_ms", 1_000, "Milliseconds that an answer may take."),
-    ("queried_nodes_limit", 30, "The most engines that are tried for a command."),
-    ("rtpengine_retr", 5, "How often a command is sent before its engine counts as silent."),
+    (
+        "rtpengine_disable_tout",
+        60,
+        "Seconds that an engine which does not answer is left alone.",
+    ),
+    (
+        "aggressive_redetection",
+        1,
+        "Pings all engines of a set where none is in use.",
+    ),
+    (
+        "rtpengine_tout_ms",
+        1_000,
+        "Milliseconds that an answer may take.",
+    ),
+    (
+        "queried_nodes_limit",
+        30,
+        "The most engines that are tried for a command.",
+    ),
+    (
+        "rtpengine_retr",
+        5,
+        "How often a command is sent before its engine counts as silent.",
+    ),
 ];
 
 impl Live {
@@ -171,7 +191,8 @@ impl Core {
         let live = Live::of(worker);
         let answer = self.ask(worker, &live, node, b"d7:command4:pinge").await;
         answer.is_ok_and(|answer| {
-            Value::parse_first(&answer).is_ok_and(|answer| answer.text_of("result").is_some_and(|r| *r == "pong"))
+            Value::parse_first(&answer)
+                .is_ok_and(|answer| answer.text_of("result").is_some_and(|r| *r == "pong"))
         })
     }
 
@@ -262,12 +283,7 @@ impl Core {
     ///
     /// # Errors
     /// None answers, or the answer is a refusal.
-    pub async fn command(
-        &self,
-        cx: &mut Cx,
-        target: &Target,
-        question: &[u8],
-    ) -> Result<Value, Fault> {
+    pub async fn command(&self, cx: &mut Cx, target: &Target, question: &[u8]) -> Result<Value, Fault> {
         let worker = cx.worker.clone();
         let live = Live::of(&worker);
         let mut tried = Vec::new();
@@ -284,7 +300,10 @@ impl Core {
             }
             let answer = Value::parse_first(&answer)
                 .map_err(|_| Fault::backend(format!("{} gave an answer that cannot be read", node.url)))?;
-            if answer.text_of("result").is_some_and(|result| *result == "load limit") {
+            if answer
+                .text_of("result")
+                .is_some_and(|result| *result == "load limit")
+            {
                 let why = answer.text_of("message").cloned().unwrap_or_default();
                 info!("rtpengine", "{} takes no more calls now: {why}.", node.url);
                 continue;
@@ -304,7 +323,8 @@ impl Core {
             Operation::Delete => self.calls.remove(&target.key),
             _ => {
                 let now = worker.engine.now();
-                self.calls.insert(&target.key, node.index, now, self.options.call_life);
+                self.calls
+                    .insert(&target.key, node.index, now, self.options.call_life);
             }
         }
     }
@@ -335,7 +355,10 @@ fn accepted(node: &Node, answer: Value) -> Result<Value, Fault> {
             let why = answer.text_of("error-reason").unwrap_or(result);
             Err(Fault::backend(format!("{} refuses: {why}", node.url)))
         }
-        None => Err(Fault::backend(format!("{} gave an answer without a result", node.url))),
+        None => Err(Fault::backend(format!(
+            "{} gave an answer without a result",
+            node.url
+        ))),
     }
 }
 
@@ -343,7 +366,11 @@ fn log_change(node: &Node, before: Health, after: Health, why: Option<&Silence>)
     match (before, after) {
         (Health::Untested | Health::Up, Health::Down { .. }) => {
             let why = why.map_or("", |Silence(why)| why.as_str());
-            warning!("rtpengine", "{} does not answer and is left alone for a while: {why}.", node.url);
+            warning!(
+                "rtpengine",
+                "{} does not answer and is left alone for a while: {why}.",
+                node.url
+            );
         }
         (Health::Down { .. }, Health::Up) => notice!("rtpengine", "{} answers again.", node.url),
         _ => debug!("rtpengine", "{} is {after:?}.", node.url),

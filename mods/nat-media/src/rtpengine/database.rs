@@ -105,7 +105,10 @@ fn engines(rows: &Rows) -> Result<Vec<Row>, String> {
         Ok(Row {
             set: set.ok_or_else(|| format!("'{url}' has no number of a set"))?,
             address: Address::parse_ng(&url.text())?,
-            weight: weight.int().and_then(|weight| weight.try_into().ok()).unwrap_or(1),
+            weight: weight
+                .int()
+                .and_then(|weight| weight.try_into().ok())
+                .unwrap_or(1),
             disabled: disabled.int().unwrap_or(0) != 0,
             url,
         })

@@ -9,9 +9,7 @@ use std::{
     },
 };
 
-use kahea_module::{
-    Cx, Env, InitError, RouteId, RouteKind, Str, Value as Script, Var, Worker, error, info,
-};
+use kahea_module::{Cx, Env, InitError, RouteId, RouteKind, Str, Value as Script, Var, Worker, error, info};
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 use tokio::sync::Notify;
@@ -54,7 +52,10 @@ pub fn start(address: &Str, fields: Fields, env: &mut Env<'_>) -> Result<(), Ini
         .parse()
         .map_err(|_| InitError::new(format!("dtmf_events_sock '{text}' is no ADDRESS:PORT")))?;
     let Some(route) = env.event_route("rtpengine:dtmf-event") else {
-        info!("rtpengine", "dtmf_events_sock without event_route[rtpengine:dtmf-event]: nothing is listened to.");
+        info!(
+            "rtpengine",
+            "dtmf_events_sock without event_route[rtpengine:dtmf-event]: nothing is listened to."
+        );
         return Ok(());
     };
     let listening = env.shared.keep(Listening::default);
@@ -91,7 +92,11 @@ async fn read(
     route: RouteId,
     fields: Arc<Fields>,
 ) {
-    let cloned = listening.socket.lock().as_ref().map(|(_, socket)| socket.try_clone());
+    let cloned = listening
+        .socket
+        .lock()
+        .as_ref()
+        .map(|(_, socket)| socket.try_clone());
     let Some(Ok(socket)) = cloned else { return };
     let socket = match tokio::net::UdpSocket::from_std(socket) {
         Ok(socket) => socket,
@@ -163,7 +168,12 @@ mod tests {
         assert_eq!(*server.engine.ran.borrow(), [RouteId(7)]);
         let mut cx = server.invite();
         let values: Vec<Script> = fields.iter().map(|(_, var)| var.get(&mut cx)).collect();
-        let expected = [Script::from("x@h"), Script::Int(5), Script::from(r#"["a","b"]"#), Script::Null];
+        let expected = [
+            Script::from("x@h"),
+            Script::Int(5),
+            Script::from(r#"["a","b"]"#),
+            Script::Null,
+        ];
         assert_eq!(values, expected);
         handle(&server.worker, RouteId(7), &fields, b"junk").await;
         assert_eq!(server.engine.ran.borrow().len(), 1);

@@ -166,8 +166,14 @@ impl Flags {
             b"force-answer" => self.answer = true,
             b"internal" | b"external" => members.add("direction", word),
             _ => {
-                let lists = [("replace-", "replace"), ("rtcp-mux-", "rtcp-mux"), ("SDES-", "SDES")];
-                let list = lists.iter().find_map(|(prefix, list)| Some((*list, behind(prefix)?)));
+                let lists = [
+                    ("replace-", "replace"),
+                    ("rtcp-mux-", "rtcp-mux"),
+                    ("SDES-", "SDES"),
+                ];
+                let list = lists
+                    .iter()
+                    .find_map(|(prefix, list)| Some((*list, behind(prefix)?)));
                 match (list, codec_operation(&word)) {
                     (Some((list, item)), _) => members.add(list, item),
                     (None, Some((operation, codec))) if !codec.is_empty() => {
@@ -276,22 +282,43 @@ mod tests {
 
     #[test]
     fn words_have_their_places() {
-        assert_eq!(of("replace-origin  ICE=force"), "d7:replacel6:origine3:ICE5:forcee");
+        assert_eq!(
+            of("replace-origin  ICE=force"),
+            "d7:replacel6:origine3:ICE5:forcee"
+        );
         assert_eq!(of("internal direction=b"), "d9:directionl8:internal1:bee");
-        assert_eq!(of("codec-mask=all codec-strip-G729"), "d5:codecd4:maskl3:alle5:stripl4:G729eee");
-        assert_eq!(of("codec-accept=x codec-strip"), "d12:codec-accept1:x5:flagsl11:codec-stripee");
-        assert_eq!(of("SRTP AVPF symmetric"), "d5:flagsl9:symmetrice18:transport-protocol9:RTP/SAVPFe");
+        assert_eq!(
+            of("codec-mask=all codec-strip-G729"),
+            "d5:codecd4:maskl3:alle5:stripl4:G729eee"
+        );
+        assert_eq!(
+            of("codec-accept=x codec-strip"),
+            "d12:codec-accept1:x5:flagsl11:codec-stripee"
+        );
+        assert_eq!(
+            of("SRTP AVPF symmetric"),
+            "d5:flagsl9:symmetrice18:transport-protocol9:RTP/SAVPFe"
+        );
         assert_eq!(of("DTLS SRTP"), "de");
         assert_eq!(of("RTP/AVP SRTP"), "d18:transport-protocol7:RTP/AVPe");
-        assert_eq!(of("TOS=x T38=stop x= =y received-from=1.2.3.4"), "d3:TOSi0e4:T.38l4:stope1:x0:e");
+        assert_eq!(
+            of("TOS=x T38=stop x= =y received-from=1.2.3.4"),
+            "d3:TOSi0e4:T.38l4:stope1:x0:e"
+        );
         assert_eq!(of("delete-delay=5"), "d12:delete delayi5e12:delete-delay1:5e");
     }
 
     #[test]
     fn who_is_meant_is_kept_apart() {
-        let flags = Flags::parse(&Str::from("call-id=c from-tag=f to-tag=t directional force-answer via-branch=auto-extra")).unwrap();
+        let flags = Flags::parse(&Str::from(
+            "call-id=c from-tag=f to-tag=t directional force-answer via-branch=auto-extra",
+        ))
+        .unwrap();
         assert_eq!(flags.members.0, Value::dict());
-        assert_eq!((flags.call_id, flags.from_tag, flags.to_tag), (Some("c".into()), Some("f".into()), Some("t".into())));
+        assert_eq!(
+            (flags.call_id, flags.from_tag, flags.to_tag),
+            (Some("c".into()), Some("f".into()), Some("t".into()))
+        );
         assert!(flags.directional && flags.answer && flags.with_to_tag);
         assert_eq!(flags.via_branch, Some(ViaBranch::AutoExtra));
         for bad in ["via-branch=3", "repacketize=0", "repacketize=x"] {

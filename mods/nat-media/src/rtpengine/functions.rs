@@ -23,7 +23,13 @@ fn text_of(argument: Option<Format>, cx: &mut Cx) -> Str {
 }
 
 /// Prepares a command now, and asks the engine while other messages go on.
-fn run(m: &RtpEngine, cx: &mut Cx, operation: Operation, flags: Option<Format>, branch: Option<Format>) -> Ret {
+fn run(
+    m: &RtpEngine,
+    cx: &mut Cx,
+    operation: Operation,
+    flags: Option<Format>,
+    branch: Option<Format>,
+) -> Ret {
     let flags = text_of(flags, cx);
     let branch = branch.map(|branch| text_of(Some(branch), cx));
     run_with(&m.core, cx, operation, flags, branch)
@@ -37,31 +43,35 @@ fn run_with(core: &Arc<Core>, cx: &mut Cx, operation: Operation, flags: Str, bra
     let core = core.clone();
     Ret::wait(move |cx| {
         Box::pin(async move {
-            match exchange(&core, cx, command).await {
-                Ok(_) => Ret::TRUE,
-                Err(fault) => Ret::Fault(fault),
-            }
+            let operation = command.operation;
+            let answer = match exchange(&core, cx, command).await {
+                Ok(answer) => answer,
+                Err(fault) => return Ret::Fault(fault),
+            };
+            finish(&core, cx, operation, &answer).map(|()| true).into()
         })
     })
 }
 
-/// Asks an engine of each chosen set, and puts the answer where it belongs. A second set gets the description that the
-/// first one returned.
+/// Asks an engine of each chosen set. A second set gets the description that the first one returned.
 async fn exchange(core: &Core, cx: &mut Cx, mut command: Command) -> Result<Value, Fault> {
     let first = core.set_of(cx);
     let second = cx
         .extra_ref::<Chosen>()
         .and_then(|chosen| chosen.second)
         .filter(|second| *second != first);
-    let mut answer = core.command(cx, &command.target(first), &command.encode()).await?;
+    let mut answer = core
+        .command(cx, &command.target(first), &command.encode())
+        .await?;
     if let Some(second) = second {
         if command.operation.returns_body() {
             let text = returned(&answer)?.clone();
             command.members.set("sdp", text);
         }
-        answer = core.command(cx, &command.target(second), &command.encode()).await?;
+        answer = core
+            .command(cx, &command.target(second), &command.encode())
+            .await?;
     }
-    finish(core, cx, command.operation, &answer)?;
     Ok(answer)
 }
 
@@ -104,7 +114,9 @@ fn put_body(core: &Core, cx: &mut Cx, text: &Str) -> Result<(), Fault> {
         return Ok(());
     }
     let place = body::find(&cx.msg).ok_or_else(|| {
-        Fault::script("the message has no session description to replace; set write_sdp_pv to get the new one")
+        Fault::script(
+            "the message has no session description to replace; set write_sdp_pv to get the new one",
+        )
     })?;
     let earlier: Vec<_> = cx
         .edits
@@ -230,7 +242,11 @@ fn stream_to_xavp(cx: &mut Cx, name: &Str, leg: &Value, media: &Value) -> Result
     ] {
         let Some(value) = value else { continue };
         let text = format!("$xavp({name}[0]=>{field})");
-        let text = if field == "tag" { format!("$xavp({name}=>{field})") } else { text };
+        let text = if field == "tag" {
+            format!("$xavp({name}=>{field})")
+        } else {
+            text
+        };
         let var = bind
             .var(&text)
             .map_err(|error| Fault::new(Blame::Script, error.message))?;
@@ -273,112 +289,223 @@ pub(super) fn declare(d: &mut Decl<RtpEngine>) {
 const ARGS: [&str; 2] = ["flags", "via_branch"];
 
 fn declare_calls(d: &mut Decl<RtpEngine>) {
-    d.func("rtpengine_offer", ARGS, handler!(Offer), "Sends the session description to an engine as an offer and takes over what it returns.")
-        .waits()
-        .kemi(0, "rtpengine_offer0")
-        .kemi(1, "rtpengine_offer")
-        .kemi(2, "rtpengine_offer2")
-        .example("rtpengine_offer(\"replace-origin ICE=remove\");");
-    d.func("rtpengine_answer", ARGS, handler!(Answer), "Sends the session description to an engine as an answer and takes over what it returns.")
-        .waits()
-        .kemi(0, "rtpengine_answer0")
-        .kemi(1, "rtpengine_answer")
-        .kemi(2, "rtpengine_answer2")
-        .example("rtpengine_answer();");
-    d.func("rtpengine_manage", ARGS, manage, "Offers, answers or deletes, whichever the message calls for; false where it calls for none.")
-        .waits()
-        .kemi(0, "rtpengine_manage0")
-        .kemi(1, "rtpengine_manage")
-        .kemi(2, "rtpengine_manage2")
-        .example("rtpengine_manage(\"replace-origin\");");
-    d.func("rtpengine_delete", ARGS, handler!(Delete), "Ends the call at its engine and fills the variables of its quality.")
-        .waits()
-        .kemi(0, "rtpengine_delete0")
-        .kemi(1, "rtpengine_delete")
-        .kemi(2, "rtpengine_delete2")
-        .example("rtpengine_delete();");
-    d.func("rtpengine_destroy", ARGS, handler!(Delete), "As rtpengine_delete().").waits();
-    d.func("rtpengine_query", ARGS, handler!(Query), "Asks about the call and fills the variables of its quality, and $rtpstat.")
-        .waits()
-        .kemi(0, "rtpengine_query0")
-        .kemi(1, "rtpengine_query")
-        .kemi(2, "rtpengine_query2");
-    d.func("rtpengine_query_v", ["format", "target"], query_v, "Asks about the call and puts the answer into a variable as JSON, compact (j) or pretty (jp).")
-        .waits()
-        .kemi(2, "rtpengine_query_v");
-    d.func("rtpengine_info", ARGS, handler!(Info), "Hands the candidates of a trickle ICE fragment to the engine; the message stays as it is.")
-        .waits();
-    d.func("rtpengine_connect", ARGS, handler!(Connect), "Connects two parties of the engine's calls.")
-        .waits()
-        .kemi(0, "rtpengine_connect0")
-        .kemi(1, "rtpengine_connect")
-        .kemi(2, "rtpengine_connect2");
+    d.func(
+        "rtpengine_offer",
+        ARGS,
+        handler!(Offer),
+        "Sends the session description to an engine as an offer and takes over what it returns.",
+    )
+    .waits()
+    .kemi(0, "rtpengine_offer0")
+    .kemi(1, "rtpengine_offer")
+    .kemi(2, "rtpengine_offer2")
+    .example("rtpengine_offer(\"replace-origin ICE=remove\");");
+    d.func(
+        "rtpengine_answer",
+        ARGS,
+        handler!(Answer),
+        "Sends the session description to an engine as an answer and takes over what it returns.",
+    )
+    .waits()
+    .kemi(0, "rtpengine_answer0")
+    .kemi(1, "rtpengine_answer")
+    .kemi(2, "rtpengine_answer2")
+    .example("rtpengine_answer();");
+    d.func(
+        "rtpengine_manage",
+        ARGS,
+        manage,
+        "Offers, answers or deletes, whichever the message calls for; false where it calls for none.",
+    )
+    .waits()
+    .kemi(0, "rtpengine_manage0")
+    .kemi(1, "rtpengine_manage")
+    .kemi(2, "rtpengine_manage2")
+    .example("rtpengine_manage(\"replace-origin\");");
+    d.func(
+        "rtpengine_delete",
+        ARGS,
+        handler!(Delete),
+        "Ends the call at its engine and fills the variables of its quality.",
+    )
+    .waits()
+    .kemi(0, "rtpengine_delete0")
+    .kemi(1, "rtpengine_delete")
+    .kemi(2, "rtpengine_delete2")
+    .example("rtpengine_delete();");
+    d.func(
+        "rtpengine_destroy",
+        ARGS,
+        handler!(Delete),
+        "As rtpengine_delete().",
+    )
+    .waits();
+    d.func(
+        "rtpengine_query",
+        ARGS,
+        handler!(Query),
+        "Asks about the call and fills the variables of its quality, and $rtpstat.",
+    )
+    .waits()
+    .kemi(0, "rtpengine_query0")
+    .kemi(1, "rtpengine_query")
+    .kemi(2, "rtpengine_query2");
+    d.func(
+        "rtpengine_query_v",
+        ["format", "target"],
+        query_v,
+        "Asks about the call and puts the answer into a variable as JSON, compact (j) or pretty (jp).",
+    )
+    .waits()
+    .kemi(2, "rtpengine_query_v");
+    d.func(
+        "rtpengine_info",
+        ARGS,
+        handler!(Info),
+        "Hands the candidates of a trickle ICE fragment to the engine; the message stays as it is.",
+    )
+    .waits();
+    d.func(
+        "rtpengine_connect",
+        ARGS,
+        handler!(Connect),
+        "Connects two parties of the engine's calls.",
+    )
+    .waits()
+    .kemi(0, "rtpengine_connect0")
+    .kemi(1, "rtpengine_connect")
+    .kemi(2, "rtpengine_connect2");
 }
 
 fn declare_control(d: &mut Decl<RtpEngine>) {
-    d.func("start_recording", ARGS, handler!(StartRecording), "Begins to record the call.")
-        .waits()
-        .kemi(0, "start_recording");
-    d.func("stop_recording", ARGS, handler!(StopRecording), "Ends the recording of the call.")
-        .waits()
-        .kemi(0, "stop_recording");
-    d.func("block_dtmf", ARGS, handler!(BlockDtmf), "DTMF events are not passed on, of the whole call or of one side (directional).")
-        .waits()
-        .kemi(0, "block_dtmf0")
-        .kemi(1, "block_dtmf")
-        .kemi(2, "block_dtmf2");
-    d.func("unblock_dtmf", ARGS, handler!(UnblockDtmf), "DTMF events are passed on again.")
-        .waits()
-        .kemi(0, "unblock_dtmf0")
-        .kemi(1, "unblock_dtmf")
-        .kemi(2, "unblock_dtmf2");
-    d.func("block_media", ARGS, handler!(BlockMedia), "Media are not passed on.")
-        .waits()
-        .kemi(0, "block_media0")
-        .kemi(1, "block_media")
-        .kemi(2, "block_media2");
-    d.func("unblock_media", ARGS, handler!(UnblockMedia), "Media are passed on again.")
-        .waits()
-        .kemi(0, "unblock_media0")
-        .kemi(1, "unblock_media")
-        .kemi(2, "unblock_media2");
-    d.func("silence_media", ARGS, handler!(SilenceMedia), "Media are replaced by silence.")
-        .waits()
-        .kemi(0, "silence_media0")
-        .kemi(1, "silence_media")
-        .kemi(2, "silence_media2");
-    d.func("unsilence_media", ARGS, handler!(UnsilenceMedia), "Media are heard again.")
-        .waits()
-        .kemi(0, "unsilence_media0")
-        .kemi(1, "unsilence_media")
-        .kemi(2, "unsilence_media2");
-    d.func("start_forwarding", ARGS, handler!(StartForwarding), "The recording daemon forwards the sound.")
-        .waits()
-        .kemi(0, "start_forwarding0")
-        .kemi(1, "start_forwarding")
-        .kemi(2, "start_forwarding2");
-    d.func("stop_forwarding", ARGS, handler!(StopForwarding), "The recording daemon no longer forwards the sound.")
-        .waits()
-        .kemi(0, "stop_forwarding0")
-        .kemi(1, "stop_forwarding")
-        .kemi(2, "stop_forwarding2");
+    d.func(
+        "start_recording",
+        ARGS,
+        handler!(StartRecording),
+        "Begins to record the call.",
+    )
+    .waits()
+    .kemi(0, "start_recording");
+    d.func(
+        "stop_recording",
+        ARGS,
+        handler!(StopRecording),
+        "Ends the recording of the call.",
+    )
+    .waits()
+    .kemi(0, "stop_recording");
+    d.func(
+        "block_dtmf",
+        ARGS,
+        handler!(BlockDtmf),
+        "DTMF events are not passed on, of the whole call or of one side (directional).",
+    )
+    .waits()
+    .kemi(0, "block_dtmf0")
+    .kemi(1, "block_dtmf")
+    .kemi(2, "block_dtmf2");
+    d.func(
+        "unblock_dtmf",
+        ARGS,
+        handler!(UnblockDtmf),
+        "DTMF events are passed on again.",
+    )
+    .waits()
+    .kemi(0, "unblock_dtmf0")
+    .kemi(1, "unblock_dtmf")
+    .kemi(2, "unblock_dtmf2");
+    d.func(
+        "block_media",
+        ARGS,
+        handler!(BlockMedia),
+        "Media are not passed on.",
+    )
+    .waits()
+    .kemi(0, "block_media0")
+    .kemi(1, "block_media")
+    .kemi(2, "block_media2");
+    d.func(
+        "unblock_media",
+        ARGS,
+        handler!(UnblockMedia),
+        "Media are passed on again.",
+    )
+    .waits()
+    .kemi(0, "unblock_media0")
+    .kemi(1, "unblock_media")
+    .kemi(2, "unblock_media2");
+    d.func(
+        "silence_media",
+        ARGS,
+        handler!(SilenceMedia),
+        "Media are replaced by silence.",
+    )
+    .waits()
+    .kemi(0, "silence_media0")
+    .kemi(1, "silence_media")
+    .kemi(2, "silence_media2");
+    d.func(
+        "unsilence_media",
+        ARGS,
+        handler!(UnsilenceMedia),
+        "Media are heard again.",
+    )
+    .waits()
+    .kemi(0, "unsilence_media0")
+    .kemi(1, "unsilence_media")
+    .kemi(2, "unsilence_media2");
+    d.func(
+        "start_forwarding",
+        ARGS,
+        handler!(StartForwarding),
+        "The recording daemon forwards the sound.",
+    )
+    .waits()
+    .kemi(0, "start_forwarding0")
+    .kemi(1, "start_forwarding")
+    .kemi(2, "start_forwarding2");
+    d.func(
+        "stop_forwarding",
+        ARGS,
+        handler!(StopForwarding),
+        "The recording daemon no longer forwards the sound.",
+    )
+    .waits()
+    .kemi(0, "stop_forwarding0")
+    .kemi(1, "stop_forwarding")
+    .kemi(2, "stop_forwarding2");
 }
 
 fn declare_media(d: &mut Decl<RtpEngine>) {
-    d.func("play_media", ARGS, handler!(PlayMedia), "Plays a file (file=, db-id=, blob=) to a party, and fills media_duration.")
-        .waits()
-        .kemi(1, "play_media")
-        .kemi(2, "play_media2")
-        .example("play_media(\"file=/usr/share/media/hello.wav\");");
-    d.func("stop_media", ARGS, handler!(StopMedia), "Ends what play_media() began.")
-        .waits()
-        .kemi(0, "stop_media0")
-        .kemi(1, "stop_media")
-        .kemi(2, "stop_media2");
-    d.func("play_dtmf", ARGS, handler!(PlayDtmf), "Puts a DTMF event (code=, duration=, volume=, pause=) into the media.")
-        .waits()
-        .kemi(1, "play_dtmf")
-        .example("play_dtmf(\"code=1 duration=300\");");
+    d.func(
+        "play_media",
+        ARGS,
+        handler!(PlayMedia),
+        "Plays a file (file=, db-id=, blob=) to a party, and fills media_duration.",
+    )
+    .waits()
+    .kemi(1, "play_media")
+    .kemi(2, "play_media2")
+    .example("play_media(\"file=/usr/share/media/hello.wav\");");
+    d.func(
+        "stop_media",
+        ARGS,
+        handler!(StopMedia),
+        "Ends what play_media() began.",
+    )
+    .waits()
+    .kemi(0, "stop_media0")
+    .kemi(1, "stop_media")
+    .kemi(2, "stop_media2");
+    d.func(
+        "play_dtmf",
+        ARGS,
+        handler!(PlayDtmf),
+        "Puts a DTMF event (code=, duration=, volume=, pause=) into the media.",
+    )
+    .waits()
+    .kemi(1, "play_dtmf")
+    .example("play_dtmf(\"code=1 duration=300\");");
 }
 
 fn declare_subscriptions(d: &mut Decl<RtpEngine>) {
@@ -390,10 +517,20 @@ fn declare_subscriptions(d: &mut Decl<RtpEngine>) {
     )
     .waits()
     .kemi(4, "rtpengine_subscribe_request");
-    d.func("rtpengine_subscribe_answer", ARGS, handler!(SubscribeAnswer), "Answers the description of rtpengine_subscribe_request(); to-tag= names the subscription.")
-        .waits()
-        .kemi(1, "rtpengine_subscribe_answer");
-    d.func("rtpengine_unsubscribe", ARGS, handler!(Unsubscribe), "Ends a subscription; to-tag= names it.")
-        .waits()
-        .kemi(1, "rtpengine_unsubscribe");
+    d.func(
+        "rtpengine_subscribe_answer",
+        ARGS,
+        handler!(SubscribeAnswer),
+        "Answers the description of rtpengine_subscribe_request(); to-tag= names the subscription.",
+    )
+    .waits()
+    .kemi(1, "rtpengine_subscribe_answer");
+    d.func(
+        "rtpengine_unsubscribe",
+        ARGS,
+        handler!(Unsubscribe),
+        "Ends a subscription; to-tag= names it.",
+    )
+    .waits()
+    .kemi(1, "rtpengine_unsubscribe");
 }

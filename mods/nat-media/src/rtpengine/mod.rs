@@ -62,7 +62,8 @@ impl Module for RtpEngine {
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<RtpEngine, InitError> {
         for ((name, _, doc), value) in LIVE.into_iter().zip(params.live) {
-            env.settings.declare("rtpengine", name, Value::Int(value), doc, false);
+            env.settings
+                .declare("rtpengine", name, Value::Int(value), doc, false);
         }
         let options = params.options(env)?;
         let now = env.shared.started_at;
@@ -70,7 +71,11 @@ impl Module for RtpEngine {
         let nodes = env.shared.keep(Engines::default).0.clone();
         nodes.update(&rows, now);
         let size = usize::try_from(params.hash_size).unwrap_or(1);
-        let calls = env.shared.keep(|| KnownCalls(Arc::new(Calls::new(size, now)))).0.clone();
+        let calls = env
+            .shared
+            .keep(|| KnownCalls(Arc::new(Calls::new(size, now))))
+            .0
+            .clone();
         let tm = env.service::<Transactions>();
         let core = Arc::new(Core::new(nodes, calls, options, tm, seed(env)));
         if let Some(address) = &params.events {
@@ -99,8 +104,9 @@ fn engines(params: &Params, env: &Env<'_>) -> Result<(Option<Source>, Vec<Row>),
     for line in &params.sockets {
         let parsed = parse_sockets(&line.text(), params.default_set, Address::parse_ng);
         rows.extend(parsed.map_err(|why| {
-            InitError::new(format!("rtpengine_sock '{line}': {why}"))
-                .help("write it as \"udp:127.0.0.1:2223\", or \"1 == udp:127.0.0.1:2223=2 udp:127.0.0.1:2224\"")
+            InitError::new(format!("rtpengine_sock '{line}': {why}")).help(
+                "write it as \"udp:127.0.0.1:2223\", or \"1 == udp:127.0.0.1:2223=2 udp:127.0.0.1:2224\"",
+            )
         })?);
     }
     Ok((None, rows))
@@ -132,7 +138,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use super::{calls::HashAlgorithm, core::{AllowOp, Options}, mos::{Mos, Named}};
+    use super::{
+        calls::HashAlgorithm,
+        core::{AllowOp, Options},
+        mos::{Mos, Named},
+    };
 
     /// Without engines.
     pub(super) fn core() -> Core {

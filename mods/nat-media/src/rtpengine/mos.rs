@@ -156,10 +156,18 @@ impl Group {
             Figure::Average => mean(with_mos.iter().map(|(_, mos)| *mos)).unwrap_or(*mos),
             _ => *mos,
         };
-        put(cx, self.mos.as_ref(), format!("{}.{}", mos / 10, mos.rem_euclid(10)));
+        put(
+            cx,
+            self.mos.as_ref(),
+            format!("{}.{}", mos / 10, mos.rem_euclid(10)),
+        );
         if let Some(at) = figures.int_of("reported at") {
             let seconds = at.saturating_sub(created);
-            put(cx, self.at.as_ref(), format!("{}:{:02}", seconds / 60, seconds.rem_euclid(60)));
+            put(
+                cx,
+                self.at.as_ref(),
+                format!("{}:{:02}", seconds / 60, seconds.rem_euclid(60)),
+            );
         }
         for (key, var) in &self.rest {
             put(cx, Some(var), value(key).unwrap_or(-1).to_string());
@@ -228,23 +236,54 @@ mod tests {
         let mut cx = server.invite();
         let bind = cx.bind();
         let mut named = Named::default();
-        for name in ["mos_min_pv", "mos_min_at_pv", "mos_max_pv", "mos_average_pv", "mos_average_samples_pv", "mos_min_jitter_pv"] {
-            named.set(name, &Script::from(format!("$var({name})")), &*bind).unwrap();
+        for name in [
+            "mos_min_pv",
+            "mos_min_at_pv",
+            "mos_max_pv",
+            "mos_average_pv",
+            "mos_average_samples_pv",
+            "mos_min_jitter_pv",
+        ] {
+            named
+                .set(name, &Script::from(format!("$var({name})")), &*bind)
+                .unwrap();
         }
         let stream = |low: i64, high: i64, at: i64| {
-            format!("d10:lowest MOSd3:MOSi{low}e11:reported ati{at}ee11:highest MOSd3:MOSi{high}ee11:average MOSd3:MOSi{low}e7:samplesi4eee")
+            format!(
+                "d10:lowest MOSd3:MOSi{low}e11:reported ati{at}ee11:highest MOSd3:MOSi{high}ee11:average MOSd3:MOSi{low}e7:samplesi4eee"
+            )
         };
-        let text = format!("d7:createdi100e4:SSRCd1:1{}1:2{}ee", stream(35, 40, 175), stream(20, 44, 165));
+        let text = format!(
+            "d7:createdi100e4:SSRCd1:1{}1:2{}ee",
+            stream(35, 40, 175),
+            stream(20, 44, 165)
+        );
         Mos::of(&named).fill(&mut cx, &answer(&text));
-        let mut of = |name: &str| bind.var(&format!("$var({name})")).unwrap().get(&mut cx).str_or_empty().to_string();
-        assert_eq!((of("mos_min_pv"), of("mos_min_at_pv")), ("2.0".into(), "1:05".into()));
-        assert_eq!((of("mos_max_pv"), of("mos_average_pv")), ("4.4".into(), "2.7".into()));
-        assert_eq!((of("mos_average_samples_pv"), of("mos_min_jitter_pv")), ("4".into(), "-1".into()));
+        let mut of = |name: &str| {
+            bind.var(&format!("$var({name})"))
+                .unwrap()
+                .get(&mut cx)
+                .str_or_empty()
+                .to_string()
+        };
+        assert_eq!(
+            (of("mos_min_pv"), of("mos_min_at_pv")),
+            ("2.0".into(), "1:05".into())
+        );
+        assert_eq!(
+            (of("mos_max_pv"), of("mos_average_pv")),
+            ("4.4".into(), "2.7".into())
+        );
+        assert_eq!(
+            (of("mos_average_samples_pv"), of("mos_min_jitter_pv")),
+            ("4".into(), "-1".into())
+        );
     }
 
     #[test]
     fn totals_are_one_line() {
-        let text = "d6:totalsd3:RTPd5:bytesi1e7:packetsi2e6:errorsi3ee4:RTCPd5:bytesi4e7:packetsi5e6:errorsi6eeee";
+        let text =
+            "d6:totalsd3:RTPd5:bytesi1e7:packetsi2e6:errorsi3ee4:RTCPd5:bytesi4e7:packetsi5e6:errorsi6eeee";
         assert_eq!(
             totals_text(&answer(text)).unwrap(),
             "RTP: 1 bytes, 2 packets, 3 errors; RTCP: 4 bytes, 5 packets, 6 errors"

@@ -33,7 +33,11 @@ pub(super) fn declare(d: &mut Decl<RtpEngine>) {
     );
     d.rpc(
         "rtpengine.get_hash_total",
-        |m, _| Ok(vec![RpcValue::Int(i64::try_from(m.core.calls.len()).unwrap_or(i64::MAX))]),
+        |m, _| {
+            Ok(vec![RpcValue::Int(
+                i64::try_from(m.core.calls.len()).unwrap_or(i64::MAX),
+            )])
+        },
         "The number of calls whose engine is known.",
     );
 }

@@ -39,16 +39,18 @@ pub struct Stream {
 
 /// Puts the proxy's addresses and ports into the description at `place`, and the mark behind it.
 pub fn apply(cx: &mut Cx, place: Span, streams: &[Stream], candidates: Candidates, mark: &Str) {
-    let Some(sdp) = crate::body::read(&cx.msg, place) else { return };
+    let Some(sdp) = crate::body::read(&cx.msg, place) else {
+        return;
+    };
     let text = cx.msg.bytes(place);
-    let changes = changes(text, &sdp, streams, candidates);
-    let spans: Vec<(Span, Str)> = changes
+    let spans: Vec<(Span, Str)> = changes(text, &sdp, streams, candidates)
         .into_iter()
         .filter_map(|change| {
             let piece = text.get(change.start..change.end)?;
             Some((Span::within(cx.msg.buffer(), piece)?, Str::from(change.new)))
         })
         .collect();
+    drop(sdp);
     for (span, new) in spans {
         match span.is_empty() {
             true => cx.edits.insert(span.start(), Place::After, new, EditTag::Body),
@@ -56,7 +58,7 @@ pub fn apply(cx: &mut Cx, place: Span, streams: &[Stream], candidates: Candidate
         };
     }
     if !mark.is_empty() {
-        cx.edits.insert(place.end(), Place::After, mark.clone(), EditTag::Body);
+        crate::body::append_line(cx, place, mark);
     }
 }
 
@@ -65,7 +67,10 @@ fn changes(text: &[u8], sdp: &Sdp<'_>, streams: &[Stream], candidates: Candidate
     let first = streams.first();
     for kind in [b'o', b'c'] {
         let line = sdp.session_lines().of(kind);
-        out.extend(line.zip(first).and_then(|(line, stream)| address(text, line, stream)));
+        out.extend(
+            line.zip(first)
+                .and_then(|(line, stream)| address(text, line, stream)),
+        );
     }
     for (media, stream) in sdp.media().zip(streams) {
         stream_changes(text, &media, stream, candidates, &mut out);
@@ -129,7 +134,10 @@ fn replace(text: &[u8], piece: &[u8], new: String) -> Option<Change> {
 
 /// The address type and the address of an `o=` or `c=` line.
 fn address(text: &[u8], line: Line<'_>, stream: &Stream) -> Option<Change> {
-    let mut words = line.text.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let mut words = line
+        .text
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
     let kind = words.find(|word| matches!(*word, b"IP4" | b"IP6"))?;
     let old = words.next()?;
     let new = match (stream.held, stream.relayed.address) {

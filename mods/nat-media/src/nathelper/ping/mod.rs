@@ -190,10 +190,10 @@ fn contacts(params: &Params, env: &Env<'_>) -> Result<Arc<dyn rounds::Contacts>,
         InitError::new("natping_interval needs the module usrloc").help("load usrloc before nathelper")
     })?;
     if service.settings().mode == Mode::DatabaseOnly && params.keepalive_timeout > 0 {
-        return Err(InitError::new(
-            "keepalive_timeout needs contacts in memory, and usrloc has db_mode 3",
-        )
-        .help("take keepalive_timeout out, or set another db_mode"));
+        return Err(
+            InitError::new("keepalive_timeout needs contacts in memory, and usrloc has db_mode 3")
+                .help("take keepalive_timeout out, or set another db_mode"),
+        );
     }
     Ok(Arc::new(Located::new(service, params.own_only)))
 }

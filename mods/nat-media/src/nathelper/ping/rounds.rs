@@ -386,7 +386,9 @@ mod tests {
         fn due(&self, _: &Rc<Worker>, part: u64, parts: u64) -> Vec<Bound> {
             let turn = |at: usize| at as u64 % parts == part;
             let all = self.contacts.iter().enumerate();
-            all.filter(|(at, _)| turn(*at)).map(|(_, contact)| contact.clone()).collect()
+            all.filter(|(at, _)| turn(*at))
+                .map(|(_, contact)| contact.clone())
+                .collect()
         }
 
         fn answered(&self, _: &Rc<Worker>, ruid: &Str) {
