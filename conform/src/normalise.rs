@@ -28,7 +28,12 @@ impl Normaliser {
     /// The text with folder, branches, tags, secrets, server name, dates and connection numbers replaced.
     pub fn text(&mut self, text: &str) -> String {
         let text = text.replace(&self.tmp, "{tmp}");
-        let text = self.values(&text, &["branch=z9hG4bK"], "branch", |_| false);
+        let text = self.values(
+            &text,
+            &["branch=z9hG4bK", "\"via-branch\":\"z9hG4bK"],
+            "branch",
+            |_| false,
+        );
         let text = self.values(&text, &[";tag=", ";ftag=", ";totag="], "tag", is_case_tag);
         let text = self.ruids(&text);
         let text = if self.hide_expiry { expiry(&text) } else { text };
