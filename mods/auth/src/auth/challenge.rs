@@ -1,6 +1,10 @@
 //! Challenges: their header lines, and the replies that carry them.
 
-use kahea_module::{Cx, Fault, ReplyExtra, Ret, Str, Value, proxy};
+use kahea_module::{
+    Cx, Fault, ReplyExtra, Ret, Str, Value,
+    avp::{AvpClass, AvpName},
+    proxy,
+};
 use kahea_sip::{Method, view::Qop};
 use smallvec::SmallVec;
 
@@ -113,6 +117,23 @@ impl Service {
             out.extend_from_slice(b"\r\n");
         }
         Str::from(out)
+    }
+
+    /// Puts a challenge into the AVP, as SER's modules do: with qop=auth unless the parameter says otherwise.
+    pub fn leave_challenge(&self, cx: &mut Cx, side: Side, realm: &[u8]) {
+        let terms = Terms {
+            qop: Some(self.qop.unwrap_or(Qop::Auth)),
+            stale: false,
+        };
+        self.into_avp(cx, side, realm, terms);
+    }
+
+    /// Puts a challenge into the AVP.
+    pub(super) fn into_avp(&self, cx: &mut Cx, side: Side, realm: &[u8], terms: Terms) {
+        let mut line = Vec::with_capacity(128);
+        self.challenge(cx, side, realm, self.algorithms.first().copied(), terms, &mut line);
+        let name = AvpName::Str(self.avp.clone());
+        cx.avps.add(AvpClass::FromUser, name, Value::Str(Str::from(line)));
     }
 
     /// Replies in the request's transaction where there is one and the parameters allow, else without.

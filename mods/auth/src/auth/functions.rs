@@ -1,6 +1,6 @@
 //! The functions that check passwords which the script knows, and those that look after credentials.
 
-use kahea_module::{Cx, Fault, Given, Ret, Str, Value, Var, avp::{AvpClass, AvpName}};
+use kahea_module::{Cx, Fault, Given, Ret, Str, Value, Var};
 use kahea_sip::{EditTag, HeaderId, view::Credentials};
 
 use super::{
@@ -33,22 +33,10 @@ fn authenticate(m: &Auth, cx: &mut Cx, side: Side, call: &Call<'_>) -> Verdict {
         }
         Err(verdict) => verdict,
     };
-    if verdict != Verdict::Accepted {
-        leave_challenge(m, cx, side, call);
+    if let Some(terms) = challenge::wanted_in_avp(call.flags).filter(|_| verdict != Verdict::Accepted) {
+        m.service.into_avp(cx, side, call.realm, terms);
     }
     verdict
-}
-
-/// Puts the challenge into the AVP where the flags ask for it.
-fn leave_challenge(m: &Auth, cx: &mut Cx, side: Side, call: &Call<'_>) {
-    let Some(terms) = challenge::wanted_in_avp(call.flags) else {
-        return;
-    };
-    let mut line = Vec::with_capacity(128);
-    let algorithm = m.service.algorithms.first().copied();
-    m.service.challenge(cx, side, call.realm, algorithm, terms, &mut line);
-    let name = AvpName::Str(m.service.avp.clone());
-    cx.avps.add(AvpClass::FromUser, name, Value::Str(Str::from(line)));
 }
 
 pub(super) fn pv_www(m: &Auth, cx: &mut Cx, realm: Str, password: Str, flags: i64, method: Option<Str>) -> Verdict {

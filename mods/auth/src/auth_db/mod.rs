@@ -11,6 +11,7 @@ use kahea_module::{ANY, Decl, Env, InitError, Module, REQUEST};
 use self::check::Store;
 
 pub use self::params::Params;
+pub(crate) use self::params::loaded;
 
 /// The module's instance.
 pub struct AuthDb {
