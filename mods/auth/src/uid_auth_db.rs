@@ -73,16 +73,25 @@ impl Module for UidAuthDb {
     fn declare(d: &mut Decl<Self>) {
         params(d);
         let text = "Checks the credentials of Authorization against a table; where they do not hold, the AVP digest_challenge has a challenge.";
-        d.func("www_authenticate", ["realm", "table"], www, text).routes(REQUEST).waits();
-        d.func("www_authorize", ["realm", "table"], www, text).routes(REQUEST).waits();
+        d.func("www_authenticate", ["realm", "table"], www, text)
+            .routes(REQUEST)
+            .waits();
+        d.func("www_authorize", ["realm", "table"], www, text)
+            .routes(REQUEST)
+            .waits();
         let text = "Checks the credentials of Proxy-Authorization against a table; where they do not hold, the AVP digest_challenge has a challenge.";
-        d.func("proxy_authenticate", ["realm", "table"], proxy, text).routes(REQUEST).waits();
-        d.func("proxy_authorize", ["realm", "table"], proxy, text).routes(REQUEST).waits();
+        d.func("proxy_authenticate", ["realm", "table"], proxy, text)
+            .routes(REQUEST)
+            .waits();
+        d.func("proxy_authorize", ["realm", "table"], proxy, text)
+            .routes(REQUEST)
+            .waits();
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<UidAuthDb, InitError> {
         let auth = env.service::<Service>().ok_or_else(|| {
-            InitError::new("uid_auth_db needs the auth module").help("add loadmodule \"auth.so\" before uid_auth_db")
+            InitError::new("uid_auth_db needs the auth module")
+                .help("add loadmodule \"auth.so\" before uid_auth_db")
         })?;
         let database = Database::open(env, &params.db_url.text())?;
         let (variables, columns) = loaded(&params.load_credentials, env)?.into_iter().unzip();
@@ -101,17 +110,53 @@ impl Module for UidAuthDb {
 
 fn params(d: &mut Decl<UidAuthDb>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
-    d.param("username_column", |p| &mut p.username_column, "The column of user names.");
-    d.param("did_column", |p| &mut p.did_column, "The column of domain identifiers.");
+    d.param(
+        "username_column",
+        |p| &mut p.username_column,
+        "The column of user names.",
+    );
+    d.param(
+        "did_column",
+        |p| &mut p.did_column,
+        "The column of domain identifiers.",
+    );
     d.param("realm_column", |p| &mut p.realm_column, "The column of realms.");
-    d.param("password_column", |p| &mut p.password_column, "The column of HA1s.");
-    d.param("password_column_2", |p| &mut p.password_column_2, "The column of HA1s made with the domain in the user name.");
-    d.param("plain_password_column", |p| &mut p.plain_password_column, "The column of passwords, for calculate_ha1.");
-    d.param("flags_column", |p| &mut p.flags_column, "The column of flags: 1 the row is for this server, 2 it is switched off.");
-    d.param("calculate_ha1", |p| &mut p.calculate_ha1, "Passwords are read, not HA1s.");
-    d.param("load_credentials", |p| &mut p.load_credentials, "What else is read of a user: `$avp(x)=column;column;…`.");
+    d.param(
+        "password_column",
+        |p| &mut p.password_column,
+        "The column of HA1s.",
+    );
+    d.param(
+        "password_column_2",
+        |p| &mut p.password_column_2,
+        "The column of HA1s made with the domain in the user name.",
+    );
+    d.param(
+        "plain_password_column",
+        |p| &mut p.plain_password_column,
+        "The column of passwords, for calculate_ha1.",
+    );
+    d.param(
+        "flags_column",
+        |p| &mut p.flags_column,
+        "The column of flags: 1 the row is for this server, 2 it is switched off.",
+    );
+    d.param(
+        "calculate_ha1",
+        |p| &mut p.calculate_ha1,
+        "Passwords are read, not HA1s.",
+    );
+    d.param(
+        "load_credentials",
+        |p| &mut p.load_credentials,
+        "What else is read of a user: `$avp(x)=column;column;…`.",
+    );
     d.param("use_did", |p| &mut p.use_did, "Users are those of a domain identifier, $avp(did) of the To or From domain or else _default, in place of the realm.");
-    d.param("check_all_ha1", |p| &mut p.check_all_ha1, "Where a user has several rows, all are tried, not the first alone.");
+    d.param(
+        "check_all_ha1",
+        |p| &mut p.check_all_ha1,
+        "Where a user has several rows, all are tried, not the first alone.",
+    );
 }
 
 /// The queries of a table: for user names without and with a domain.
@@ -133,7 +178,9 @@ impl Store {
         }
         let mut tables = self.tables.write();
         if table.is_empty() || tables.len() >= MOST_TABLES {
-            return Err(Fault::limit(format!("'{table}': no name of a table, or more than {MOST_TABLES} were named")));
+            return Err(Fault::limit(format!(
+                "'{table}': no name of a table, or more than {MOST_TABLES} were named"
+            )));
         }
         let p = &self.params;
         let passwords = if p.calculate_ha1 {
@@ -144,11 +191,17 @@ impl Store {
         let owner = if p.use_did { &p.did_column } else { &p.realm_column };
         let made: Queries = Arc::new(passwords.map(|password| {
             let first = [password, &p.flags_column];
-            let names: Vec<String> =
-                first.into_iter().chain(&self.columns).map(|name| name.text().into_owned()).collect();
+            let names: Vec<String> = first
+                .into_iter()
+                .chain(&self.columns)
+                .map(|name| name.text().into_owned())
+                .collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let query = Query::select(&table.text(), &names);
-            query.when_eq(&p.username_column.text()).when_eq(&owner.text()).build()
+            query
+                .when_eq(&p.username_column.text())
+                .when_eq(&owner.text())
+                .build()
         }));
         Ok(tables.entry(table.detach()).or_insert(made).clone())
     }
@@ -157,15 +210,25 @@ impl Store {
     fn did(&self, cx: &Cx) -> Str {
         let name = AvpName::Str(Str::from_static("did"));
         let classes = [AvpClass::ToDomain, AvpClass::FromDomain];
-        let found = classes.into_iter().find_map(|class| cx.avps.get(class, &name, Index::None).str());
+        let found = classes
+            .into_iter()
+            .find_map(|class| cx.avps.get(class, &name, Index::None).str());
         found.unwrap_or_else(|| Str::from_static("_default"))
     }
 
     async fn rows(&self, cx: &Cx, shown: &Shown, table: &Str) -> Result<Vec<Row>, Fault> {
         let queries = self.queries(table)?;
         let [plain, with_domain] = &*queries;
-        let query = if shown.domain().is_some() { with_domain } else { plain };
-        let owner = if self.params.use_did { self.did(cx) } else { shown.realm().clone() };
+        let query = if shown.domain().is_some() {
+            with_domain
+        } else {
+            plain
+        };
+        let owner = if self.params.use_did {
+            self.did(cx)
+        } else {
+            shown.realm().clone()
+        };
         let values = vec![Column::Text(shown.user()), Column::Text(owner)];
         let rows = self.database.run(query, values).await.map_err(|error| {
             Fault::backend(format!("{}: table {table}: {error}", self.database.url())).code(-2)
@@ -185,7 +248,11 @@ impl Store {
         let most = if self.params.check_all_ha1 { rows.len() } else { 1 };
         for row in rows.iter().take(most) {
             let password = row.first().and_then(Column::text).unwrap_or_default();
-            let secret = if self.params.calculate_ha1 { Secret::Password(&password) } else { Secret::Ha1(&password) };
+            let secret = if self.params.calculate_ha1 {
+                Secret::Password(&password)
+            } else {
+                Secret::Ha1(&password)
+            };
             if self.auth.check(cx, shown, None, secret) == Verdict::Accepted {
                 self.give(cx, row)?;
                 return Ok(Verdict::Accepted);

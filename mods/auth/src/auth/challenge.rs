@@ -131,7 +131,14 @@ impl Service {
     /// Puts a challenge into the AVP.
     pub(super) fn into_avp(&self, cx: &mut Cx, side: Side, realm: &[u8], terms: Terms) {
         let mut line = Vec::with_capacity(128);
-        self.challenge(cx, side, realm, self.algorithms.first().copied(), terms, &mut line);
+        self.challenge(
+            cx,
+            side,
+            realm,
+            self.algorithms.first().copied(),
+            terms,
+            &mut line,
+        );
         let name = AvpName::Str(self.avp.clone());
         cx.avps.add(AvpClass::FromUser, name, Value::Str(Str::from(line)));
     }
@@ -177,14 +184,7 @@ fn unknown(name: &Str) -> Fault {
 }
 
 /// Challenges; false with a reply 500, unless the flags forbid it, where the arguments cannot be right.
-fn challenge(
-    m: &Auth,
-    cx: &mut Cx,
-    side: Side,
-    realm: &Value,
-    flags: &Value,
-    own: Option<&Str>,
-) -> Ret {
+fn challenge(m: &Auth, cx: &mut Cx, side: Side, realm: &Value, flags: &Value, own: Option<&Str>) -> Ret {
     if matches!(cx.msg.method(), Method::Ack | Method::Cancel) {
         return Ret::TRUE;
     }
@@ -247,7 +247,8 @@ pub(super) fn auth_challenge(m: &Auth, cx: &mut Cx, realm: Value, flags: Value, 
 pub(super) fn www_authenticate_text(m: &Auth, cx: &Cx, realm: &Str, flags: i64) -> Result<Str, Fault> {
     let realm = Value::Str(realm.clone());
     let (realm, terms, own) = terms(m, &realm, &Value::Int(flags), None)?;
-    Ok(m.service.challenges(cx, Side::Server, &realm, own.as_deref(), terms))
+    Ok(m.service
+        .challenges(cx, Side::Server, &realm, own.as_deref(), terms))
 }
 
 pub(super) fn auth_algorithm(_: &Auth, cx: &mut Cx, list: Str) -> Result<bool, Fault> {

@@ -28,8 +28,13 @@ fn authenticate(m: &Auth, cx: &mut Cx, side: Side, call: &Call<'_>) -> Verdict {
     let verdict = match m.service.shown(cx, call.realm, side, how) {
         Ok(None) => return Verdict::Accepted,
         Ok(Some(shown)) => {
-            let secret = if call.flags & HA1 == 0 { Secret::Password(call.password) } else { Secret::Ha1(call.password) };
-            m.service.check(cx, &shown, call.method.map(|method| &**method), secret)
+            let secret = if call.flags & HA1 == 0 {
+                Secret::Password(call.password)
+            } else {
+                Secret::Ha1(call.password)
+            };
+            m.service
+                .check(cx, &shown, call.method.map(|method| &**method), secret)
         }
         Err(verdict) => verdict,
     };
@@ -39,7 +44,14 @@ fn authenticate(m: &Auth, cx: &mut Cx, side: Side, call: &Call<'_>) -> Verdict {
     verdict
 }
 
-pub(super) fn pv_www(m: &Auth, cx: &mut Cx, realm: Str, password: Str, flags: i64, method: Option<Str>) -> Verdict {
+pub(super) fn pv_www(
+    m: &Auth,
+    cx: &mut Cx,
+    realm: Str,
+    password: Str,
+    flags: i64,
+    method: Option<Str>,
+) -> Verdict {
     let call = Call {
         realm: &realm,
         password: &password,
@@ -59,7 +71,14 @@ pub(super) fn pv_proxy(m: &Auth, cx: &mut Cx, realm: Str, password: Str, flags: 
     authenticate(m, cx, Side::Proxy, &call)
 }
 
-pub(super) fn pv_auth_check(m: &Auth, cx: &mut Cx, realm: Str, password: Str, flags: i64, checks: i64) -> Verdict {
+pub(super) fn pv_auth_check(
+    m: &Auth,
+    cx: &mut Cx,
+    realm: Str,
+    password: Str,
+    flags: i64,
+    checks: i64,
+) -> Verdict {
     let side = Side::of(cx);
     let call = Call {
         realm: &realm,
@@ -93,7 +112,10 @@ pub(super) fn has_credentials(_: &Auth, cx: &mut Cx, realm: Str) -> bool {
 
 /// Takes out the credentials that were judged here.
 pub(super) fn consume_credentials(_: &Auth, cx: &mut Cx) -> Result<bool, Fault> {
-    let lines = cx.extra_ref::<Left>().map(|left| left.lines.clone()).unwrap_or_default();
+    let lines = cx
+        .extra_ref::<Left>()
+        .map(|left| left.lines.clone())
+        .unwrap_or_default();
     if lines.is_empty() {
         return Err(Fault::script(
             "no credentials of this message were judged: call consume_credentials() behind a function that checks them",

@@ -47,13 +47,24 @@ impl Loaded {
 
 impl Store {
     /// The first row of a user.
-    async fn user(&self, cx: &mut Cx, table: &Named, user: Str, domain: Option<Str>, second: bool) -> Result<Option<Row>, Fault> {
+    async fn user(
+        &self,
+        cx: &mut Cx,
+        table: &Named,
+        user: Str,
+        domain: Option<Str>,
+        second: bool,
+    ) -> Result<Option<Row>, Fault> {
         let queries = self.found.queries(cx, table)?;
         let query = queries.get(domain.is_some(), second);
         let mut values = vec![Column::Text(user)];
         values.extend(domain.map(Column::Text));
         let rows = self.database.run(query, values).await.map_err(|error| {
-            Fault::backend(format!("{}: table {}: {error}", self.database.url(), query.table()))
+            Fault::backend(format!(
+                "{}: table {}: {error}",
+                self.database.url(),
+                query.table()
+            ))
         })?;
         Ok(rows.rows.into_iter().next())
     }
@@ -62,14 +73,23 @@ impl Store {
     async fn check(&self, cx: &mut Cx, shown: &Shown, call: &Call) -> Result<Verdict, Fault> {
         let domain = shown.domain();
         let second = !self.plain && domain.is_some();
-        let domain = self.use_domain.then(|| domain.unwrap_or_else(|| shown.realm().clone()));
+        let domain = self
+            .use_domain
+            .then(|| domain.unwrap_or_else(|| shown.realm().clone()));
         let Some(row) = self.user(cx, &call.table, shown.user(), domain, second).await? else {
             return Ok(self.auth.check_nobody(cx, shown));
         };
         let Some(password) = row.first().and_then(Column::text) else {
-            return Err(Fault::backend(format!("the password of {} is NULL", shown.username())));
+            return Err(Fault::backend(format!(
+                "the password of {} is NULL",
+                shown.username()
+            )));
         };
-        let secret = if self.plain { Secret::Password(&password) } else { Secret::Ha1(&password) };
+        let secret = if self.plain {
+            Secret::Password(&password)
+        } else {
+            Secret::Ha1(&password)
+        };
         let verdict = self.auth.check(cx, shown, call.method.as_deref(), secret);
         if verdict == Verdict::Accepted || self.always_load {
             self.loaded.give(cx, &row)?;
@@ -107,7 +127,13 @@ fn authenticate(m: &AuthDb, cx: &mut Cx, side: Side, realm: &Str, call: Call) ->
 impl Store {
     /// What the flags of `auth_check()` ask for beside the password.
     fn own_user(&self, cx: &Cx, shown: &Shown, flags: i64) -> Verdict {
-        let anonymous = [Method::Invite, Method::Bye, Method::Prack, Method::Update, Method::Message];
+        let anonymous = [
+            Method::Invite,
+            Method::Bye,
+            Method::Prack,
+            Method::Update,
+            Method::Message,
+        ];
         if flags & 1 == 0 || flags & 2 != 0 && anonymous.contains(&cx.msg.method()) {
             return Verdict::Accepted;
         }
