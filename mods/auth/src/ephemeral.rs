@@ -355,17 +355,6 @@ fn check_timestamp(m: &Ephemeral, cx: &mut Cx, username: Str) -> bool {
     m.ends(cx, &username) == Verdict::Accepted
 }
 
-/// The user name of the credentials in the message, be they checked or not.
-fn username_shown(cx: &Cx) -> Option<Str> {
-    let ids = [
-        kahea_sip::HeaderId::Authorization,
-        kahea_sip::HeaderId::ProxyAuthorization,
-    ];
-    let header = ids.into_iter().find_map(|id| cx.msg.first(id))?;
-    let shown = kahea_sip::view::Credentials::parse(cx.msg.value(header)).ok()?;
-    Some(cx.msg.buffer().share(shown.username?))
-}
-
 /// The user, or user and domain, in a user name are those of the URI.
 fn same_user(m: &Ephemeral, username: &[u8], uri: &Uri<'_>) -> i64 {
     let (_, Some(name)) = m.parts(username) else {
@@ -388,13 +377,13 @@ fn check_uri(
     username: Option<Str>,
     uri: Result<kahea_sip::view::NameAddr<'_>, Fault>,
 ) -> Ret {
-    if username.is_none()
-        && let Err(fault) = m.auth()
-    {
-        return fault.into();
-    }
-    let Some(username) = username.or_else(|| username_shown(cx)) else {
-        return Ret::FALSE;
+    let username = match username {
+        Some(username) => username,
+        None => match m.auth().map(|auth| auth.judged_username(cx)) {
+            Ok(Some(username)) => username,
+            Ok(None) => return Ret::FALSE,
+            Err(fault) => return fault.into(),
+        },
     };
     match uri.map(|addr| addr.parse_uri().map(|uri| same_user(m, &username, &uri))) {
         Ok(Ok(code)) => code.into(),

@@ -9,7 +9,7 @@ mod nonce;
 mod params;
 mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub use self::{
 
 /// The module's instance.
 pub struct Auth {
-    service: Arc<Service>,
+    pub(crate) service: Arc<Service>,
 }
 
 impl Module for Auth {

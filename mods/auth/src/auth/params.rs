@@ -78,6 +78,18 @@ struct OwnSecret([u8; 32]);
 #[derive(Default)]
 struct Kept(parking_lot::Mutex<Option<Arc<Counts>>>);
 
+#[cfg(test)]
+impl Params {
+    /// With nonce counts, for tests.
+    pub(super) fn counting() -> Params {
+        Params {
+            nonce_count: true,
+            nc_array_order: 8,
+            ..Params::default()
+        }
+    }
+}
+
 impl Params {
     /// # Errors
     /// A value that cannot be.

@@ -281,6 +281,14 @@ impl Service {
         Some(value.share(user_and_domain(name).0))
     }
 
+    /// The user name of the credentials of this message that were judged last, be they right or not.
+    pub fn judged_username(&self, cx: &Cx) -> Option<Str> {
+        let line = *cx.extra_ref::<Left>()?.lines.last()?;
+        let header = cx.msg.headers().iter().find(|header| header.line == line)?;
+        let name = Credentials::parse(cx.msg.value(header)).ok()?.username?;
+        Some(cx.msg.buffer().share(name))
+    }
+
     /// The algorithms that count for this message.
     fn offered<'a>(&'a self, cx: &'a Cx) -> &'a [Algorithm] {
         match cx.extra_ref::<Left>().and_then(|left| left.algorithms.as_ref()) {

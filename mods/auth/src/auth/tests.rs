@@ -13,7 +13,7 @@ use super::{
 };
 use crate::digest::{self, Algorithm, Count, Protection};
 
-fn service(change: impl FnOnce(&mut Service)) -> Auth {
+pub(crate) fn service(change: impl FnOnce(&mut Service)) -> Auth {
     let ages = Ages {
         expire: 300,
         drift: 3,
@@ -37,6 +37,11 @@ fn service(change: impl FnOnce(&mut Service)) -> Auth {
     Auth {
         service: Arc::new(service),
     }
+}
+
+/// A module over a service that another one holds.
+pub(crate) fn over(service: Arc<Service>) -> Auth {
+    Auth { service }
 }
 
 fn counting() -> Option<Arc<Counts>> {
@@ -63,17 +68,17 @@ fn value<'a>(text: &'a str, name: &str) -> &'a str {
 }
 
 /// What a phone shows.
-struct Phone {
+pub(crate) struct Phone {
     algorithm: Algorithm,
     named: bool,
-    password: &'static str,
+    pub(crate) password: &'static str,
     realm: &'static str,
     uri: &'static str,
     qop: Option<&'static str>,
     nc: &'static str,
 }
 
-const PHONE: Phone = Phone {
+pub(crate) const PHONE: Phone = Phone {
     algorithm: Algorithm::Md5,
     named: false,
     password: "secret",
@@ -85,7 +90,7 @@ const PHONE: Phone = Phone {
 
 impl Phone {
     /// A REGISTER that answers the nonce.
-    fn register(&self, server: &Server, nonce: &str) -> Cx {
+    pub(crate) fn register(&self, server: &Server, nonce: &str) -> Cx {
         let ha1 = self
             .algorithm
             .hash(&[b"alice", self.realm.as_bytes(), self.password.as_bytes()]);
@@ -134,7 +139,7 @@ fn check(m: &Auth, cx: &mut Cx, password: &str) -> i64 {
 }
 
 /// Challenges a first request; the nonce.
-fn nonce(m: &Auth, server: &Server) -> String {
+pub(crate) fn nonce(m: &Auth, server: &Server) -> String {
     let mut cx = server.message(&register(""));
     assert_eq!(check(m, &mut cx, "secret"), -5);
     let ret = challenge::www_challenge(m, &mut cx, "example.com".into(), Value::Int(0), None);
@@ -574,4 +579,45 @@ fn a_missing_user_takes_the_same_steps() {
         (shown.user(), shown.domain(), shown.realm().clone()),
         ("alice".into(), None, "example.com".into())
     );
+}
+
+/// Starts the module's service over what outlives reloads of this server.
+fn started(server: &Server, params: super::Params) -> Auth {
+    let config = &server.worker.config;
+    let mut env = kahea_module::Env {
+        bind: config.bind.clone(),
+        globals: &config.globals,
+        shared: config.shared.clone(),
+        hooks: &mut Default::default(),
+        identity: &mut Default::default(),
+        settings: &config.settings,
+        services: &mut Default::default(),
+        module: "auth",
+        read_file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+    };
+    Auth {
+        service: Arc::new(params.service(&mut env).unwrap()),
+    }
+}
+
+#[test]
+fn nonces_and_what_is_known_of_them_survive_a_reload() {
+    let server = Server::default();
+    let start = || started(&server, super::Params::counting());
+    let m = start();
+    let nonce = nonce(&m, &server);
+    let code = |m: &Auth, nc| {
+        let phone = Phone {
+            qop: Some("auth"),
+            nc,
+            ..PHONE
+        };
+        check(m, &mut phone.register(&server, &nonce), "secret")
+    };
+    assert_eq!(code(&m, "00000001"), 1);
+    let m = start();
+    assert_eq!(code(&m, "00000001"), -4, "a replay behind a reload");
+    assert_eq!(code(&m, "00000002"), 1, "the nonce itself goes on");
+    let elsewhere = started(&Server::default(), super::Params::counting());
+    assert_eq!(code(&elsewhere, "00000003"), -4, "another process");
 }

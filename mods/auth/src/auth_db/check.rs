@@ -191,3 +191,117 @@ pub(super) fn is_subscriber(m: &AuthDb, _: &mut Cx, uri: Str, table: Lit<Named>,
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use kahea_db::{Error, Rows, Statement, testing::fake};
+    use kahea_module::{Literal, testing::Server};
+
+    use super::{super::table::Columns, *};
+    use crate::auth::tests::{PHONE, Phone, nonce, service};
+
+    fn module(answer: impl Fn(&Statement) -> Result<Rows, Error> + Send + Sync + 'static) -> AuthDb {
+        let text = Str::from_static;
+        let columns = Columns {
+            user: text("username"),
+            domain: text("domain"),
+            password: text("password"),
+            password_2: text("ha1b"),
+            loaded: Vec::new(),
+        };
+        let store = Store {
+            auth: service(|_| {}).service.clone(),
+            database: fake(answer),
+            loaded: Loaded(Vec::new()),
+            found: Found::new(columns),
+            plain: true,
+            use_domain: false,
+            always_load: false,
+        };
+        AuthDb {
+            store: Arc::new(store),
+        }
+    }
+
+    /// Runs a call to its end, on a runtime as workers have one.
+    fn code(cx: &mut Cx, ret: Ret) -> i64 {
+        match ret {
+            Ret::Code(code) => code,
+            Ret::Fault(fault) => fault.code,
+            Ret::Wait(later) => {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                let ret = runtime.block_on(later(cx));
+                code(cx, ret)
+            }
+            Ret::Route(route) => panic!("{route:?}"),
+        }
+    }
+
+    fn table(cx: &Cx) -> Lit<Named> {
+        let source = kahea_module::ArgSource::Text("subscriber".into());
+        let bind = cx.bind();
+        assert!(Named::parse("", &*bind).is_err());
+        let fixed = <Lit<Named> as kahea_module::Arg>::fix(Some(&source), &*bind).unwrap();
+        let mut other = Server::default().invite();
+        <Lit<Named> as kahea_module::Arg>::get(&fixed, &mut other).unwrap()
+    }
+
+    fn registered(m: &AuthDb, phone: &Phone) -> i64 {
+        let server = Server::default();
+        let auth = crate::auth::tests::over(m.store.auth.clone());
+        let nonce = nonce(&auth, &server);
+        let mut cx = phone.register(&server, &nonce);
+        let table = table(&cx);
+        let ret = auth_check(m, &mut cx, "example.com".into(), table, 1);
+        code(&mut cx, ret)
+    }
+
+    #[test]
+    fn passwords_come_from_the_database() {
+        let m = module(|statement| {
+            let Statement::Query(_, values) = statement else {
+                panic!()
+            };
+            let rows = if values[0] == Column::from("alice") {
+                vec![vec![Column::from("secret")]]
+            } else {
+                vec![]
+            };
+            Ok(Rows {
+                rows,
+                ..Rows::default()
+            })
+        });
+        assert_eq!(registered(&m, &PHONE), 1);
+        assert_eq!(
+            registered(
+                &m,
+                &Phone {
+                    password: "wrong",
+                    ..PHONE
+                }
+            ),
+            -2
+        );
+        let nobody = module(|_| Ok(Rows::default()));
+        assert_eq!(registered(&nobody, &PHONE), -3);
+    }
+
+    #[test]
+    fn a_database_that_is_away_or_has_no_such_table_fails_the_check() {
+        for error in [
+            Error::Unavailable("down".into()),
+            Error::Refused("no such table".into()),
+        ] {
+            let m = module(move |_| Err(error.clone()));
+            assert_eq!(registered(&m, &PHONE), -1);
+            let mut cx = Server::default().invite();
+            let table = table(&cx);
+            let ret = is_subscriber(&m, &mut cx, "sip:alice@example.com".into(), table, 0);
+            assert_eq!(code(&mut cx, ret), -1);
+        }
+    }
+}
