@@ -152,7 +152,13 @@ mod tests {
 
     #[test]
     fn base64_of_rfc_4648() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             let mut out = Vec::new();
             push_base64(plain.as_bytes(), &mut out);
             assert_eq!(out, coded.as_bytes());
@@ -171,8 +177,14 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         let data: &[&[u8]] = &[b"what do ya want ", b"for nothing?"];
-        assert_eq!(hex(&HmacKey::<Md5>::new(b"Jefe").mac(data)), "750c783e6ab0b503eaa86e310a5db738");
-        assert_eq!(hex(&HmacKey::<Sha1>::new(b"Jefe").mac(data)), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        assert_eq!(
+            hex(&HmacKey::<Md5>::new(b"Jefe").mac(data)),
+            "750c783e6ab0b503eaa86e310a5db738"
+        );
+        assert_eq!(
+            hex(&HmacKey::<Sha1>::new(b"Jefe").mac(data)),
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
+        );
         let long = HmacKey::<Sha256>::new(&[0xaa; 131]);
         assert_eq!(
             hex(&long.mac(&[b"Test Using Larger Than Block-Size Key - Hash Key First"])),

@@ -80,9 +80,18 @@ pub struct Hex {
 
 impl Hex {
     fn of(bytes: &[u8]) -> Hex {
-        let mut hex = Hex { digits: [0; 128], len: 0 };
+        let mut hex = Hex {
+            digits: [0; 128],
+            len: 0,
+        };
         for (pair, byte) in hex.digits.chunks_exact_mut(2).zip(bytes) {
-            let digit = |n: u8| if n < 10 { b'0'.wrapping_add(n) } else { b'a'.wrapping_sub(10).wrapping_add(n) };
+            let digit = |n: u8| {
+                if n < 10 {
+                    b'0'.wrapping_add(n)
+                } else {
+                    b'a'.wrapping_sub(10).wrapping_add(n)
+                }
+            };
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
             hex.len = hex.len.saturating_add(2);
         }
@@ -91,7 +100,10 @@ impl Hex {
 
     /// Hex of either case as it stands in a script or a database; `None` where it is longer than any hash.
     pub fn read(text: &[u8]) -> Option<Hex> {
-        let mut hex = Hex { digits: [0; 128], len: u8::try_from(text.len()).ok()? };
+        let mut hex = Hex {
+            digits: [0; 128],
+            len: u8::try_from(text.len()).ok()?,
+        };
         let place = hex.digits.get_mut(..text.len())?;
         place.copy_from_slice(text);
         place.make_ascii_lowercase();
@@ -182,7 +194,10 @@ mod tests {
 
     #[test]
     fn examples_of_the_rfc() {
-        assert_eq!(example(Algorithm::Md5, Protection::Auth(COUNT)), "8ca523f5e9506fed4657c9700eebdbec");
+        assert_eq!(
+            example(Algorithm::Md5, Protection::Auth(COUNT)),
+            "8ca523f5e9506fed4657c9700eebdbec"
+        );
         assert_eq!(
             example(Algorithm::Sha256, Protection::Auth(COUNT)),
             "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
@@ -197,16 +212,37 @@ mod tests {
         let nonce = b"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK";
         let cnonce = b"NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm";
         let count = Count { cnonce, ..COUNT };
-        let hex = response(algorithm, &ha1, nonce, b"GET", b"/doe.json", Protection::Auth(count));
+        let hex = response(
+            algorithm,
+            &ha1,
+            nonce,
+            b"GET",
+            b"/doe.json",
+            Protection::Auth(count),
+        );
         assert_eq!(hex.as_bytes().len(), 64);
     }
 
     #[test]
     fn the_body_counts_with_auth_int_only() {
-        let with = |body: &[u8]| example(Algorithm::Md5, Protection::AuthInt(Count { qop: b"auth-int", ..COUNT }, body));
+        let with = |body: &[u8]| {
+            example(
+                Algorithm::Md5,
+                Protection::AuthInt(
+                    Count {
+                        qop: b"auth-int",
+                        ..COUNT
+                    },
+                    body,
+                ),
+            )
+        };
         assert_ne!(with(b"a"), with(b"b"));
         assert_ne!(with(b""), example(Algorithm::Md5, Protection::Auth(COUNT)));
-        assert_ne!(example(Algorithm::Md5, Protection::None), example(Algorithm::Md5, Protection::Auth(COUNT)));
+        assert_ne!(
+            example(Algorithm::Md5, Protection::None),
+            example(Algorithm::Md5, Protection::Auth(COUNT))
+        );
     }
 
     #[test]
@@ -214,7 +250,10 @@ mod tests {
         let hash = Algorithm::Md5.hash(&[b"x"]);
         let upper = hash.as_bytes().to_ascii_uppercase();
         assert!(is_response(&upper, &hash) && !is_response(b"x", &hash) && !is_response(&[b'0'; 300], &hash));
-        assert_eq!(Algorithm::Sha512.hash(&[b""]).as_bytes().len(), Algorithm::Sha512.hex_len());
+        assert_eq!(
+            Algorithm::Sha512.hash(&[b""]).as_bytes().len(),
+            Algorithm::Sha512.hex_len()
+        );
         assert_eq!(Algorithm::parse(b"sha-512-256"), Some(Algorithm::Sha512_256));
         assert!(Algorithm::parse(b"MD5-sess").is_none());
     }

@@ -105,14 +105,39 @@ impl Module for Ephemeral {
     type Params = Params;
 
     fn declare(d: &mut Decl<Self>) {
-        d.param_fn("secret", "string", add_secret_param, "A secret shared with the web service; may be given several times, the last one is tried first.");
-        d.param("username_format", |p| &mut p.username_format, "0: `name:time`, 1: `time:name`, the time in seconds since 1970.");
-        d.param("sha_algorithm", |p| &mut p.sha_algorithm, "The hash of passwords: 0 SHA-1, 1 SHA-256, 2 SHA-384, 3 SHA-512.");
+        d.param_fn(
+            "secret",
+            "string",
+            add_secret_param,
+            "A secret shared with the web service; may be given several times, the last one is tried first.",
+        );
+        d.param(
+            "username_format",
+            |p| &mut p.username_format,
+            "0: `name:time`, 1: `time:name`, the time in seconds since 1970.",
+        );
+        d.param(
+            "sha_algorithm",
+            |p| &mut p.sha_algorithm,
+            "The hash of passwords: 0 SHA-1, 1 SHA-256, 2 SHA-384, 3 SHA-512.",
+        );
         checks(d);
         names(d);
-        d.rpc("autheph.add_secret", add_secret, "Adds a secret, to be tried first.");
-        d.rpc("autheph.dump_secrets", dump_secrets, "Lists the secrets with their numbers.");
-        d.rpc("autheph.rm_secret", rm_secret, "Takes out the secret of that number.");
+        d.rpc(
+            "autheph.add_secret",
+            add_secret,
+            "Adds a secret, to be tried first.",
+        );
+        d.rpc(
+            "autheph.dump_secrets",
+            dump_secrets,
+            "Lists the secrets with their numbers.",
+        );
+        d.rpc(
+            "autheph.rm_secret",
+            rm_secret,
+            "Takes out the secret of that number.",
+        );
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Ephemeral, InitError> {
@@ -148,10 +173,17 @@ impl Module for Ephemeral {
 fn secrets(env: &Env<'_>, texts: Vec<Str>, hash: Hash) -> Arc<Secrets> {
     let kept = env.shared.keep(|| Kept(parking_lot::Mutex::default()));
     let mut kept = kept.0.lock();
-    if let Some((_, _, secrets)) = kept.as_ref().filter(|(known, of, _)| *known == texts && *of == hash) {
+    if let Some((_, _, secrets)) = kept
+        .as_ref()
+        .filter(|(known, of, _)| *known == texts && *of == hash)
+    {
         return secrets.clone();
     }
-    let keys = texts.iter().rev().map(|text| Key::new(hash, text.clone())).collect();
+    let keys = texts
+        .iter()
+        .rev()
+        .map(|text| Key::new(hash, text.clone()))
+        .collect();
     let made = Arc::new(Secrets(ArcSwap::from_pointee(keys)));
     *kept = Some((texts, hash, made.clone()));
     made
@@ -170,16 +202,31 @@ fn checks(d: &mut Decl<Ephemeral>) {
         .routes(REQUEST)
         .kemi(1, "autheph_check")
         .example("if (!autheph_check(\"$fd\")) { auth_challenge(\"$fd\", \"1\"); exit; }");
-    d.func("autheph_www", ["realm", "method"], www, "Checks the credentials of Authorization.")
-        .routes(REQUEST)
-        .kemi(1, "autheph_www")
-        .kemi(2, "autheph_www_method");
-    d.func("autheph_proxy", ["realm"], proxy, "Checks the credentials of Proxy-Authorization.")
-        .routes(REQUEST)
-        .kemi(1, "autheph_proxy");
-    d.func("autheph_authenticate", ["username", "password"], authenticate, "The password is that of the user name, which has not ended (-7).")
-        .routes(REQUEST)
-        .kemi(2, "autheph_authenticate");
+    d.func(
+        "autheph_www",
+        ["realm", "method"],
+        www,
+        "Checks the credentials of Authorization.",
+    )
+    .routes(REQUEST)
+    .kemi(1, "autheph_www")
+    .kemi(2, "autheph_www_method");
+    d.func(
+        "autheph_proxy",
+        ["realm"],
+        proxy,
+        "Checks the credentials of Proxy-Authorization.",
+    )
+    .routes(REQUEST)
+    .kemi(1, "autheph_proxy");
+    d.func(
+        "autheph_authenticate",
+        ["username", "password"],
+        authenticate,
+        "The password is that of the user name, which has not ended (-7).",
+    )
+    .routes(REQUEST)
+    .kemi(2, "autheph_authenticate");
 }
 
 fn names(d: &mut Decl<Ephemeral>) {
@@ -187,7 +234,13 @@ fn names(d: &mut Decl<Ephemeral>) {
         .routes(REQUEST);
     d.func("autheph_check_to", ["username"], check_to, "The user in To is the one of the credentials, or of the user name given; -2 where there is none in it.")
         .routes(REQUEST);
-    d.func("autheph_check_timestamp", ["username"], check_timestamp, "The user name has not ended.").routes(REQUEST);
+    d.func(
+        "autheph_check_timestamp",
+        ["username"],
+        check_timestamp,
+        "The user name has not ended.",
+    )
+    .routes(REQUEST);
 }
 
 impl Ephemeral {
@@ -208,7 +261,11 @@ impl Ephemeral {
             return (username, None);
         };
         let after = after.get(1..).unwrap_or_default();
-        if self.name_first { (after, Some(before)) } else { (before, Some(after)) }
+        if self.name_first {
+            (after, Some(before))
+        } else {
+            (before, Some(after))
+        }
     }
 
     /// Failed where the time is none, expired where it is over.
@@ -216,7 +273,9 @@ impl Ephemeral {
         let (time, _) = self.parts(username);
         let digits = time.iter().all(u8::is_ascii_digit);
         // Kamailio reads 32 bits; what is beyond would be a time that has passed.
-        let time = parse_int(time).filter(|_| digits).and_then(|time| u32::try_from(time).ok());
+        let time = parse_int(time)
+            .filter(|_| digits)
+            .and_then(|time| u32::try_from(time).ok());
         let now = cx.time().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
         match time {
@@ -281,20 +340,19 @@ fn authenticate(m: &Ephemeral, cx: &mut Cx, username: Str, password: Str) -> Ver
     }
     let keys = m.secrets.0.load();
     // Every secret is tried, so that the time taken does not tell which one fits.
-    let fits = keys.iter().filter(|key| crypto::same(&key.password(&username), &password)).count();
-    if fits > 0 { Verdict::Accepted } else { Verdict::Failed }
+    let fits = keys
+        .iter()
+        .filter(|key| crypto::same(&key.password(&username), &password))
+        .count();
+    if fits > 0 {
+        Verdict::Accepted
+    } else {
+        Verdict::Failed
+    }
 }
 
 fn check_timestamp(m: &Ephemeral, cx: &mut Cx, username: Str) -> bool {
     m.ends(cx, &username) == Verdict::Accepted
-}
-
-/// The user name of the credentials in the message, be they checked or not.
-fn username_shown(cx: &Cx) -> Option<Str> {
-    let ids = [kahea_sip::HeaderId::Authorization, kahea_sip::HeaderId::ProxyAuthorization];
-    let header = ids.into_iter().find_map(|id| cx.msg.first(id))?;
-    let shown = kahea_sip::view::Credentials::parse(cx.msg.value(header)).ok()?;
-    Some(cx.msg.buffer().share(shown.username?))
 }
 
 /// The user, or user and domain, in a user name are those of the URI.
@@ -303,21 +361,29 @@ fn same_user(m: &Ephemeral, username: &[u8], uri: &Uri<'_>) -> i64 {
         return -2;
     };
     let (user, domain) = match name.iter().position(|byte| *byte == b'@') {
-        Some(at) => (name.get(..at).unwrap_or_default(), name.get(at.saturating_add(1)..)),
+        Some(at) => (
+            name.get(..at).unwrap_or_default(),
+            name.get(at.saturating_add(1)..),
+        ),
         None => (name, None),
     };
     let same = uri.user == user && domain.is_none_or(|domain| uri.host == domain);
     if same { 1 } else { -1 }
 }
 
-fn check_uri(m: &Ephemeral, cx: &Cx, username: Option<Str>, uri: Result<kahea_sip::view::NameAddr<'_>, Fault>) -> Ret {
-    if username.is_none()
-        && let Err(fault) = m.auth()
-    {
-        return fault.into();
-    }
-    let Some(username) = username.or_else(|| username_shown(cx)) else {
-        return Ret::FALSE;
+fn check_uri(
+    m: &Ephemeral,
+    cx: &Cx,
+    username: Option<Str>,
+    uri: Result<kahea_sip::view::NameAddr<'_>, Fault>,
+) -> Ret {
+    let username = match username {
+        Some(username) => username,
+        None => match m.auth().map(|auth| auth.judged_username(cx)) {
+            Ok(Some(username)) => username,
+            Ok(None) => return Ret::FALSE,
+            Err(fault) => return fault.into(),
+        },
     };
     match uri.map(|addr| addr.parse_uri().map(|uri| same_user(m, &username, &uri))) {
         Ok(Ok(code)) => code.into(),
@@ -339,7 +405,10 @@ fn missing() -> RpcFault {
 }
 
 fn add_secret(m: &Ephemeral, call: &mut RpcCall) -> RpcResult {
-    let text = call.optional_text()?.filter(|text| !text.is_empty()).ok_or_else(missing)?;
+    let text = call
+        .optional_text()?
+        .filter(|text| !text.is_empty())
+        .ok_or_else(missing)?;
     let key = Key::new(m.hash, text);
     m.secrets.0.rcu(|keys| {
         let mut all = vec![key.clone()];
@@ -351,7 +420,11 @@ fn add_secret(m: &Ephemeral, call: &mut RpcCall) -> RpcResult {
 
 fn dump_secrets(m: &Ephemeral, _: &mut RpcCall) -> RpcResult {
     let keys = m.secrets.0.load();
-    Ok(keys.iter().enumerate().map(|(at, key)| format!("ID {at}: {}", key.text).into()).collect())
+    Ok(keys
+        .iter()
+        .enumerate()
+        .map(|(at, key)| format!("ID {at}: {}", key.text).into())
+        .collect())
 }
 
 fn rm_secret(m: &Ephemeral, call: &mut RpcCall) -> RpcResult {
@@ -394,8 +467,14 @@ mod tests {
             let m = module(hash, false);
             let name = Str::from(format!("{}:alice", EPOCH_SECONDS + 1));
             let password = |secret: &str| Str::from(Key::new(hash, Str::from(secret)).password(&name));
-            assert_eq!(authenticate(&m, cx, name.clone(), password("old")), Verdict::Accepted);
-            assert_eq!(authenticate(&m, cx, name.clone(), password("other")), Verdict::Failed);
+            assert_eq!(
+                authenticate(&m, cx, name.clone(), password("old")),
+                Verdict::Accepted
+            );
+            assert_eq!(
+                authenticate(&m, cx, name.clone(), password("other")),
+                Verdict::Failed
+            );
         }
         let over = Str::from(format!("{EPOCH_SECONDS}:alice"));
         let m = module(Hash::Sha1, false);
@@ -405,13 +484,22 @@ mod tests {
 
     #[test]
     fn names_in_both_formats() {
-        assert_eq!(module(Hash::Sha1, false).parts(b"1:a:b"), (&b"1"[..], Some(&b"a:b"[..])));
-        assert_eq!(module(Hash::Sha1, true).parts(b"a:b:1"), (&b"1"[..], Some(&b"a:b"[..])));
+        assert_eq!(
+            module(Hash::Sha1, false).parts(b"1:a:b"),
+            (&b"1"[..], Some(&b"a:b"[..]))
+        );
+        assert_eq!(
+            module(Hash::Sha1, true).parts(b"a:b:1"),
+            (&b"1"[..], Some(&b"a:b"[..]))
+        );
         assert_eq!(module(Hash::Sha1, true).parts(b"1"), (&b"1"[..], None));
         let uri = Uri::parse(b"sip:alice@example.com").unwrap();
         let m = module(Hash::Sha1, false);
         let code = |name: &str| same_user(&m, name.as_bytes(), &uri);
-        assert_eq!((code("1:alice"), code("1:alice@example.com"), code("1:alice@x")), (1, 1, -1));
+        assert_eq!(
+            (code("1:alice"), code("1:alice@example.com"), code("1:alice@x")),
+            (1, 1, -1)
+        );
         assert_eq!((code("1:bob"), code("1")), (-1, -2));
     }
 
@@ -426,7 +514,12 @@ mod tests {
             ["ID 0: third", "ID 1: new", "ID 2: old"].map(Into::into)
         );
         rm_secret(&m, &mut call(vec![1.into()])).unwrap();
-        assert_eq!(dump_secrets(&m, &mut call(vec![])).unwrap(), ["ID 0: third", "ID 1: old"].map(Into::into));
-        assert!(rm_secret(&m, &mut call(vec![7.into()])).is_err() && rm_secret(&m, &mut call(vec![])).is_err());
+        assert_eq!(
+            dump_secrets(&m, &mut call(vec![])).unwrap(),
+            ["ID 0: third", "ID 1: old"].map(Into::into)
+        );
+        assert!(
+            rm_secret(&m, &mut call(vec![7.into()])).is_err() && rm_secret(&m, &mut call(vec![])).is_err()
+        );
     }
 }

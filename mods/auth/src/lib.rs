@@ -8,6 +8,7 @@ mod ephemeral;
 mod pending;
 pub mod permissions;
 mod pike;
+mod uid_auth_db;
 mod xkeys;
 
 use kahea_module::{modules, registry::ModuleDecl};
@@ -21,5 +22,6 @@ pub fn modules() -> Vec<ModuleDecl> {
         ephemeral::Ephemeral,
         xkeys::Xkeys,
         auth_db::AuthDb,
+        uid_auth_db::UidAuthDb,
     ]
 }

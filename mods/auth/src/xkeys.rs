@@ -65,7 +65,9 @@ impl Algorithm {
         ];
         let count = if hmac { 6 } else { 3 };
         let mut known = known.into_iter().take(count);
-        known.find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, algorithm)| algorithm)
+        known
+            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
+            .map(|(_, algorithm)| algorithm)
     }
 
     /// The value of the header in hex: a hash over key, colon and data, or an HMAC of the data.
@@ -84,7 +86,10 @@ impl Algorithm {
 }
 
 fn plain<D: Digest>(key: &[u8], data: &[u8]) -> sha2::digest::Output<D> {
-    D::new_with_prefix(key).chain_update(b":").chain_update(data).finalize()
+    D::new_with_prefix(key)
+        .chain_update(b":")
+        .chain_update(data)
+        .finalize()
 }
 
 /// The parameters.
@@ -111,24 +116,41 @@ impl Module for Xkeys {
     type Params = Params;
 
     fn declare(d: &mut Decl<Self>) {
-        d.param_fn("xkey", "string", add_key, "A key: `id=GROUP;name=NAME;value=SECRET;expires=SECONDS`; may be given several times.");
+        d.param_fn(
+            "xkey",
+            "string",
+            add_key,
+            "A key: `id=GROUP;name=NAME;value=SECRET;expires=SECONDS`; may be given several times.",
+        );
         d.param("hmac_engine", |p| &mut p.hmac_engine, "Where set, the algorithms hmac-sha256, hmac-sha384 and hmac-sha512 are known too; which module Kamailio would compute them with is of no meaning here.");
         d.func("auth_xkeys_add", ["header", "group", "algorithm", "data"], add, "Adds a header with the hash of the data under the newest key of the group; sha256, sha384 or sha512.")
             .routes(ANY)
             .kemi(4, "auth_xkeys_add")
             .example("auth_xkeys_add(\"X-My-Key\", \"abc\", \"sha256\", \"$Ri:$fu:$ru\");");
-        d.func("auth_xkeys_check", ["header", "group", "algorithm", "data"], check, "The first header of that name has the hash of the data under a key of the group.")
-            .routes(ANY)
-            .kemi(4, "auth_xkeys_check")
-            .example("if (!auth_xkeys_check(\"X-My-Key\", \"abc\", \"sha256\", \"$si:$fu:$ru\")) { exit; }");
-        d.rpc("auth_xkeys_.list", list, "Lists the keys without their values; those of one group where it is named.");
+        d.func(
+            "auth_xkeys_check",
+            ["header", "group", "algorithm", "data"],
+            check,
+            "The first header of that name has the hash of the data under a key of the group.",
+        )
+        .routes(ANY)
+        .kemi(4, "auth_xkeys_check")
+        .example("if (!auth_xkeys_check(\"X-My-Key\", \"abc\", \"sha256\", \"$si:$fu:$ru\")) { exit; }");
+        d.rpc(
+            "auth_xkeys_.list",
+            list,
+            "Lists the keys without their values; those of one group where it is named.",
+        );
         d.rpc("auth_xkeys_.set", set, "Sets the value and the life of a key.");
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Xkeys, InitError> {
         let kept = env.shared.keep(|| Kept(parking_lot::Mutex::default()));
         let mut kept = kept.0.lock();
-        let same = kept.as_ref().filter(|(written, _)| *written == params.keys).map(|(_, keys)| keys.clone());
+        let same = kept
+            .as_ref()
+            .filter(|(written, _)| *written == params.keys)
+            .map(|(_, keys)| keys.clone());
         let keys = same.unwrap_or_else(|| {
             let since = env.shared.started;
             let keys = params.keys.iter().rev().map(|key| Key {
@@ -156,10 +178,17 @@ fn add_key(p: &mut Params, value: &Value, _: &dyn Bind) -> Result<(), BindError>
 fn written(text: &Str) -> Result<Written, BindError> {
     let form = "write id=GROUP;name=NAME;value=SECRET;expires=SECONDS";
     let mut key = Written::default();
-    for part in text.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()) {
+    for part in text
+        .split(|byte| *byte == b';')
+        .map(<[u8]>::trim_ascii)
+        .filter(|part| !part.is_empty())
+    {
         let at = part.iter().position(|byte| *byte == b'=');
         let (name, value) = at.map_or((part, &b""[..]), |at| {
-            (part.get(..at).unwrap_or_default(), part.get(at.saturating_add(1)..).unwrap_or_default())
+            (
+                part.get(..at).unwrap_or_default(),
+                part.get(at.saturating_add(1)..).unwrap_or_default(),
+            )
         });
         match name.trim_ascii() {
             b"id" => key.group = text.share(value.trim_ascii()),
@@ -167,7 +196,8 @@ fn written(text: &Str) -> Result<Written, BindError> {
             b"value" => key.value = text.share(value.trim_ascii()),
             b"expires" => {
                 let seconds = parse_int(value.trim_ascii()).and_then(|n| u64::try_from(n).ok());
-                key.expires = seconds.ok_or_else(|| BindError::new("expires is no number of seconds").help(form))?;
+                key.expires =
+                    seconds.ok_or_else(|| BindError::new("expires is no number of seconds").help(form))?;
             }
             other => {
                 let other = String::from_utf8_lossy(other);
@@ -184,8 +214,14 @@ fn written(text: &Str) -> Result<Written, BindError> {
 impl Xkeys {
     fn algorithm(&self, name: &Str) -> Result<Algorithm, Fault> {
         Algorithm::parse(name, self.hmac).ok_or_else(|| {
-            let more = if self.hmac { ", or the same with hmac- in front" } else { "" };
-            Fault::script(format!("'{name}' is no algorithm for keys: write sha256, sha384 or sha512{more}"))
+            let more = if self.hmac {
+                ", or the same with hmac- in front"
+            } else {
+                ""
+            };
+            Fault::script(format!(
+                "'{name}' is no algorithm for keys: write sha256, sha384 or sha512{more}"
+            ))
         })
     }
 }
@@ -195,14 +231,25 @@ fn add(m: &Xkeys, cx: &mut Cx, header: Str, group: Str, algorithm: Str, data: St
     let keys = m.keys.0.load();
     let now = cx.time();
     let mut fitting = keys.iter().filter(|key| key.group == group && key.holds(now));
-    let key = fitting.next().ok_or_else(|| Fault::script(format!("there is no key of group '{group}'")))?;
-    if header.is_empty() || header.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b':') {
+    let key = fitting
+        .next()
+        .ok_or_else(|| Fault::script(format!("there is no key of group '{group}'")))?;
+    if header.is_empty()
+        || header
+            .iter()
+            .any(|byte| !byte.is_ascii_graphic() || *byte == b':')
+    {
         return Err(Fault::script(format!("'{header}' is no name of a header")));
     }
     let value = algorithm.value(&key.value, &data);
     let line = [&header, &b": "[..], &value, b"\r\n"].concat();
     let id = HeaderId::parse(&header);
-    cx.edits.insert(cx.msg.headers_end(), Place::After, Str::from(line), EditTag::Header(id));
+    cx.edits.insert(
+        cx.msg.headers_end(),
+        Place::After,
+        Str::from(line),
+        EditTag::Header(id),
+    );
     Ok(true)
 }
 
@@ -215,20 +262,28 @@ fn check(m: &Xkeys, cx: &mut Cx, header: Str, group: Str, algorithm: Str, data: 
     let keys = m.keys.0.load();
     let now = cx.time();
     let fitting = keys.iter().filter(|key| key.group == group && key.holds(now));
-    Ok(fitting.filter(|key| crypto::same(&algorithm.value(&key.value, &data), &given)).count() > 0)
+    Ok(fitting
+        .filter(|key| crypto::same(&algorithm.value(&key.value, &data), &given))
+        .count()
+        > 0)
 }
 
 fn list(m: &Xkeys, call: &mut RpcCall) -> RpcResult {
     let group = call.optional_text()?;
     let keys = m.keys.0.load();
-    let wanted = keys.iter().filter(|key| group.as_ref().is_none_or(|group| key.group == *group));
+    let wanted = keys
+        .iter()
+        .filter(|key| group.as_ref().is_none_or(|group| key.group == *group));
     let now = call.worker.engine.time();
     let shown = wanted.map(|key| {
         let age = now.duration_since(key.since).unwrap_or_default().as_secs();
         RpcValue::members([
             ("id", RpcValue::Str(key.group.clone())),
             ("name", RpcValue::Str(key.name.clone())),
-            ("expires", RpcValue::Int(i64::try_from(key.expires.saturating_sub(age)).unwrap_or(i64::MAX))),
+            (
+                "expires",
+                RpcValue::Int(i64::try_from(key.expires.saturating_sub(age)).unwrap_or(i64::MAX)),
+            ),
         ])
     });
     Ok(shown.collect())
@@ -250,7 +305,10 @@ fn set(m: &Xkeys, call: &mut RpcCall) -> RpcResult {
     };
     m.keys.0.rcu(|keys| {
         let mut all = Vec::clone(keys);
-        match all.iter_mut().find(|known| known.group == key.group && known.name == key.name) {
+        match all
+            .iter_mut()
+            .find(|known| known.group == key.group && known.name == key.name)
+        {
             Some(known) => *known = key.clone(),
             None => all.insert(0, key.clone()),
         }
@@ -284,7 +342,14 @@ mod tests {
     }
 
     fn checked(m: &Xkeys, cx: &mut Cx, algorithm: &str) -> Result<bool, Fault> {
-        check(m, cx, "X-Key".into(), "abc".into(), algorithm.into(), "data one".into())
+        check(
+            m,
+            cx,
+            "X-Key".into(),
+            "abc".into(),
+            algorithm.into(),
+            "data one".into(),
+        )
     }
 
     fn with_header(server: &Server, algorithm: Algorithm, key: &str) -> Cx {
@@ -317,13 +382,20 @@ mod tests {
     fn parameters_and_commands() {
         let key = written(&"id=abc;name=xyz;value=secret;expires=72000".into()).unwrap();
         assert_eq!((key.group, key.expires), ("abc".into(), 72000));
-        for bad in ["id=abc;name=x", "id=a;name=b;value=c;expires=soon", "id=a;name=b;value=c;colour=red"] {
+        for bad in [
+            "id=abc;name=x",
+            "id=a;name=b;value=c;expires=soon",
+            "id=a;name=b;value=c;colour=red",
+        ] {
             assert!(written(&bad.into()).is_err(), "{bad}");
         }
         let server = Server::default();
         let m = module(&server, false);
         let call = |args: &[&str]| {
-            RpcCall::new(server.worker.clone(), args.iter().map(|arg| (*arg).into()).collect())
+            RpcCall::new(
+                server.worker.clone(),
+                args.iter().map(|arg| (*arg).into()).collect(),
+            )
         };
         set(&m, &mut call(&["abc", "k1", "other", "5"])).unwrap();
         set(&m, &mut call(&["def", "k9", "new"])).unwrap();
@@ -337,12 +409,22 @@ mod tests {
         let server = Server::default();
         let (m, mut cx) = (module(&server, false), server.invite());
         let mut added = |header: &str, group: &str| {
-            add(&m, &mut cx, header.into(), group.into(), "sha256".into(), "data one".into())
+            add(
+                &m,
+                &mut cx,
+                header.into(),
+                group.into(),
+                "sha256".into(),
+                "data one".into(),
+            )
         };
         assert_eq!(added("X-Key", "abc"), Ok(true));
         assert!(added("X-Key", "none").is_err() && added("X Key", "abc").is_err());
         let (_, edit) = cx.edits.iter().next().unwrap();
         let text = format!("{:?}", edit.insert);
-        assert!(text.contains("fac8f40802e847a7ca06eb4aae6cdccd33a3612b988e46f8d8b72baffd1656fa"), "{text}");
+        assert!(
+            text.contains("fac8f40802e847a7ca06eb4aae6cdccd33a3612b988e46f8d8b72baffd1656fa"),
+            "{text}"
+        );
     }
 }

@@ -1,6 +1,10 @@
 //! Challenges: their header lines, and the replies that carry them.
 
-use kahea_module::{Cx, Fault, ReplyExtra, Ret, Str, Value, proxy};
+use kahea_module::{
+    Cx, Fault, ReplyExtra, Ret, Str, Value,
+    avp::{AvpClass, AvpName},
+    proxy,
+};
 use kahea_sip::{Method, view::Qop};
 use smallvec::SmallVec;
 
@@ -115,6 +119,30 @@ impl Service {
         Str::from(out)
     }
 
+    /// Puts a challenge into the AVP, as SER's modules do: with qop=auth unless the parameter says otherwise.
+    pub fn leave_challenge(&self, cx: &mut Cx, side: Side, realm: &[u8]) {
+        let terms = Terms {
+            qop: Some(self.qop.unwrap_or(Qop::Auth)),
+            stale: false,
+        };
+        self.into_avp(cx, side, realm, terms);
+    }
+
+    /// Puts a challenge into the AVP.
+    pub(super) fn into_avp(&self, cx: &mut Cx, side: Side, realm: &[u8], terms: Terms) {
+        let mut line = Vec::with_capacity(128);
+        self.challenge(
+            cx,
+            side,
+            realm,
+            self.algorithms.first().copied(),
+            terms,
+            &mut line,
+        );
+        let name = AvpName::Str(self.avp.clone());
+        cx.avps.add(AvpClass::FromUser, name, Value::Str(Str::from(line)));
+    }
+
     /// Replies in the request's transaction where there is one and the parameters allow, else without.
     fn reply(&self, cx: &mut Cx, status: u16, reason: &'static str) -> Ret {
         let reason = Str::from_static(reason);
@@ -156,14 +184,7 @@ fn unknown(name: &Str) -> Fault {
 }
 
 /// Challenges; false with a reply 500, unless the flags forbid it, where the arguments cannot be right.
-fn challenge(
-    m: &Auth,
-    cx: &mut Cx,
-    side: Side,
-    realm: &Value,
-    flags: &Value,
-    own: Option<&Str>,
-) -> Ret {
+fn challenge(m: &Auth, cx: &mut Cx, side: Side, realm: &Value, flags: &Value, own: Option<&Str>) -> Ret {
     if matches!(cx.msg.method(), Method::Ack | Method::Cancel) {
         return Ret::TRUE;
     }
@@ -226,7 +247,8 @@ pub(super) fn auth_challenge(m: &Auth, cx: &mut Cx, realm: Value, flags: Value, 
 pub(super) fn www_authenticate_text(m: &Auth, cx: &Cx, realm: &Str, flags: i64) -> Result<Str, Fault> {
     let realm = Value::Str(realm.clone());
     let (realm, terms, own) = terms(m, &realm, &Value::Int(flags), None)?;
-    Ok(m.service.challenges(cx, Side::Server, &realm, own.as_deref(), terms))
+    Ok(m.service
+        .challenges(cx, Side::Server, &realm, own.as_deref(), terms))
 }
 
 pub(super) fn auth_algorithm(_: &Auth, cx: &mut Cx, list: Str) -> Result<bool, Fault> {

@@ -58,7 +58,9 @@ impl Counts {
             salt: *uuid::Uuid::new_v4().as_bytes(),
             next: (0..1usize << sizes.pools).map(|_| AtomicU32::new(0)).collect(),
             counts: (0..len(sizes.counts)).map(|_| AtomicU8::new(0)).collect(),
-            used: (0..len(sizes.once).div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            used: (0..len(sizes.once).div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
         }
     }
 
@@ -94,7 +96,9 @@ impl Counts {
     }
 
     fn with_count(&self, number: Number, count: u32, above: impl Fn(&AtomicU8, u8) -> bool) -> Seen {
-        let place = self.count(number).filter(|_| self.is_current(number, self.sizes.counts));
+        let place = self
+            .count(number)
+            .filter(|_| self.is_current(number, self.sizes.counts));
         match (place, u8::try_from(count)) {
             (Some(place), Ok(count)) if above(place, count) => Seen::Fresh,
             (Some(_), Ok(_)) => Seen::Used,
@@ -104,7 +108,10 @@ impl Counts {
 
     /// Takes note that the nonce is used; it may be used once.
     pub(super) fn take_once(&self, number: Number) -> Seen {
-        match self.once(number).filter(|_| self.is_current(number, self.sizes.once)) {
+        match self
+            .once(number)
+            .filter(|_| self.is_current(number, self.sizes.once))
+        {
             Some(Place { word, bit }) if word.fetch_or(bit, Relaxed) & bit == 0 => Seen::Fresh,
             Some(_) => Seen::Used,
             None => Seen::Unknown,
@@ -117,7 +124,9 @@ impl Counts {
             return false;
         };
         let age = next.load(Relaxed).wrapping_sub(number.id);
-        let share = 1u32.checked_shl(order.saturating_sub(self.sizes.pools)).unwrap_or(u32::MAX);
+        let share = 1u32
+            .checked_shl(order.saturating_sub(self.sizes.pools))
+            .unwrap_or(u32::MAX);
         (1..=share).contains(&age)
     }
 
@@ -159,8 +168,14 @@ mod tests {
         assert_eq!(all.take(number, 1), Seen::Used);
         assert_eq!(all.look(number, 5), Seen::Fresh);
         assert_eq!(all.take(number, 5), Seen::Fresh);
-        assert_eq!((all.take(number, 4), all.look(number, 5)), (Seen::Used, Seen::Used));
-        assert_eq!((all.take(number, 255), all.take(number, 256)), (Seen::Fresh, Seen::Unknown));
+        assert_eq!(
+            (all.take(number, 4), all.look(number, 5)),
+            (Seen::Used, Seen::Used)
+        );
+        assert_eq!(
+            (all.take(number, 255), all.take(number, 256)),
+            (Seen::Fresh, Seen::Unknown)
+        );
         assert_eq!(all.take(number, 0), Seen::Used);
         assert_ne!(all.salt, counts(10, 0).salt);
     }
@@ -172,7 +187,11 @@ mod tests {
         assert_eq!(number.pool, 3);
         let fresh = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| all.take_once(number))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).filter(|seen| *seen == Seen::Fresh).count()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .filter(|seen| *seen == Seen::Fresh)
+                .count()
         });
         assert_eq!(fresh, 1);
     }
@@ -187,7 +206,10 @@ mod tests {
         }
         assert_eq!(all.look(first, 1), Seen::Fresh, "the pool has room for 32");
         all.draw(0).unwrap();
-        assert_eq!((all.look(first, 1), all.take_once(first)), (Seen::Unknown, Seen::Unknown));
+        assert_eq!(
+            (all.look(first, 1), all.take_once(first)),
+            (Seen::Unknown, Seen::Unknown)
+        );
         assert_eq!(all.take_once(other), Seen::Fresh, "the other pool is not touched");
         let ahead = Number { pool: 0, id: 900 };
         assert_eq!(all.take_once(ahead), Seen::Unknown);

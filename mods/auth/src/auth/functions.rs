@@ -1,6 +1,6 @@
 //! The functions that check passwords which the script knows, and those that look after credentials.
 
-use kahea_module::{Cx, Fault, Given, Ret, Str, Value, Var, avp::{AvpClass, AvpName}};
+use kahea_module::{Cx, Fault, Given, Ret, Str, Value, Var};
 use kahea_sip::{EditTag, HeaderId, view::Credentials};
 
 use super::{
@@ -28,30 +28,30 @@ fn authenticate(m: &Auth, cx: &mut Cx, side: Side, call: &Call<'_>) -> Verdict {
     let verdict = match m.service.shown(cx, call.realm, side, how) {
         Ok(None) => return Verdict::Accepted,
         Ok(Some(shown)) => {
-            let secret = if call.flags & HA1 == 0 { Secret::Password(call.password) } else { Secret::Ha1(call.password) };
-            m.service.check(cx, &shown, call.method.map(|method| &**method), secret)
+            let secret = if call.flags & HA1 == 0 {
+                Secret::Password(call.password)
+            } else {
+                Secret::Ha1(call.password)
+            };
+            m.service
+                .check(cx, &shown, call.method.map(|method| &**method), secret)
         }
         Err(verdict) => verdict,
     };
-    if verdict != Verdict::Accepted {
-        leave_challenge(m, cx, side, call);
+    if let Some(terms) = challenge::wanted_in_avp(call.flags).filter(|_| verdict != Verdict::Accepted) {
+        m.service.into_avp(cx, side, call.realm, terms);
     }
     verdict
 }
 
-/// Puts the challenge into the AVP where the flags ask for it.
-fn leave_challenge(m: &Auth, cx: &mut Cx, side: Side, call: &Call<'_>) {
-    let Some(terms) = challenge::wanted_in_avp(call.flags) else {
-        return;
-    };
-    let mut line = Vec::with_capacity(128);
-    let algorithm = m.service.algorithms.first().copied();
-    m.service.challenge(cx, side, call.realm, algorithm, terms, &mut line);
-    let name = AvpName::Str(m.service.avp.clone());
-    cx.avps.add(AvpClass::FromUser, name, Value::Str(Str::from(line)));
-}
-
-pub(super) fn pv_www(m: &Auth, cx: &mut Cx, realm: Str, password: Str, flags: i64, method: Option<Str>) -> Verdict {
+pub(super) fn pv_www(
+    m: &Auth,
+    cx: &mut Cx,
+    realm: Str,
+    password: Str,
+    flags: i64,
+    method: Option<Str>,
+) -> Verdict {
     let call = Call {
         realm: &realm,
         password: &password,
@@ -71,7 +71,14 @@ pub(super) fn pv_proxy(m: &Auth, cx: &mut Cx, realm: Str, password: Str, flags: 
     authenticate(m, cx, Side::Proxy, &call)
 }
 
-pub(super) fn pv_auth_check(m: &Auth, cx: &mut Cx, realm: Str, password: Str, flags: i64, checks: i64) -> Verdict {
+pub(super) fn pv_auth_check(
+    m: &Auth,
+    cx: &mut Cx,
+    realm: Str,
+    password: Str,
+    flags: i64,
+    checks: i64,
+) -> Verdict {
     let side = Side::of(cx);
     let call = Call {
         realm: &realm,
@@ -105,7 +112,10 @@ pub(super) fn has_credentials(_: &Auth, cx: &mut Cx, realm: Str) -> bool {
 
 /// Takes out the credentials that were judged here.
 pub(super) fn consume_credentials(_: &Auth, cx: &mut Cx) -> Result<bool, Fault> {
-    let lines = cx.extra_ref::<Left>().map(|left| left.lines.clone()).unwrap_or_default();
+    let lines = cx
+        .extra_ref::<Left>()
+        .map(|left| left.lines.clone())
+        .unwrap_or_default();
     if lines.is_empty() {
         return Err(Fault::script(
             "no credentials of this message were judged: call consume_credentials() behind a function that checks them",

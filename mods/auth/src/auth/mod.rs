@@ -9,7 +9,7 @@ mod nonce;
 mod params;
 mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub use self::{
 
 /// The module's instance.
 pub struct Auth {
-    service: Arc<Service>,
+    pub(crate) service: Arc<Service>,
 }
 
 impl Module for Auth {
@@ -45,17 +45,42 @@ impl Module for Auth {
 
 fn checks(d: &mut Decl<Auth>) {
     let text = "Checks the credentials of Authorization against a password or, with flag 1, an HA1: 1, -1 failed, -2 wrong password, -4 stale nonce, -5 no credentials, -6 nonce used.";
-    d.func("pv_www_authenticate", ["realm", "password", "flags", "method"], functions::pv_www, text)
-        .routes(REQUEST)
-        .kemi(3, "pv_www_authenticate")
-        .kemi(4, "pv_www_authenticate_method")
-        .example("if (!pv_www_authenticate(\"$td\", \"123abc\", \"0\")) { www_challenge(\"$td\", \"1\"); exit; }");
-    d.func("pv_www_authorize", ["realm", "password", "flags", "method"], functions::pv_www, text).routes(REQUEST);
-    let text = "Checks the credentials of Proxy-Authorization as pv_www_authenticate() does those of Authorization.";
-    d.func("pv_proxy_authenticate", ["realm", "password", "flags"], functions::pv_proxy, text)
-        .routes(REQUEST)
-        .kemi(3, "pv_proxy_authenticate");
-    d.func("pv_proxy_authorize", ["realm", "password", "flags"], functions::pv_proxy, text).routes(REQUEST);
+    d.func(
+        "pv_www_authenticate",
+        ["realm", "password", "flags", "method"],
+        functions::pv_www,
+        text,
+    )
+    .routes(REQUEST)
+    .kemi(3, "pv_www_authenticate")
+    .kemi(4, "pv_www_authenticate_method")
+    .example(
+        "if (!pv_www_authenticate(\"$td\", \"123abc\", \"0\")) { www_challenge(\"$td\", \"1\"); exit; }",
+    );
+    d.func(
+        "pv_www_authorize",
+        ["realm", "password", "flags", "method"],
+        functions::pv_www,
+        text,
+    )
+    .routes(REQUEST);
+    let text =
+        "Checks the credentials of Proxy-Authorization as pv_www_authenticate() does those of Authorization.";
+    d.func(
+        "pv_proxy_authenticate",
+        ["realm", "password", "flags"],
+        functions::pv_proxy,
+        text,
+    )
+    .routes(REQUEST)
+    .kemi(3, "pv_proxy_authenticate");
+    d.func(
+        "pv_proxy_authorize",
+        ["realm", "password", "flags"],
+        functions::pv_proxy,
+        text,
+    )
+    .routes(REQUEST);
     d.func(
         "pv_auth_check",
         ["realm", "password", "flags", "checks"],

@@ -197,7 +197,11 @@ fn seconds(cx: &Cx) -> u32 {
 fn write_stamp(stamp: &mut [u8], time: u32, number: Option<Number>) {
     let Number { pool, id } = number.unwrap_or(Number { pool: 0, id: 0 });
     let kind = if number.is_some() { NUMBERED | pool & 63 } else { 0 };
-    let bytes = time.to_be_bytes().into_iter().chain(id.to_be_bytes()).chain([kind]);
+    let bytes = time
+        .to_be_bytes()
+        .into_iter()
+        .chain(id.to_be_bytes())
+        .chain([kind]);
     for (to, from) in stamp.iter_mut().zip(bytes) {
         *to = from;
     }
@@ -211,7 +215,10 @@ fn read_stamp(stamp: &[u8]) -> Option<(u32, Option<Number>)> {
         pool: kind & 63,
         id: u32::from_be_bytes(*id),
     };
-    Some((u32::from_be_bytes(*time), (kind & NUMBERED != 0).then_some(number)))
+    Some((
+        u32::from_be_bytes(*time),
+        (kind & NUMBERED != 0).then_some(number),
+    ))
 }
 
 #[cfg(test)]
@@ -222,7 +229,10 @@ mod tests {
 
     use super::{super::counts::Sizes, *};
 
-    const AGES: Ages = Ages { expire: 300, drift: 3 };
+    const AGES: Ages = Ages {
+        expire: 300,
+        drift: 3,
+    };
 
     fn nonces(checks: Checks) -> Nonces {
         Nonces::new(b"a secret of some length", checks, AGES)
@@ -240,7 +250,10 @@ mod tests {
         let (all, cx) = (nonces(Checks::default()), server.invite());
         let nonce = made(&all, &cx, None);
         assert_eq!(nonce.len(), 32);
-        let good = Ok(Read { number: None, fits: true });
+        let good = Ok(Read {
+            number: None,
+            fits: true,
+        });
         assert_eq!(all.read(&cx, None, &nonce), good);
         server.engine.advance(Duration::from_secs(300));
         assert_eq!(all.read(&cx, None, &nonce), good);
@@ -263,7 +276,13 @@ mod tests {
     #[test]
     fn no_byte_can_be_changed() {
         let server = Server::default();
-        let (all, cx) = (nonces(Checks { outside: 15, ..Checks::default() }), server.invite());
+        let (all, cx) = (
+            nonces(Checks {
+                outside: 15,
+                ..Checks::default()
+            }),
+            server.invite(),
+        );
         let nonce = made(&all, &cx, None);
         assert_eq!(nonce.len(), 48);
         for at in 0..nonce.len() {
@@ -290,7 +309,10 @@ mod tests {
         for (check, text) in variants {
             let changed = server.message(&text);
             for checks in 0..16 {
-                let all = nonces(Checks { outside: checks, ..Checks::default() });
+                let all = nonces(Checks {
+                    outside: checks,
+                    ..Checks::default()
+                });
                 let nonce = made(&all, &original, None);
                 let fits = all.read(&changed, None, &nonce).unwrap().fits;
                 assert_eq!(fits, checks & check == 0, "check {check} of {checks}");
@@ -299,14 +321,22 @@ mod tests {
         }
         let mut moved = server.invite();
         moved.received.source = "127.0.0.2:5061".parse().unwrap();
-        let all = nonces(Checks { outside: SOURCE, ..Checks::default() });
+        let all = nonces(Checks {
+            outside: SOURCE,
+            ..Checks::default()
+        });
         assert!(!all.read(&moved, None, &made(&all, &original, None)).unwrap().fits);
     }
 
     #[test]
     fn each_kind_of_request_has_its_checks() {
         let server = Server::default();
-        let all = nonces(Checks { register: 1, outside: 2, inside: 4, contacts: true });
+        let all = nonces(Checks {
+            register: 1,
+            outside: 2,
+            inside: 4,
+            contacts: true,
+        });
         let register = server.message("REGISTER sip:a SIP/2.0\nTo: <sip:a>\nContact: <sip:x>\n\n");
         let inside = server.message("BYE sip:a SIP/2.0\nTo: <sip:a>;tag=1\n\n");
         assert_eq!(all.checks.of(&register), 17);
@@ -319,12 +349,26 @@ mod tests {
     fn numbers_survive_and_are_bound_to_their_arrays() {
         let server = Server::default();
         let (all, cx) = (nonces(Checks::default()), server.invite());
-        let sizes = Sizes { counts: Some(8), once: None, pools: 0 };
+        let sizes = Sizes {
+            counts: Some(8),
+            once: None,
+            pools: 0,
+        };
         let (counts, others) = (Counts::new(sizes), Counts::new(sizes));
         let first = made(&all, &cx, Some(&counts));
         let second = made(&all, &cx, Some(&counts));
-        assert_eq!(all.read(&cx, Some(&counts), &first).unwrap().number, Some(Number { pool: 0, id: 0 }));
-        assert_eq!(all.read(&cx, Some(&counts), &second).unwrap().number, Some(Number { pool: 0, id: 1 }));
-        assert_eq!(all.read(&cx, Some(&others), &first), Err(Bad::Stale), "a restart forgets");
+        assert_eq!(
+            all.read(&cx, Some(&counts), &first).unwrap().number,
+            Some(Number { pool: 0, id: 0 })
+        );
+        assert_eq!(
+            all.read(&cx, Some(&counts), &second).unwrap().number,
+            Some(Number { pool: 0, id: 1 })
+        );
+        assert_eq!(
+            all.read(&cx, Some(&others), &first),
+            Err(Bad::Stale),
+            "a restart forgets"
+        );
     }
 }

@@ -78,6 +78,18 @@ struct OwnSecret([u8; 32]);
 #[derive(Default)]
 struct Kept(parking_lot::Mutex<Option<Arc<Counts>>>);
 
+#[cfg(test)]
+impl Params {
+    /// With nonce counts, for tests.
+    pub(super) fn counting() -> Params {
+        Params {
+            nonce_count: true,
+            nc_array_order: 8,
+            ..Params::default()
+        }
+    }
+}
+
 impl Params {
     /// # Errors
     /// A value that cannot be.
@@ -100,10 +112,20 @@ impl Params {
         let secret = self.secret.as_ref().filter(|secret| !secret.is_empty());
         let nonces = match secret {
             Some(secret) => Nonces::new(secret, checks, ages),
-            None => Nonces::new(&env.shared.keep(|| OwnSecret(crypto::random_key())).0, checks, ages),
+            None => Nonces::new(
+                &env.shared.keep(|| OwnSecret(crypto::random_key())).0,
+                checks,
+                ages,
+            ),
         };
         if qop.is_some() && !self.nonce_count {
-            log::write(Level::Info, "auth", format_args!("qop is set, but nonce_count is not: repeated credentials are accepted until the nonce expires"));
+            log::write(
+                Level::Info,
+                "auth",
+                format_args!(
+                    "qop is set, but nonce_count is not: repeated credentials are accepted until the nonce expires"
+                ),
+            );
         }
         Ok(Service {
             nonces,
@@ -124,8 +146,10 @@ impl Params {
     fn qop(&self) -> Result<Option<Qop>, InitError> {
         match Qop::parse(&self.qop) {
             _ if self.qop.is_empty() => Ok(None),
-            Qop::Other => Err(InitError::new(format!("qop is '{}', which is not known", self.qop))
-                .help("write auth or auth-int, or leave it out")),
+            Qop::Other => Err(
+                InitError::new(format!("qop is '{}', which is not known", self.qop))
+                    .help("write auth or auth-int, or leave it out"),
+            ),
             known => Ok(Some(known)),
         }
     }
@@ -137,7 +161,12 @@ impl Params {
         }
         let pools = at_least(1, "nid_pool_no", self.nid_pool_no)?.min(64).ilog2();
         let counts = order("nc_array", self.nc_array_size, self.nc_array_order, pools)?;
-        let once = order("otn_in_flight", self.otn_in_flight_no, self.otn_in_flight_order, pools)?;
+        let once = order(
+            "otn_in_flight",
+            self.otn_in_flight_no,
+            self.otn_in_flight_order,
+            pools,
+        )?;
         let sizes = Sizes {
             counts: self.nonce_count.then_some(counts),
             once: self.one_time_nonce.then_some(once),
@@ -154,7 +183,9 @@ impl Params {
 
 /// The name of the AVP: SER wrote `$digest_challenge`.
 fn avp_name(text: &Str) -> Str {
-    let bare = text.strip_prefix(b"$avp(").and_then(|rest| rest.strip_suffix(b")"));
+    let bare = text
+        .strip_prefix(b"$avp(")
+        .and_then(|rest| rest.strip_suffix(b")"));
     let bare = bare.or(text.strip_prefix(b"$")).unwrap_or(text);
     text.share(bare.strip_prefix(b"s:").unwrap_or(bare))
 }
@@ -190,34 +221,110 @@ pub(super) fn declare(d: &mut Decl<Auth>) {
 
 fn nonce_params(d: &mut Decl<Auth>) {
     d.param("secret", |p| &mut p.secret, "Keys the nonces: the first half their time, the second what they are bound to. Without it a random one, which outlives reloads.");
-    d.param("nonce_expire", |p| &mut p.nonce_expire, "Seconds that a nonce holds.");
-    d.param("nonce_auth_max_drift", |p| &mut p.nonce_auth_max_drift, "Seconds by which a nonce may seem to come from the future.");
-    d.param("protect_contacts", |p| &mut p.protect_contacts, "Binds the nonce of a REGISTER to its contacts.");
-    d.param("auth_checks_register", |p| &mut p.auth_checks_register, "What of a REGISTER its nonce is bound to: 1 Request-URI, 2 Call-ID, 4 From tag, 8 source address.");
-    d.param("auth_checks_no_dlg", |p| &mut p.auth_checks_no_dlg, "The same for requests outside of dialogs.");
-    d.param("auth_checks_in_dlg", |p| &mut p.auth_checks_in_dlg, "The same for requests within dialogs.");
+    d.param(
+        "nonce_expire",
+        |p| &mut p.nonce_expire,
+        "Seconds that a nonce holds.",
+    );
+    d.param(
+        "nonce_auth_max_drift",
+        |p| &mut p.nonce_auth_max_drift,
+        "Seconds by which a nonce may seem to come from the future.",
+    );
+    d.param(
+        "protect_contacts",
+        |p| &mut p.protect_contacts,
+        "Binds the nonce of a REGISTER to its contacts.",
+    );
+    d.param(
+        "auth_checks_register",
+        |p| &mut p.auth_checks_register,
+        "What of a REGISTER its nonce is bound to: 1 Request-URI, 2 Call-ID, 4 From tag, 8 source address.",
+    );
+    d.param(
+        "auth_checks_no_dlg",
+        |p| &mut p.auth_checks_no_dlg,
+        "The same for requests outside of dialogs.",
+    );
+    d.param(
+        "auth_checks_in_dlg",
+        |p| &mut p.auth_checks_in_dlg,
+        "The same for requests within dialogs.",
+    );
 }
 
 fn count_params(d: &mut Decl<Auth>) {
-    d.param("nonce_count", |p| &mut p.nonce_count, "Remembers the nonce count of each nonce, which must grow; needs a qop.");
-    d.param("nc_array_size", |p| &mut p.nc_array_size, "How many nonces have their count remembered, rounded down to a power of two; one byte each.");
-    d.param("nc_array_order", |p| &mut p.nc_array_order, "The same as an exponent of two; goes before nc_array_size.");
-    d.param("one_time_nonce", |p| &mut p.one_time_nonce, "Accepts each nonce once.");
-    d.param("otn_in_flight_no", |p| &mut p.otn_in_flight_no, "How many one-time nonces are remembered, rounded down to a power of two; one bit each.");
-    d.param("otn_in_flight_order", |p| &mut p.otn_in_flight_order, "The same as an exponent of two; goes before otn_in_flight_no.");
+    d.param(
+        "nonce_count",
+        |p| &mut p.nonce_count,
+        "Remembers the nonce count of each nonce, which must grow; needs a qop.",
+    );
+    d.param(
+        "nc_array_size",
+        |p| &mut p.nc_array_size,
+        "How many nonces have their count remembered, rounded down to a power of two; one byte each.",
+    );
+    d.param(
+        "nc_array_order",
+        |p| &mut p.nc_array_order,
+        "The same as an exponent of two; goes before nc_array_size.",
+    );
+    d.param(
+        "one_time_nonce",
+        |p| &mut p.one_time_nonce,
+        "Accepts each nonce once.",
+    );
+    d.param(
+        "otn_in_flight_no",
+        |p| &mut p.otn_in_flight_no,
+        "How many one-time nonces are remembered, rounded down to a power of two; one bit each.",
+    );
+    d.param(
+        "otn_in_flight_order",
+        |p| &mut p.otn_in_flight_order,
+        "The same as an exponent of two; goes before otn_in_flight_no.",
+    );
     d.param("nid_pool_no", |p| &mut p.nid_pool_no, "Into how many pools these are divided, each for some of the workers; at most 64, rounded down to a power of two.");
 }
 
 fn reply_params(d: &mut Decl<Auth>) {
-    d.param("qop", |p| &mut p.qop, "The qop of challenges whose flags ask for none: auth or auth-int.");
+    d.param(
+        "qop",
+        |p| &mut p.qop,
+        "The qop of challenges whose flags ask for none: auth or auth-int.",
+    );
     d.param("algorithm", |p| &mut p.algorithm, "MD5, SHA-256, SHA-512-256 or SHA-512; of several with commas between them each is offered, the first liked best.");
     d.param("realm_prefix", |p| &mut p.realm_prefix, "Is taken off realms.");
-    d.param("use_domain", |p| &mut p.use_domain, "pv_auth_check() compares domains too.");
-    d.param("force_stateless_reply", |p| &mut p.force_stateless_reply, "Challenges go out without a transaction even where there is one.");
-    d.param("add_authinfo_hdr", |p| &mut p.add_authinfo_hdr, "Replies to accepted requests carry Authentication-Info.");
-    d.param("challenge_attr", |p| &mut p.challenge_attr, "The AVP for challenges that the flags of pv_www_authenticate() and its like ask for.");
-    d.param("www_challenge_header", |p| &mut p.www_challenge_header, "The header of challenges of a registrar or server.");
-    d.param("proxy_challenge_header", |p| &mut p.proxy_challenge_header, "The header of challenges of a proxy.");
+    d.param(
+        "use_domain",
+        |p| &mut p.use_domain,
+        "pv_auth_check() compares domains too.",
+    );
+    d.param(
+        "force_stateless_reply",
+        |p| &mut p.force_stateless_reply,
+        "Challenges go out without a transaction even where there is one.",
+    );
+    d.param(
+        "add_authinfo_hdr",
+        |p| &mut p.add_authinfo_hdr,
+        "Replies to accepted requests carry Authentication-Info.",
+    );
+    d.param(
+        "challenge_attr",
+        |p| &mut p.challenge_attr,
+        "The AVP for challenges that the flags of pv_www_authenticate() and its like ask for.",
+    );
+    d.param(
+        "www_challenge_header",
+        |p| &mut p.www_challenge_header,
+        "The header of challenges of a registrar or server.",
+    );
+    d.param(
+        "proxy_challenge_header",
+        |p| &mut p.proxy_challenge_header,
+        "The header of challenges of a proxy.",
+    );
 }
 
 #[cfg(test)]
@@ -235,7 +342,12 @@ mod tests {
 
     #[test]
     fn names_of_avps() {
-        for text in ["$digest_challenge", "digest_challenge", "$avp(digest_challenge)", "$avp(s:digest_challenge)"] {
+        for text in [
+            "$digest_challenge",
+            "digest_challenge",
+            "$avp(digest_challenge)",
+            "$avp(s:digest_challenge)",
+        ] {
             assert_eq!(avp_name(&Str::from(text)), "digest_challenge");
         }
     }

@@ -122,7 +122,10 @@ impl Shown {
 
     /// The user name with its domain, where it has one; without quotes.
     pub fn username(&self) -> Str {
-        let name = self.credentials().ok().and_then(|credentials| credentials.username);
+        let name = self
+            .credentials()
+            .ok()
+            .and_then(|credentials| credentials.username);
         self.value.share(name.unwrap_or_default())
     }
 
@@ -158,7 +161,10 @@ fn user_and_domain(name: &[u8]) -> (&[u8], Option<&[u8]>) {
         _ => name,
     };
     match bare.iter().position(|byte| *byte == b'@') {
-        Some(at) => (bare.get(..at).unwrap_or_default(), bare.get(at.saturating_add(1)..)),
+        Some(at) => (
+            bare.get(..at).unwrap_or_default(),
+            bare.get(at.saturating_add(1)..),
+        ),
         None => (bare, None),
     }
 }
@@ -247,7 +253,10 @@ impl Service {
         for header in cx.msg.all(side.header()) {
             let value = cx.msg.value(header);
             // Other schemes are none of ours, readable or not.
-            if !value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Digest")) {
+            if !value
+                .get(..6)
+                .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Digest"))
+            {
                 continue;
             }
             let read = Credentials::parse(value).map_err(|_| Verdict::Failed)?;
@@ -270,6 +279,14 @@ impl Service {
         let (value, _) = self.find(cx, self.bare_realm(realm), side).ok()?;
         let name = Credentials::parse(&value).ok()?.username?;
         Some(value.share(user_and_domain(name).0))
+    }
+
+    /// The user name of the credentials of this message that were judged last, be they right or not.
+    pub fn judged_username(&self, cx: &Cx) -> Option<Str> {
+        let line = *cx.extra_ref::<Left>()?.lines.last()?;
+        let header = cx.msg.headers().iter().find(|header| header.line == line)?;
+        let name = Credentials::parse(cx.msg.value(header)).ok()?.username?;
+        Some(cx.msg.buffer().share(name))
     }
 
     /// The algorithms that count for this message.
@@ -307,7 +324,8 @@ impl Service {
         if response.len() != algorithm.hex_len() {
             return Err(Verdict::Failed);
         }
-        self.judge_nonce(cx, &shown, nonce, how).map(|count| (algorithm, count))
+        self.judge_nonce(cx, &shown, nonce, how)
+            .map(|count| (algorithm, count))
     }
 
     fn judge_nonce(
@@ -328,9 +346,17 @@ impl Service {
             let digits = shown.nc_text.is_some_and(|nc| nc.len() == 8);
             let count = shown.nc().filter(|_| digits).ok_or(Verdict::Failed)?;
             let (counts, number) = state.ok_or(Verdict::Stale)?;
-            let seen = if how.keep_count { counts.look(number, count) } else { counts.take(number, count) };
+            let seen = if how.keep_count {
+                counts.look(number, count)
+            } else {
+                counts.take(number, count)
+            };
             let keep = how.keep_count.then_some((number, count));
-            return if seen == Seen::Fresh { Ok(keep) } else { Err(Verdict::Stale) };
+            return if seen == Seen::Fresh {
+                Ok(keep)
+            } else {
+                Err(Verdict::Stale)
+            };
         }
         if !read.fits {
             return Err(Verdict::Stale);
@@ -391,9 +417,22 @@ impl Service {
         };
         let ha1 = shown.algorithm.hash(&[b"", &shown.realm, b""]);
         let protection = protection(cx, &credentials);
-        let (nonce, uri) = (credentials.nonce.unwrap_or_default(), credentials.uri.unwrap_or_default());
-        let expected = digest::response(shown.algorithm, &ha1, nonce, cx.msg.method_text(), uri, protection);
-        std::hint::black_box(digest::is_response(credentials.response.unwrap_or_default(), &expected));
+        let (nonce, uri) = (
+            credentials.nonce.unwrap_or_default(),
+            credentials.uri.unwrap_or_default(),
+        );
+        let expected = digest::response(
+            shown.algorithm,
+            &ha1,
+            nonce,
+            cx.msg.method_text(),
+            uri,
+            protection,
+        );
+        std::hint::black_box(digest::is_response(
+            credentials.response.unwrap_or_default(),
+            &expected,
+        ));
         Verdict::UnknownUser
     }
 
@@ -446,8 +485,7 @@ impl Service {
         let like_from = |other_user: &[u8], other_host: &[u8]| {
             other_user == user && (!use_domain || other_host.eq_ignore_ascii_case(from.host))
         };
-        let target = !publish
-            || cx.with_ruri(|ruri| ruri.is_ok_and(|ruri| like_from(ruri.user, ruri.host)));
+        let target = !publish || cx.with_ruri(|ruri| ruri.is_ok_and(|ruri| like_from(ruri.user, ruri.host)));
         let to = !both || like_from(to.user, to.host);
         if from.user == user && to && target {
             Verdict::Accepted

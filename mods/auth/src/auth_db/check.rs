@@ -47,13 +47,24 @@ impl Loaded {
 
 impl Store {
     /// The first row of a user.
-    async fn user(&self, cx: &mut Cx, table: &Named, user: Str, domain: Option<Str>, second: bool) -> Result<Option<Row>, Fault> {
+    async fn user(
+        &self,
+        cx: &mut Cx,
+        table: &Named,
+        user: Str,
+        domain: Option<Str>,
+        second: bool,
+    ) -> Result<Option<Row>, Fault> {
         let queries = self.found.queries(cx, table)?;
         let query = queries.get(domain.is_some(), second);
         let mut values = vec![Column::Text(user)];
         values.extend(domain.map(Column::Text));
         let rows = self.database.run(query, values).await.map_err(|error| {
-            Fault::backend(format!("{}: table {}: {error}", self.database.url(), query.table()))
+            Fault::backend(format!(
+                "{}: table {}: {error}",
+                self.database.url(),
+                query.table()
+            ))
         })?;
         Ok(rows.rows.into_iter().next())
     }
@@ -62,14 +73,23 @@ impl Store {
     async fn check(&self, cx: &mut Cx, shown: &Shown, call: &Call) -> Result<Verdict, Fault> {
         let domain = shown.domain();
         let second = !self.plain && domain.is_some();
-        let domain = self.use_domain.then(|| domain.unwrap_or_else(|| shown.realm().clone()));
+        let domain = self
+            .use_domain
+            .then(|| domain.unwrap_or_else(|| shown.realm().clone()));
         let Some(row) = self.user(cx, &call.table, shown.user(), domain, second).await? else {
             return Ok(self.auth.check_nobody(cx, shown));
         };
         let Some(password) = row.first().and_then(Column::text) else {
-            return Err(Fault::backend(format!("the password of {} is NULL", shown.username())));
+            return Err(Fault::backend(format!(
+                "the password of {} is NULL",
+                shown.username()
+            )));
         };
-        let secret = if self.plain { Secret::Password(&password) } else { Secret::Ha1(&password) };
+        let secret = if self.plain {
+            Secret::Password(&password)
+        } else {
+            Secret::Ha1(&password)
+        };
         let verdict = self.auth.check(cx, shown, call.method.as_deref(), secret);
         if verdict == Verdict::Accepted || self.always_load {
             self.loaded.give(cx, &row)?;
@@ -107,7 +127,13 @@ fn authenticate(m: &AuthDb, cx: &mut Cx, side: Side, realm: &Str, call: Call) ->
 impl Store {
     /// What the flags of `auth_check()` ask for beside the password.
     fn own_user(&self, cx: &Cx, shown: &Shown, flags: i64) -> Verdict {
-        let anonymous = [Method::Invite, Method::Bye, Method::Prack, Method::Update, Method::Message];
+        let anonymous = [
+            Method::Invite,
+            Method::Bye,
+            Method::Prack,
+            Method::Update,
+            Method::Message,
+        ];
         if flags & 1 == 0 || flags & 2 != 0 && anonymous.contains(&cx.msg.method()) {
             return Verdict::Accepted;
         }
@@ -164,4 +190,118 @@ pub(super) fn is_subscriber(m: &AuthDb, _: &mut Cx, uri: Str, table: Lit<Named>,
             }
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kahea_db::{Error, Rows, Statement, testing::fake};
+    use kahea_module::{Literal, testing::Server};
+
+    use super::{super::table::Columns, *};
+    use crate::auth::tests::{PHONE, Phone, nonce, service};
+
+    fn module(answer: impl Fn(&Statement) -> Result<Rows, Error> + Send + Sync + 'static) -> AuthDb {
+        let text = Str::from_static;
+        let columns = Columns {
+            user: text("username"),
+            domain: text("domain"),
+            password: text("password"),
+            password_2: text("ha1b"),
+            loaded: Vec::new(),
+        };
+        let store = Store {
+            auth: service(|_| {}).service.clone(),
+            database: fake(answer),
+            loaded: Loaded(Vec::new()),
+            found: Found::new(columns),
+            plain: true,
+            use_domain: false,
+            always_load: false,
+        };
+        AuthDb {
+            store: Arc::new(store),
+        }
+    }
+
+    /// Runs a call to its end, on a runtime as workers have one.
+    fn code(cx: &mut Cx, ret: Ret) -> i64 {
+        match ret {
+            Ret::Code(code) => code,
+            Ret::Fault(fault) => fault.code,
+            Ret::Wait(later) => {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                let ret = runtime.block_on(later(cx));
+                code(cx, ret)
+            }
+            Ret::Route(route) => panic!("{route:?}"),
+        }
+    }
+
+    fn table(cx: &Cx) -> Lit<Named> {
+        let source = kahea_module::ArgSource::Text("subscriber".into());
+        let bind = cx.bind();
+        assert!(Named::parse("", &*bind).is_err());
+        let fixed = <Lit<Named> as kahea_module::Arg>::fix(Some(&source), &*bind).unwrap();
+        let mut other = Server::default().invite();
+        <Lit<Named> as kahea_module::Arg>::get(&fixed, &mut other).unwrap()
+    }
+
+    fn registered(m: &AuthDb, phone: &Phone) -> i64 {
+        let server = Server::default();
+        let auth = crate::auth::tests::over(m.store.auth.clone());
+        let nonce = nonce(&auth, &server);
+        let mut cx = phone.register(&server, &nonce);
+        let table = table(&cx);
+        let ret = auth_check(m, &mut cx, "example.com".into(), table, 1);
+        code(&mut cx, ret)
+    }
+
+    #[test]
+    fn passwords_come_from_the_database() {
+        let m = module(|statement| {
+            let Statement::Query(_, values) = statement else {
+                panic!()
+            };
+            let rows = if values[0] == Column::from("alice") {
+                vec![vec![Column::from("secret")]]
+            } else {
+                vec![]
+            };
+            Ok(Rows {
+                rows,
+                ..Rows::default()
+            })
+        });
+        assert_eq!(registered(&m, &PHONE), 1);
+        assert_eq!(
+            registered(
+                &m,
+                &Phone {
+                    password: "wrong",
+                    ..PHONE
+                }
+            ),
+            -2
+        );
+        let nobody = module(|_| Ok(Rows::default()));
+        assert_eq!(registered(&nobody, &PHONE), -3);
+    }
+
+    #[test]
+    fn a_database_that_is_away_or_has_no_such_table_fails_the_check() {
+        for error in [
+            Error::Unavailable("down".into()),
+            Error::Refused("no such table".into()),
+        ] {
+            let m = module(move |_| Err(error.clone()));
+            assert_eq!(registered(&m, &PHONE), -1);
+            let mut cx = Server::default().invite();
+            let table = table(&cx);
+            let ret = is_subscriber(&m, &mut cx, "sip:alice@example.com".into(), table, 0);
+            assert_eq!(code(&mut cx, ret), -1);
+        }
+    }
 }

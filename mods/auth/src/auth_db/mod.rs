@@ -11,6 +11,7 @@ use kahea_module::{ANY, Decl, Env, InitError, Module, REQUEST};
 use self::check::Store;
 
 pub use self::params::Params;
+pub(crate) use self::params::loaded;
 
 /// The module's instance.
 pub struct AuthDb {
@@ -41,10 +42,16 @@ fn functions(d: &mut Decl<AuthDb>) {
         .kemi(3, "www_authenticate_method")
         .waits()
         .example("if (!www_authenticate(\"$td\", \"subscriber\")) { exit; }");
-    d.func("www_authorize", ["realm", "table"], check::www_authorize, text).routes(REQUEST).waits();
+    d.func("www_authorize", ["realm", "table"], check::www_authorize, text)
+        .routes(REQUEST)
+        .waits();
     let text = "Checks the credentials of Proxy-Authorization against a table.";
-    d.func("proxy_authenticate", ["realm", "table"], check::proxy, text).routes(REQUEST).waits();
-    d.func("proxy_authorize", ["realm", "table"], check::proxy, text).routes(REQUEST).waits();
+    d.func("proxy_authenticate", ["realm", "table"], check::proxy, text)
+        .routes(REQUEST)
+        .waits();
+    d.func("proxy_authorize", ["realm", "table"], check::proxy, text)
+        .routes(REQUEST)
+        .waits();
     d.func(
         "auth_check",
         ["realm", "table", "flags"],

@@ -92,7 +92,10 @@ impl Params {
 /// Reads `$avp(x)=column;column;…`: variables and their columns.
 pub(crate) fn loaded(text: &Str, env: &Env<'_>) -> Result<Vec<(Var, Str)>, InitError> {
     let text = text.text();
-    let items = text.split([';', ',']).map(str::trim).filter(|item| !item.is_empty());
+    let items = text
+        .split([';', ','])
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
     items
         .map(|item| {
             let (var, column) = match item.rsplit_once('=') {
@@ -116,12 +119,44 @@ pub(crate) fn loaded(text: &Str, env: &Env<'_>) -> Result<Vec<(Var, Str)>, InitE
 pub(super) fn declare(d: &mut Decl<AuthDb>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("user_column", |p| &mut p.user_column, "The column of user names.");
-    d.param("domain_column", |p| &mut p.domain_column, "The column of domains.");
-    d.param("password_column", |p| &mut p.password_column, "The column of passwords or of HA1s.");
-    d.param("password_column_2", |p| &mut p.password_column_2, "The column of HA1s made with the domain in the user name.");
-    d.param("calculate_ha1", |p| &mut p.calculate_ha1, "The column holds passwords, not HA1s.");
-    d.param("use_domain", |p| &mut p.use_domain, "A user is one of a domain: of the user name, or else of the realm.");
-    d.param("load_credentials", |p| &mut p.load_credentials, "What else is read of a user: `$avp(x)=column;column;…`.");
-    d.param("version_table", |p| &mut p.version_table, "The layout of the tables is checked at start.");
-    d.param("force_generate_avps", |p| &mut p.force_generate_avps, "The same is read where the password is wrong, too.");
+    d.param(
+        "domain_column",
+        |p| &mut p.domain_column,
+        "The column of domains.",
+    );
+    d.param(
+        "password_column",
+        |p| &mut p.password_column,
+        "The column of passwords or of HA1s.",
+    );
+    d.param(
+        "password_column_2",
+        |p| &mut p.password_column_2,
+        "The column of HA1s made with the domain in the user name.",
+    );
+    d.param(
+        "calculate_ha1",
+        |p| &mut p.calculate_ha1,
+        "The column holds passwords, not HA1s.",
+    );
+    d.param(
+        "use_domain",
+        |p| &mut p.use_domain,
+        "A user is one of a domain: of the user name, or else of the realm.",
+    );
+    d.param(
+        "load_credentials",
+        |p| &mut p.load_credentials,
+        "What else is read of a user: `$avp(x)=column;column;…`.",
+    );
+    d.param(
+        "version_table",
+        |p| &mut p.version_table,
+        "The layout of the tables is checked at start.",
+    );
+    d.param(
+        "force_generate_avps",
+        |p| &mut p.force_generate_avps,
+        "The same is read where the password is wrong, too.",
+    );
 }

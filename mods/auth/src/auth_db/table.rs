@@ -73,7 +73,11 @@ impl Queries {
             names.extend(columns.loaded.iter().map(|name| name.text().into_owned()));
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let query = Query::select(&table.text(), &names).when_eq(&columns.user.text());
-            let query = if domain { query.when_eq(&columns.domain.text()) } else { query };
+            let query = if domain {
+                query.when_eq(&columns.domain.text())
+            } else {
+                query
+            };
             query.limit(1).build()
         };
         Queries {
@@ -123,7 +127,9 @@ impl Found {
         }
         let mut known = self.known.write();
         if known.len() >= MOST {
-            return Err(Fault::limit(format!("more than {MOST} tables were named at run time: {name} is refused")));
+            return Err(Fault::limit(format!(
+                "more than {MOST} tables were named at run time: {name} is refused"
+            )));
         }
         let made = Arc::new(Queries::new(&name, &self.columns));
         Ok(known.entry(name.detach()).or_insert(made).clone())
@@ -166,7 +172,10 @@ mod tests {
         let bind = cx.bind();
         let named = |name: &str| Named::parse(name, &*bind).unwrap();
         let first = found.queries(&mut cx, &named("t0")).unwrap();
-        assert!(Arc::ptr_eq(&first, &found.queries(&mut cx, &named("t0")).unwrap()));
+        assert!(Arc::ptr_eq(
+            &first,
+            &found.queries(&mut cx, &named("t0")).unwrap()
+        ));
         for n in 1..MOST {
             found.queries(&mut cx, &named(&format!("t{n}"))).unwrap();
         }

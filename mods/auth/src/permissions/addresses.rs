@@ -52,7 +52,10 @@ impl Addresses {
             Source::Database(database, query) => {
                 let rows = database.run_blocking(query, Vec::new());
                 let rows = rows.map_err(|error| {
-                    InitError::new(format!("{}: the table of addresses cannot be read: {error}", database.url()))
+                    InitError::new(format!(
+                        "{}: the table of addresses cannot be read: {error}",
+                        database.url()
+                    ))
                 })?;
                 read_rows(&rows)
             }
@@ -61,7 +64,11 @@ impl Addresses {
             source,
             table: ArcSwap::from_pointee(Table::new(records, max_subnets).map_err(InitError::new)?),
             max_subnets,
-            subnets: if params.subnet_match_mode == 0 { Subnets::First } else { Subnets::Longest },
+            subnets: if params.subnet_match_mode == 0 {
+                Subnets::First
+            } else {
+                Subnets::Longest
+            },
         })
     }
 
@@ -85,10 +92,19 @@ impl Addresses {
                 accepted: &[VERSION],
             },
         )?;
-        let columns = [&params.grp_col, &params.ip_addr_col, &params.mask_col, &params.port_col, &params.tag_col];
+        let columns = [
+            &params.grp_col,
+            &params.ip_addr_col,
+            &params.mask_col,
+            &params.port_col,
+            &params.tag_col,
+        ];
         let columns = columns.map(Str::text);
         let columns = columns.each_ref().map(|name| &**name);
-        Ok(Source::Database(database, Query::select(&table, &columns).build()))
+        Ok(Source::Database(
+            database,
+            Query::select(&table, &columns).build(),
+        ))
     }
 
     /// Loads them anew and exchanges the table at once; where that fails the old one stays.
@@ -133,7 +149,9 @@ async fn read_elsewhere(path: String) -> Result<Vec<u8>, String> {
         let text = std::fs::read(&path).map_err(|error| format!("{path} cannot be read: {error}"));
         let _ = sender.send(text);
     });
-    receiver.await.unwrap_or_else(|_| Err("the thread that reads the file ended".to_owned()))
+    receiver
+        .await
+        .unwrap_or_else(|_| Err("the thread that reads the file ended".to_owned()))
 }
 
 fn read_file(path: &str, text: &[u8]) -> Result<Vec<Record>, String> {
@@ -149,7 +167,13 @@ fn read_rows(rows: &Rows) -> Vec<Record> {
         };
         let number = |value: &kahea_db::Value| value.int().unwrap_or(0);
         let text = place.text().unwrap_or_default();
-        match Record::read(number(group), text.trim_ascii(), number(mask), number(port), tag.text()) {
+        match Record::read(
+            number(group),
+            text.trim_ascii(),
+            number(mask),
+            number(port),
+            tag.text(),
+        ) {
             Ok(record) => records.push(record),
             Err(why) => log::write(
                 Level::Error,

@@ -8,9 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kahea_module::{
-    Bind, BindError, Cx, Env, Fault, Lit, Literal, Str, Value, log, log::Level,
-};
+use kahea_module::{Bind, BindError, Cx, Env, Fault, Lit, Literal, Str, Value, log, log::Level};
 use kahea_sip::{
     HeaderId,
     view::{Contacts, Uri},
@@ -116,7 +114,9 @@ impl Files {
         let named = TO_READ.take(&*env.bind);
         for name in &named {
             let rules = if name.base {
-                suffixes.each_ref().map(|suffix| read(env, &format!("{}{suffix}", name.text)))
+                suffixes
+                    .each_ref()
+                    .map(|suffix| read(env, &format!("{}{suffix}", name.text)))
             } else {
                 [read(env, &name.text), Rules::default()]
             };
@@ -130,8 +130,13 @@ impl Files {
 
     /// The files of a base name that some call of the script gives.
     pub(super) fn named(&self, base: &[u8]) -> Option<Pair<'_>> {
-        let found = self.named.iter().find(|named| named.base && named.text.as_bytes() == base);
-        found.and_then(|named| named.rules.get()).map(|[allow, deny]| Pair { allow, deny })
+        let found = self
+            .named
+            .iter()
+            .find(|named| named.base && named.text.as_bytes() == base);
+        found
+            .and_then(|named| named.rules.get())
+            .map(|[allow, deny]| Pair { allow, deny })
     }
 
     fn default(&self) -> Pair<'_> {
@@ -146,24 +151,35 @@ fn read(env: &Env<'_>, name: &str) -> Rules {
     let text = match (env.read_file)(&path) {
         Ok(text) => text,
         Err(error) => {
-            let level = if error.kind() == ErrorKind::NotFound { Level::Info } else { Level::Error };
-            log::write(level, "permissions", format_args!("{path} cannot be read ({error}): it counts as empty"));
+            let level = if error.kind() == ErrorKind::NotFound {
+                Level::Info
+            } else {
+                Level::Error
+            };
+            log::write(
+                level,
+                "permissions",
+                format_args!("{path} cannot be read ({error}): it counts as empty"),
+            );
             return Rules::default();
         }
     };
     let (rules, bad) = Rules::parse(&text);
     for bad in bad {
         let (number, why) = (bad.number, bad.why);
-        log::write(Level::Error, "permissions", format_args!("{path}:{number} is no rule and is passed over: {why}"));
+        log::write(
+            Level::Error,
+            "permissions",
+            format_args!("{path}:{number} is no rule and is passed over: {why}"),
+        );
     }
     rules
 }
 
 /// `sip:user@host` of a URI, as rules compare it: without port and parameters; with its port where wanted.
 fn plain(uri: &[u8], with_port: bool) -> Result<Vec<u8>, Fault> {
-    let parsed = Uri::parse(uri).map_err(|error| {
-        Fault::peer(format!("'{}' is no URI: {error}", String::from_utf8_lossy(uri)))
-    })?;
+    let parsed = Uri::parse(uri)
+        .map_err(|error| Fault::peer(format!("'{}' is no URI: {error}", String::from_utf8_lossy(uri))))?;
     let mut out = b"sip:".to_vec();
     if !parsed.user.is_empty() {
         out.extend_from_slice(parsed.user);
@@ -181,7 +197,11 @@ fn routing(m: &Permissions, cx: &mut Cx, pair: Pair<'_>) -> Result<bool, Fault> 
     if !pair.allows(from, &plain(&cx.ruri(), false)?) {
         return Ok(false);
     }
-    let branches = if m.check_all_branches { cx.branches.as_slice() } else { &[] };
+    let branches = if m.check_all_branches {
+        cx.branches.as_slice()
+    } else {
+        &[]
+    };
     for uri in branches.iter().filter_map(|branch| branch.ruri.as_ref()) {
         if !pair.allows(from, &plain(uri, false)?) {
             return Ok(false);
@@ -216,7 +236,8 @@ fn register(cx: &Cx, pair: Pair<'_>, with_port: bool) -> Result<bool, Fault> {
             return Ok(true);
         };
         for contact in contacts {
-            let contact = contact.map_err(|error| Fault::peer(format!("a Contact cannot be read: {error}")))?;
+            let contact =
+                contact.map_err(|error| Fault::peer(format!("a Contact cannot be read: {error}")))?;
             if !pair.allows(to, &plain(contact.uri, with_port)?) {
                 return Ok(false);
             }
@@ -253,7 +274,9 @@ pub(super) fn allow_register_port_files(
 
 pub(super) fn allow_uri(_: &Permissions, cx: &mut Cx, base: Lit<Base>, uri: Value) -> Result<bool, Fault> {
     let Some(uri) = uri.str() else {
-        return Err(Fault::script("allow_uri() needs a URI, its second argument is $null"));
+        return Err(Fault::script(
+            "allow_uri() needs a URI, its second argument is $null",
+        ));
     };
     let from = cx.from()?.uri;
     Ok(base.pair()?.allows(from, &uri))
@@ -277,7 +300,9 @@ mod tests {
     #[test]
     fn ports_count_only_where_they_are_wanted() {
         let server = Server::default();
-        let cx = server.message("REGISTER sip:h SIP/2.0\nTo: <sip:a@h>\nContact: <sip:a@10.0.0.1:5099;x>, <sip:b@h2>\n\n");
+        let cx = server.message(
+            "REGISTER sip:h SIP/2.0\nTo: <sip:a@h>\nContact: <sip:a@10.0.0.1:5099;x>, <sip:b@h2>\n\n",
+        );
         let base = base("", "ALL : \":5099$\"\nALL : \"^sip:c@\"");
         assert_eq!(register(&cx, base.pair().unwrap(), false), Ok(true));
         assert_eq!(register(&cx, base.pair().unwrap(), true), Ok(false));

@@ -42,9 +42,17 @@ impl Module for Permissions {
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Permissions, InitError> {
-        let peer_tag = params.peer_tag_avp.as_ref().map(|text| env.bind.var(&text.text())).transpose()?;
-        let allow = params.loads(Params::ALLOW_FILE).then_some(&params.default_allow_file);
-        let deny = params.loads(Params::DENY_FILE).then_some(&params.default_deny_file);
+        let peer_tag = params
+            .peer_tag_avp
+            .as_ref()
+            .map(|text| env.bind.var(&text.text()))
+            .transpose()?;
+        let allow = params
+            .loads(Params::ALLOW_FILE)
+            .then_some(&params.default_allow_file);
+        let deny = params
+            .loads(Params::DENY_FILE)
+            .then_some(&params.default_deny_file);
         let suffixes = [params.allow_suffix.clone(), params.deny_suffix.clone()];
         Ok(Permissions {
             files: Files::read(env, [allow, deny], &suffixes),
@@ -52,8 +60,9 @@ impl Module for Permissions {
             addresses: Addresses::load(&params, env)?,
             trusted: Arc::new(Trusted::load(&params, env, peer_tag.clone())?),
             peer_tag,
-            reload_delta: u64::try_from(params.reload_delta)
-                .map_err(|_| InitError::new("reload_delta is below 0").help("give seconds, 0 for no limit"))?,
+            reload_delta: u64::try_from(params.reload_delta).map_err(|_| {
+                InitError::new("reload_delta is below 0").help("give seconds, 0 for no limit")
+            })?,
             reloaded: Mutex::default(),
         })
     }
@@ -76,12 +85,30 @@ fn file_functions(d: &mut Decl<Permissions>) {
     )
     .routes(ANY);
     let text = "The rules allow To and every Contact, compared without ports.";
-    d.func("allow_register", ["base"], files::allow_register, text).routes(REQUEST | FAILURE);
-    d.func("allow_register", ["allow_file", "deny_file"], files::allow_register_files, text).routes(REQUEST | FAILURE);
-    let text = "The rules allow To and every Contact, compared with their ports.";
-    d.func("allow_register_include_port", ["base"], files::allow_register_port, text).routes(REQUEST | FAILURE);
-    d.func("allow_register_include_port", ["allow_file", "deny_file"], files::allow_register_port_files, text)
+    d.func("allow_register", ["base"], files::allow_register, text)
         .routes(REQUEST | FAILURE);
+    d.func(
+        "allow_register",
+        ["allow_file", "deny_file"],
+        files::allow_register_files,
+        text,
+    )
+    .routes(REQUEST | FAILURE);
+    let text = "The rules allow To and every Contact, compared with their ports.";
+    d.func(
+        "allow_register_include_port",
+        ["base"],
+        files::allow_register_port,
+        text,
+    )
+    .routes(REQUEST | FAILURE);
+    d.func(
+        "allow_register_include_port",
+        ["allow_file", "deny_file"],
+        files::allow_register_port_files,
+        text,
+    )
+    .routes(REQUEST | FAILURE);
     d.func(
         "allow_uri",
         ["base", "uri"],

@@ -14,14 +14,34 @@ use super::{
 };
 
 pub(super) fn declare(d: &mut Decl<Permissions>) {
-    d.rpc_waits("permissions.addressReload", address_reload, "Loads the addresses anew; messages see the old ones or the new ones.");
+    d.rpc_waits(
+        "permissions.addressReload",
+        address_reload,
+        "Loads the addresses anew; messages see the old ones or the new ones.",
+    );
     d.rpc("permissions.addressDump", address_dump, "Lists single addresses.");
     d.rpc("permissions.subnetDump", subnet_dump, "Lists subnets.");
     d.rpc("permissions.domainDump", domain_dump, "Lists names.");
-    d.rpc_waits("permissions.trustedReload", trusted_reload, "Loads the trusted rules anew.");
-    d.rpc("permissions.trustedDump", trusted_dump, "Lists the trusted rules.");
-    d.rpc("permissions.testUri", test_uri, "Whether the rule files of a base name allow a URI and a contact.");
-    d.rpc("permissions.allowUri", test_uri, "Whether the rule files of a base name allow a URI and a contact.");
+    d.rpc_waits(
+        "permissions.trustedReload",
+        trusted_reload,
+        "Loads the trusted rules anew.",
+    );
+    d.rpc(
+        "permissions.trustedDump",
+        trusted_dump,
+        "Lists the trusted rules.",
+    );
+    d.rpc(
+        "permissions.testUri",
+        test_uri,
+        "Whether the rule files of a base name allow a URI and a contact.",
+    );
+    d.rpc(
+        "permissions.allowUri",
+        test_uri,
+        "Whether the rule files of a base name allow a URI and a contact.",
+    );
 }
 
 impl Permissions {
@@ -62,7 +82,11 @@ fn trusted_reload<'a>(m: &'a Permissions, call: &'a mut RpcCall) -> LocalFuture<
 /// One value for each record of a kind, with its number in its list under `key`.
 fn dump(m: &Permissions, key: &str, place_key: &str, wanted: fn(&Place) -> bool) -> RpcResult {
     let table = m.addresses.table();
-    let mut records: Vec<&Record> = table.records.iter().filter(|record| wanted(&record.place)).collect();
+    let mut records: Vec<&Record> = table
+        .records
+        .iter()
+        .filter(|record| wanted(&record.place))
+        .collect();
     records.sort_by_key(|record| record.group);
     let values = records.into_iter().enumerate().map(|(at, record)| {
         let (place, mask) = record.place.text();
@@ -93,22 +117,29 @@ fn domain_dump(m: &Permissions, _: &mut RpcCall) -> RpcResult {
 }
 
 fn trusted_dump(m: &Permissions, _: &mut RpcCall) -> RpcResult {
-    let cache = m.trusted.cache().ok_or_else(|| RpcFault::new(500, "No trusted table"))?;
-    let rules = cache.dump().into_iter().enumerate().map(|(at, [source, protocol, from, ruri, tag])| {
-        RpcValue::members([
-            ("table", RpcValue::Int(i64::try_from(at).unwrap_or(i64::MAX))),
-            (
-                "item",
-                RpcValue::members([
-                    ("ip", RpcValue::Str(source)),
-                    ("proto", RpcValue::Str(protocol)),
-                    ("pattern", RpcValue::Str(from)),
-                    ("ruri_pattern", RpcValue::Str(ruri)),
-                    ("tag", RpcValue::Str(tag)),
-                ]),
-            ),
-        ])
-    });
+    let cache = m
+        .trusted
+        .cache()
+        .ok_or_else(|| RpcFault::new(500, "No trusted table"))?;
+    let rules = cache
+        .dump()
+        .into_iter()
+        .enumerate()
+        .map(|(at, [source, protocol, from, ruri, tag])| {
+            RpcValue::members([
+                ("table", RpcValue::Int(i64::try_from(at).unwrap_or(i64::MAX))),
+                (
+                    "item",
+                    RpcValue::members([
+                        ("ip", RpcValue::Str(source)),
+                        ("proto", RpcValue::Str(protocol)),
+                        ("pattern", RpcValue::Str(from)),
+                        ("ruri_pattern", RpcValue::Str(ruri)),
+                        ("tag", RpcValue::Str(tag)),
+                    ]),
+                ),
+            ])
+        });
     Ok(rules.collect())
 }
 
@@ -116,6 +147,9 @@ fn test_uri(m: &Permissions, call: &mut RpcCall) -> RpcResult {
     let missing = || RpcFault::new(500, "Not enough parameters (basename, URI and contact)");
     let mut next = || call.optional_text()?.ok_or_else(missing);
     let (base, uri, contact) = (next()?, next()?, next()?);
-    let allowed = m.files.named(&base).is_some_and(|pair| pair.allows(&uri, &contact));
+    let allowed = m
+        .files
+        .named(&base)
+        .is_some_and(|pair| pair.allows(&uri, &contact));
     Ok(vec![if allowed { "Allowed" } else { "Denied" }.into()])
 }

@@ -138,11 +138,12 @@ impl Expression {
 fn patterns(list: &[Token<'_>]) -> Result<Vec<Regex>, String> {
     list.split(|token| *token == Token::Comma)
         .map(|item| match item {
-            [Token::Quoted(pattern)] => {
-                Regex::with(pattern, true, false).map_err(|error| error.to_string())
-            }
+            [Token::Quoted(pattern)] => Regex::with(pattern, true, false).map_err(|error| error.to_string()),
             [] => Err("an expression is missing".to_owned()),
-            _ => Err("expressions stand in quotes, with commas between them; without quotes there is only ALL".to_owned()),
+            _ => Err(
+                "expressions stand in quotes, with commas between them; without quotes there is only ALL"
+                    .to_owned(),
+            ),
         })
         .collect()
 }
@@ -161,7 +162,9 @@ mod tests {
     fn lists_all_and_except() {
         let all = rules("# first\n\"^sip:a\", \"^sip:b\" : ALL EXCEPT \"x\", \"y\" EXCEPT \"xx\"  # why\n\n");
         assert!(all.matches(b"sip:a", b"one") && all.matches(b"SIP:B", b"one"));
-        assert!(!all.matches(b"sip:c", b"one") && !all.matches(b"sip:a", b"x") && !all.matches(b"sip:a", b"y"));
+        assert!(
+            !all.matches(b"sip:c", b"one") && !all.matches(b"sip:a", b"x") && !all.matches(b"sip:a", b"y")
+        );
         assert!(all.matches(b"sip:a", b"xx"), "taken out of what is taken out");
     }
 
@@ -169,7 +172,10 @@ mod tests {
     fn bad_lines_are_told_and_passed_over() {
         let text = "no colon\n\"open : \"x\"\nALL : word\n : \"x\"\nALL : \"(\"\nALL : \"a\" : \"b\"\nALL : \"^good\"\nall : \"q\"\n";
         let (rules, bad) = Rules::parse(text.as_bytes());
-        assert_eq!(bad.iter().map(|bad| bad.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 8]);
+        assert_eq!(
+            bad.iter().map(|bad| bad.number).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 5, 6, 8]
+        );
         assert!(rules.matches(b"any", b"good") && !rules.matches(b"any", b"q"));
         let deep = format!("ALL {} : ALL", "EXCEPT \"x\" ".repeat(40));
         assert_eq!(Rules::parse(deep.as_bytes()).1.len(), 1);

@@ -1,9 +1,6 @@
 //! Addresses, subnets and names by group: what `allow_address()` and its like look into.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-};
+use std::{collections::HashMap, net::IpAddr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use kahea_module::Str;
@@ -33,7 +30,13 @@ pub(super) enum Place {
 
 impl Record {
     /// From the texts and numbers of a line or row; a mask of 0 or of full length is one address.
-    pub(super) fn read(group: i64, place: &[u8], mask: i64, port: i64, tag: Option<Str>) -> Result<Record, String> {
+    pub(super) fn read(
+        group: i64,
+        place: &[u8],
+        mask: i64,
+        port: i64,
+        tag: Option<Str>,
+    ) -> Result<Record, String> {
         let group = u32::try_from(group).ok().filter(|group| *group > 0);
         let group = group.ok_or("the group is no number from 1 upwards")?;
         let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
@@ -162,7 +165,9 @@ impl Table {
         let covering = subnets.cover(&ip).map(|(_, ranks)| ranks);
         match wanted.subnets {
             Subnets::First => self.first(covering.flatten(), wanted),
-            Subnets::Longest => covering.filter_map(|ranks| self.first(ranks.iter(), wanted)).last(),
+            Subnets::Longest => covering
+                .filter_map(|ranks| self.first(ranks.iter(), wanted))
+                .last(),
         }
     }
 
@@ -173,15 +178,24 @@ impl Table {
                 && (record.port == 0 || record.port == wanted.port)
         };
         let fitting = ranks.filter_map(|rank| Some((rank, self.records.get(*rank).filter(fits)?)));
-        fitting.min_by_key(|(rank, record)| (record.group, **rank)).map(|(_, record)| record)
+        fitting
+            .min_by_key(|(rank, record)| (record.group, **rank))
+            .map(|(_, record)| record)
     }
 }
 
-fn net<A: std::fmt::Display + Copy, N, E>(ip: A, mask: u8, new: fn(A, u8) -> Result<N, E>) -> Result<N, String> {
+fn net<A: std::fmt::Display + Copy, N, E>(
+    ip: A,
+    mask: u8,
+    new: fn(A, u8) -> Result<N, E>,
+) -> Result<N, String> {
     new(ip, mask).map_err(|_| format!("a mask of {mask} bits does not fit {ip}"))
 }
 
-fn slot<P: prefix_trie::Prefix>(map: &mut PrefixMap<P, SmallVec<[Rank; 1]>>, net: P) -> &mut SmallVec<[Rank; 1]> {
+fn slot<P: prefix_trie::Prefix>(
+    map: &mut PrefixMap<P, SmallVec<[Rank; 1]>>,
+    net: P,
+) -> &mut SmallVec<[Rank; 1]> {
     map.entry(net).or_default()
 }
 
@@ -193,8 +207,10 @@ pub(super) fn parse_file(text: &[u8]) -> Result<Vec<Record>, (usize, String)> {
     let mut records = Vec::new();
     for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
-        let words: SmallVec<[&[u8]; 5]> =
-            line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+        let words: SmallVec<[&[u8]; 5]> = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty())
+            .collect();
         if !words.is_empty() {
             let record = parse_line(&words).map_err(|why| (at.saturating_add(1), why))?;
             records.push(record);
@@ -232,7 +248,6 @@ impl Place {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,8 +261,15 @@ mod tests {
 
     fn find(place: &str, port: u16, group: Option<u32>, subnets: Subnets) -> Option<(u32, Option<String>)> {
         let table = table();
-        let wanted = Wanted { place: place.as_bytes(), port, group, subnets };
-        table.find(wanted).map(|found| (found.group, found.tag.as_ref().map(|tag| tag.text().into_owned())))
+        let wanted = Wanted {
+            place: place.as_bytes(),
+            port,
+            group,
+            subnets,
+        };
+        table
+            .find(wanted)
+            .map(|found| (found.group, found.tag.as_ref().map(|tag| tag.text().into_owned())))
     }
 
     #[test]
@@ -256,21 +278,44 @@ mod tests {
         assert!(one("127.0.0.1", 9, 1) && !one("127.0.0.1", 9, 2) && one("::ffff:127.0.0.1", 9, 1));
         assert!(one("10.1.2.3", 5061, 6) && !one("10.1.2.3", 5062, 6));
         assert!(one("[1:5ee::900d:c0de]", 1, 3) && one("2001:db8:1::5", 1, 3) && !one("2001:db9::", 1, 3));
-        assert!(one("gw.example.com", 5070, 4) && !one("GW.example.com", 5070, 4) && !one("gw.example.com", 1, 4));
+        assert!(
+            one("gw.example.com", 5070, 4) && !one("GW.example.com", 5070, 4) && !one("gw.example.com", 1, 4)
+        );
     }
 
     #[test]
     fn of_several_subnets_the_first_or_the_longest() {
         let tag = |mode| find("10.1.2.9", 1, Some(5), mode).unwrap().1;
-        assert_eq!((tag(Subnets::First), tag(Subnets::Longest)), (None, Some("inner".to_owned())));
-        assert_eq!(find("10.1.2.3", 5061, None, Subnets::First).unwrap().0, 6, "an address goes first");
-        assert_eq!(find("10.1.2.3", 1, None, Subnets::First).unwrap().0, 2, "then the lowest group");
+        assert_eq!(
+            (tag(Subnets::First), tag(Subnets::Longest)),
+            (None, Some("inner".to_owned()))
+        );
+        assert_eq!(
+            find("10.1.2.3", 5061, None, Subnets::First).unwrap().0,
+            6,
+            "an address goes first"
+        );
+        assert_eq!(
+            find("10.1.2.3", 1, None, Subnets::First).unwrap().0,
+            2,
+            "then the lowest group"
+        );
         assert_eq!(find("8.8.8.8", 1, None, Subnets::Longest), None);
     }
 
     #[test]
     fn bad_lines_say_why() {
-        for bad in ["7 10.2.0.5 33", "0 10.4.0.4", "-1 10.5.0.5", "9 not/a/name", "x 10.6.0.6", "1", "1 ::1 129", "1 1.1.1.1 32 70000", "1 1.1.1.1 32 0 a b"] {
+        for bad in [
+            "7 10.2.0.5 33",
+            "0 10.4.0.4",
+            "-1 10.5.0.5",
+            "9 not/a/name",
+            "x 10.6.0.6",
+            "1",
+            "1 ::1 129",
+            "1 1.1.1.1 32 70000",
+            "1 1.1.1.1 32 0 a b",
+        ] {
             let text = format!("# fine\n{bad}\n");
             assert_eq!(parse_file(text.as_bytes()).unwrap_err().0, 2, "{bad}");
         }

@@ -1,9 +1,6 @@
 //! `allow_trusted()`: requests that need no password, by source address, transport and expressions.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use kahea_db::{Database, Query, Row, Rows, TableVersion, check_table};
@@ -37,7 +34,9 @@ impl Protocol {
             ("none", Protocol::None),
         ];
         let mut known = known.into_iter();
-        known.find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes())).map(|(_, protocol)| protocol)
+        known
+            .find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, protocol)| protocol)
     }
 
     /// The rule is for what is asked about.
@@ -66,7 +65,9 @@ impl Rule {
         let name = protocol.text().unwrap_or_default();
         let pattern = |value: &kahea_db::Value| {
             let pattern = value.text().filter(|pattern| !pattern.is_empty());
-            pattern.map(|pattern| Regex::new(&pattern).map_err(|error| error.to_string())).transpose()
+            pattern
+                .map(|pattern| Regex::new(&pattern).map_err(|error| error.to_string()))
+                .transpose()
         };
         Ok(Rule {
             protocol: Protocol::parse(name.trim_ascii()).ok_or_else(|| {
@@ -90,7 +91,9 @@ impl Cache {
     fn read(rows: &Rows) -> Result<Cache, String> {
         let mut cache = Cache::default();
         for row in &rows.rows {
-            let Some((source, rest)) = row.split_first() else { continue };
+            let Some((source, rest)) = row.split_first() else {
+                continue;
+            };
             let source = source.text().unwrap_or_default();
             match Rule::read(rest) {
                 Ok(rule) => cache.0.entry(source).or_default().push(rule),
@@ -106,14 +109,23 @@ impl Cache {
 
     /// Every rule, for `permissions.trustedDump`.
     pub(super) fn dump(&self) -> Vec<[Str; 5]> {
-        let mut all: Vec<(&Str, &Rule)> =
-            self.0.iter().flat_map(|(source, rules)| rules.iter().map(move |rule| (source, rule))).collect();
+        let mut all: Vec<(&Str, &Rule)> = self
+            .0
+            .iter()
+            .flat_map(|(source, rules)| rules.iter().map(move |rule| (source, rule)))
+            .collect();
         all.sort_by_key(|(source, rule)| ((*source).as_bytes().to_vec(), std::cmp::Reverse(rule.priority)));
         let shown = |text: Option<Str>| text.unwrap_or_else(|| Str::from_static("NULL"));
         let pattern = |regex: &Option<Regex>| shown(regex.as_ref().map(|regex| Str::copy(regex.pattern())));
         let lines = all.into_iter().map(|(source, rule)| {
             let tag = shown(rule.tag.clone());
-            [source.clone(), protocol_text(rule.protocol), pattern(&rule.from), pattern(&rule.ruri), tag]
+            [
+                source.clone(),
+                protocol_text(rule.protocol),
+                pattern(&rule.from),
+                pattern(&rule.ruri),
+                tag,
+            ]
         });
         lines.collect()
     }
@@ -128,7 +140,11 @@ fn protocol_text(protocol: Protocol) -> Str {
 }
 
 fn tell(source: &Str, why: &str) {
-    log::write(Level::Error, "permissions", format_args!("a trusted rule of {source} is passed over: {why}"));
+    log::write(
+        Level::Error,
+        "permissions",
+        format_args!("a trusted rule of {source} is passed over: {why}"),
+    );
 }
 
 /// How the rules are had.
@@ -208,9 +224,15 @@ impl Trusted {
     }
 
     /// The tags of the rules that match: of all, or of the first.
-    fn matching<'r>(&self, cx: &Cx, asked: &Asked, rules: impl Iterator<Item = &'r Rule>) -> Vec<Option<Str>> {
+    fn matching<'r>(
+        &self,
+        cx: &Cx,
+        asked: &Asked,
+        rules: impl Iterator<Item = &'r Rule>,
+    ) -> Vec<Option<Str>> {
         let ruri = cx.ruri();
-        let fits = |regex: &Option<Regex>, text: &[u8]| regex.as_ref().is_none_or(|regex| regex.is_match(text));
+        let fits =
+            |regex: &Option<Regex>, text: &[u8]| regex.as_ref().is_none_or(|regex| regex.is_match(text));
         let matching = rules.filter(|rule| {
             rule.protocol.covers(asked.protocol) && fits(&rule.from, &asked.from) && fits(&rule.ruri, &ruri)
         });
@@ -238,13 +260,17 @@ impl Trusted {
             Ok(rows) => rows,
             Err(error) => return Fault::backend(format!("{}: {error}", access.database.url())).into(),
         };
-        let rules: Vec<Rule> = rows.rows.iter().filter_map(|row: &Row| match Rule::read(row) {
-            Ok(rule) => Some(rule),
-            Err(why) => {
-                tell(&asked.source, &why);
-                None
-            }
-        }).collect();
+        let rules: Vec<Rule> = rows
+            .rows
+            .iter()
+            .filter_map(|row: &Row| match Rule::read(row) {
+                Ok(rule) => Some(rule),
+                Err(why) => {
+                    tell(&asked.source, &why);
+                    None
+                }
+            })
+            .collect();
         let tags = self.matching(cx, &asked, rules.iter());
         self.accept(cx, tags)
     }
@@ -262,22 +288,33 @@ fn access(params: &Params, env: &Env<'_>, url: &str) -> Result<Access, InitError
         },
     )?;
     let source = params.source_col.text();
-    let [protocol, from, ruri, tag, priority] =
-        [&params.proto_col, &params.from_col, &params.ruri_col, &params.tag_col, &params.priority_col].map(Str::text);
+    let [protocol, from, ruri, tag, priority] = [
+        &params.proto_col,
+        &params.from_col,
+        &params.ruri_col,
+        &params.tag_col,
+        &params.priority_col,
+    ]
+    .map(Str::text);
     let rest: [&str; 5] = [&protocol, &from, &ruri, &tag, &priority];
     let mut all: Vec<&str> = vec![&source];
     all.extend(rest);
     Ok(Access {
         database,
         all: Query::select(&table, &all).build(),
-        of_source: Query::select(&table, &rest).when_eq(&source).order_by(&priority).build(),
+        of_source: Query::select(&table, &rest)
+            .when_eq(&source)
+            .order_by(&priority)
+            .build(),
     })
 }
 
 /// Decides about a request.
 fn decide(m: &Permissions, cx: &mut Cx, asked: Asked) -> Ret {
     match &m.trusted.mode {
-        Mode::Off => Fault::script("allow_trusted() has no rules: set db_url, and let load_backends include 2").into(),
+        Mode::Off => {
+            Fault::script("allow_trusted() has no rules: set db_url, and let load_backends include 2").into()
+        }
         Mode::Cached(cache) => {
             let cache = cache.load();
             let rules = cache.0.get(&asked.source).map_or(&[][..], |rules| rules);
@@ -307,12 +344,26 @@ pub(super) fn allow_trusted(m: &Permissions, cx: &mut Cx) -> Ret {
     }
 }
 
-pub(super) fn allow_trusted_source(m: &Permissions, cx: &mut Cx, source: Str, protocol: Str, from: Option<Str>) -> Ret {
+pub(super) fn allow_trusted_source(
+    m: &Permissions,
+    cx: &mut Cx,
+    source: Str,
+    protocol: Str,
+    from: Option<Str>,
+) -> Ret {
     let Some(protocol) = Protocol::parse(&protocol) else {
         return Fault::script(format!("'{protocol}' is no transport that allow_trusted() knows")).into();
     };
     match from.map_or_else(|| from_uri(cx), Ok) {
-        Ok(from) => decide(m, cx, Asked { source, protocol, from }),
+        Ok(from) => decide(
+            m,
+            cx,
+            Asked {
+                source,
+                protocol,
+                from,
+            },
+        ),
         Err(fault) => fault.into(),
     }
 }
@@ -325,7 +376,10 @@ mod tests {
 
     fn rows(rows: &[[&str; 6]]) -> Rows {
         Rows {
-            rows: rows.iter().map(|row| row.iter().map(|text| Value::from(*text)).collect()).collect(),
+            rows: rows
+                .iter()
+                .map(|row| row.iter().map(|text| Value::from(*text)).collect())
+                .collect(),
             ..Rows::default()
         }
     }
@@ -333,10 +387,17 @@ mod tests {
     #[test]
     fn protocols() {
         let covers = |rule: &str, asked: &str| {
-            Protocol::parse(rule.as_bytes()).unwrap().covers(Protocol::parse(asked.as_bytes()).unwrap())
+            Protocol::parse(rule.as_bytes())
+                .unwrap()
+                .covers(Protocol::parse(asked.as_bytes()).unwrap())
         };
         assert!(covers("ANY", "udp") && covers("tcp", "TCP") && covers("tcp", "any"));
-        assert!(!covers("none", "udp") && !covers("none", "any") && !covers("ws", "wss") && !covers("any", "none"));
+        assert!(
+            !covers("none", "udp")
+                && !covers("none", "any")
+                && !covers("ws", "wss")
+                && !covers("any", "none")
+        );
         assert_eq!(Protocol::parse(b"foo"), None);
     }
 
@@ -348,7 +409,11 @@ mod tests {
             ["1.1.1.1", "any", "(", "", "bad", "9"],
         ]))
         .unwrap();
-        let tags: Vec<String> = cache.dump().into_iter().map(|[_, _, _, _, tag]| tag.text().into_owned()).collect();
+        let tags: Vec<String> = cache
+            .dump()
+            .into_iter()
+            .map(|[_, _, _, _, tag]| tag.text().into_owned())
+            .collect();
         assert_eq!(tags, ["high", "low"]);
         assert!(Cache::read(&rows(&[["1.1.1.1", "foo", "", "", "", "0"]])).is_err());
     }

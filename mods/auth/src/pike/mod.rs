@@ -72,27 +72,62 @@ impl Module for Pike {
     type Params = Params;
 
     fn declare(d: &mut Decl<Self>) {
-        d.param("sampling_time_unit", |p| &mut p.sampling_time_unit, "Seconds over which requests are counted.");
-        d.param("reqs_density_per_unit", |p| &mut p.reqs_density_per_unit, "Requests of one source in that time above which it is blocked.");
-        d.param("remove_latency", |p| &mut p.remove_latency, "Seconds after which a quiet source is forgotten.");
-        d.param("pike_log_level", |p| &mut p.pike_log_level, "The log level of lines about sources that are blocked and free again; 0 is WARNING.");
-        d.func("pike_check_req", [], check_req, "The source of the message is not blocked: -2 where it is from now on, -1 where it was before.")
-            .routes(REQUEST | REPLY)
-            .kemi(0, "pike_check_req")
-            .example("if (!pike_check_req()) { exit; }");
-        d.func("pike_check_ip", ["address"], check_ip, "The same for an address; -1 too where it is none.")
-            .routes(REQUEST | REPLY)
-            .kemi(1, "pike_check_ip")
-            .example("if (!pike_check_ip(\"$si\")) { exit; }");
-        d.rpc("pike.top", top, "Lists the sources that are counted: HOT ones, WARM ones or ALL.");
-        d.rpc("pike.list", top, "Lists the sources that are counted: HOT ones, WARM ones or ALL.");
+        d.param(
+            "sampling_time_unit",
+            |p| &mut p.sampling_time_unit,
+            "Seconds over which requests are counted.",
+        );
+        d.param(
+            "reqs_density_per_unit",
+            |p| &mut p.reqs_density_per_unit,
+            "Requests of one source in that time above which it is blocked.",
+        );
+        d.param(
+            "remove_latency",
+            |p| &mut p.remove_latency,
+            "Seconds after which a quiet source is forgotten.",
+        );
+        d.param(
+            "pike_log_level",
+            |p| &mut p.pike_log_level,
+            "The log level of lines about sources that are blocked and free again; 0 is WARNING.",
+        );
+        d.func(
+            "pike_check_req",
+            [],
+            check_req,
+            "The source of the message is not blocked: -2 where it is from now on, -1 where it was before.",
+        )
+        .routes(REQUEST | REPLY)
+        .kemi(0, "pike_check_req")
+        .example("if (!pike_check_req()) { exit; }");
+        d.func(
+            "pike_check_ip",
+            ["address"],
+            check_ip,
+            "The same for an address; -1 too where it is none.",
+        )
+        .routes(REQUEST | REPLY)
+        .kemi(1, "pike_check_ip")
+        .example("if (!pike_check_ip(\"$si\")) { exit; }");
+        d.rpc(
+            "pike.top",
+            top,
+            "Lists the sources that are counted: HOT ones, WARM ones or ALL.",
+        );
+        d.rpc(
+            "pike.list",
+            top,
+            "Lists the sources that are counted: HOT ones, WARM ones or ALL.",
+        );
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Pike, InitError> {
         let above_0 = |name: &str, value: i64| {
-            u32::try_from(value).ok().filter(|value| *value > 0).ok_or_else(|| {
-                InitError::new(format!("{name} is {value}")).help("give 1 or more")
-            })
+            u32::try_from(value)
+                .ok()
+                .filter(|value| *value > 0)
+                .ok_or_else(|| InitError::new(format!("{name} is {value}")).help("give 1 or more"))
         };
         let seconds = |name: &str, value| above_0(name, value).map(|n| Duration::from_secs(u64::from(n)));
         let limits = Limits {
@@ -118,7 +153,11 @@ fn cleaning(tree: Arc<Tree>, limits: Limits) -> Periodic {
         let from = next.fetch_add(shards, Relaxed);
         for shard in 0..shards {
             for ip in tree.clean(from.wrapping_add(shard), now, limits.density, limits.latency) {
-                log::write(limits.level, "pike", format_args!("{ip} sends less again and is blocked no longer"));
+                log::write(
+                    limits.level,
+                    "pike",
+                    format_args!("{ip} sends less again and is blocked no longer"),
+                );
             }
         }
     };
@@ -136,7 +175,11 @@ fn check(m: &Pike, cx: &Cx, ip: IpAddr) -> Ret {
         Verdict::StillBlocked => Ret::Code(-1),
         Verdict::Blocked => {
             let density = m.limits.density;
-            log::write(m.limits.level, "pike", format_args!("{ip} sends more than {density} requests a unit and is blocked"));
+            log::write(
+                m.limits.level,
+                "pike",
+                format_args!("{ip} sends more than {density} requests a unit and is blocked"),
+            );
             Ret::Code(-2)
         }
     }
@@ -162,7 +205,11 @@ fn top(m: &Pike, call: &mut RpcCall) -> RpcResult {
     };
     let now = m.limits.now(call.worker.engine.now());
     let sources = m.tree.sources(now, m.limits.density);
-    let list: Vec<RpcValue> = sources.iter().filter(|source| wanted(source)).map(|source| shown(m, source)).collect();
+    let list: Vec<RpcValue> = sources
+        .iter()
+        .filter(|source| wanted(source))
+        .map(|source| shown(m, source))
+        .collect();
     let count = i64::try_from(list.len()).unwrap_or(i64::MAX);
     Ok(vec![RpcValue::members([
         ("max_hits", RpcValue::Int(i64::from(m.limits.density))),
@@ -223,7 +270,9 @@ mod tests {
         assert_eq!(code(check_ip(&m, &mut cx, "[2001:db8::1]".into())), 1);
         assert_eq!(code(check_ip(&m, &mut cx, "nothing".into())), -1);
         let mut call = RpcCall::new(server.worker.clone(), vec!["HOT".into()]);
-        let [RpcValue::Struct(members)] = &top(&m, &mut call).unwrap()[..] else { panic!() };
+        let [RpcValue::Struct(members)] = &top(&m, &mut call).unwrap()[..] else {
+            panic!()
+        };
         assert_eq!(members[2].1, RpcValue::Int(1));
         let mut call = RpcCall::new(server.worker.clone(), vec!["foo".into()]);
         assert!(top(&m, &mut call).is_err());

@@ -60,7 +60,11 @@ impl Prefix {
 
     fn ip(self) -> IpAddr {
         let [a, b, c, d, ..] = self.bytes;
-        if self.whole == 4 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(self.bytes) }
+        if self.whole == 4 {
+            IpAddr::from([a, b, c, d])
+        } else {
+            IpAddr::from(self.bytes)
+        }
     }
 }
 
@@ -166,7 +170,9 @@ impl Tree {
             node.hit(now);
             return judge(node, now, density);
         }
-        let known = (1..whole.len).take_while(|len| nodes.contains_key(&whole.cut(*len))).last();
+        let known = (1..whole.len)
+            .take_while(|len| nodes.contains_key(&whole.cut(*len)))
+            .last();
         let room = nodes.len() < SHARD_MOST;
         let grown = match known {
             None => Some((whole.cut(1), 1)),
@@ -210,20 +216,28 @@ impl Tree {
         let mut all = Vec::new();
         for shard in &self.shards {
             let nodes = shard.lock();
-            all.extend(nodes.iter().filter(|(prefix, _)| prefix.is_whole()).map(|(prefix, node)| {
-                let [before, current] = node.hits(now.unit);
-                Source {
-                    ip: prefix.ip(),
-                    before,
-                    current,
-                    quiet: now.at.saturating_duration_since(node.last),
-                    hot: node.is_above(now.unit, density),
-                    warm: current >= density / 4,
-                }
-            }));
+            all.extend(
+                nodes
+                    .iter()
+                    .filter(|(prefix, _)| prefix.is_whole())
+                    .map(|(prefix, node)| {
+                        let [before, current] = node.hits(now.unit);
+                        Source {
+                            ip: prefix.ip(),
+                            before,
+                            current,
+                            quiet: now.at.saturating_duration_since(node.last),
+                            hot: node.is_above(now.unit, density),
+                            warm: current >= density / 4,
+                        }
+                    }),
+            );
         }
         all.sort_by_key(|source| {
-            (std::cmp::Reverse(source.before.saturating_add(source.current)), source.ip)
+            (
+                std::cmp::Reverse(source.before.saturating_add(source.current)),
+                source.ip,
+            )
         });
         all
     }
@@ -254,18 +268,31 @@ mod tests {
     /// How many requests of a source pass before it is blocked.
     fn passing(tree: &Tree, ip: &str, density: u32, now: Now) -> usize {
         let ip = ip.parse().unwrap();
-        (0..).find(|_| tree.count(ip, now, density) != Verdict::Passes).unwrap()
+        (0..)
+            .find(|_| tree.count(ip, now, density) != Verdict::Passes)
+            .unwrap()
     }
 
     #[test]
     fn as_many_pass_as_in_kamailio() {
         let now = now(0);
         let tree = Tree::default();
-        for (ip, count) in [("127.0.0.1", 11), ("127.0.0.2", 8), ("10.1.2.3", 11), ("10.1.2.4", 8), ("::1", 23)] {
+        for (ip, count) in [
+            ("127.0.0.1", 11),
+            ("127.0.0.2", 8),
+            ("10.1.2.3", 11),
+            ("10.1.2.4", 8),
+            ("::1", 23),
+        ] {
             assert_eq!(passing(&tree, ip, 8, now), count, "{ip}");
         }
         let tree = Tree::default();
-        for (ip, count) in [("127.0.0.1", 42), ("127.0.0.2", 33), ("127.0.1.1", 34), ("127.1.1.1", 35)] {
+        for (ip, count) in [
+            ("127.0.0.1", 42),
+            ("127.0.0.2", 33),
+            ("127.0.1.1", 34),
+            ("127.1.1.1", 35),
+        ] {
             assert_eq!(passing(&tree, ip, 33, now), count, "{ip}");
         }
         assert_eq!(passing(&Tree::default(), "2001:db8::1", 20, now), 38);
@@ -277,7 +304,11 @@ mod tests {
         let ip = "10.0.0.1".parse().unwrap();
         passing(&tree, "10.0.0.1", 4, now(0));
         assert_eq!(tree.count(ip, now(0), 4), Verdict::StillBlocked);
-        assert_eq!(tree.count(ip, now(1), 4), Verdict::StillBlocked, "the unit before counts");
+        assert_eq!(
+            tree.count(ip, now(1), 4),
+            Verdict::StillBlocked,
+            "the unit before counts"
+        );
         assert_eq!(tree.count(ip, now(3), 4), Verdict::Passes);
         assert_eq!(tree.sources(now(3), 4).len(), 1);
     }
@@ -287,9 +318,14 @@ mod tests {
         let tree = Tree::default();
         let start = now(0);
         passing(&tree, "10.0.0.1", 4, start);
-        let later = Now { at: start.at + Duration::from_secs(10), unit: 5 };
+        let later = Now {
+            at: start.at + Duration::from_secs(10),
+            unit: 5,
+        };
         let all = |at: Now, latency| -> Vec<IpAddr> {
-            (0..Tree::shards()).flat_map(|shard| tree.clean(shard, at, 4, Duration::from_secs(latency))).collect()
+            (0..Tree::shards())
+                .flat_map(|shard| tree.clean(shard, at, 4, Duration::from_secs(latency)))
+                .collect()
         };
         assert_eq!(all(start, 120), Vec::<IpAddr>::new());
         assert_eq!(all(later, 120), ["10.0.0.1".parse::<IpAddr>().unwrap()]);
@@ -301,9 +337,9 @@ mod tests {
 
     #[test]
     fn made_up_sources_fill_no_memory() {
-        let tree = Tree::default();
+        let (tree, now) = (Tree::default(), now(0));
         for n in 0u32..200_000 {
-            tree.count(IpAddr::from(n.wrapping_mul(2_654_435_761).to_be_bytes()), now(0), 2);
+            tree.count(IpAddr::from(n.wrapping_mul(2_654_435_761).to_be_bytes()), now, 2);
         }
         let nodes: usize = tree.shards.iter().map(|shard| shard.lock().len()).sum();
         assert!(nodes <= SHARDS * SHARD_MOST, "{nodes}");
