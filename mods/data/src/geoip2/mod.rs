@@ -201,7 +201,7 @@ impl Field {
             Field::Metro => {
                 let found = database.lookup(ip).ok()?;
                 let code = found
-                    .decode_path::<u32>(&path!["location", "metro_code"])
+                    .decode_path::<u16>(&path!["location", "metro_code"])
                     .ok()??;
                 Some(Value::from(code))
             }
