@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use kahea_db::{Query, Row, Rows, Statement, Value as DbValue, script, sql::Dialect};
+use kahea_db::{
+    Query, Row, Rows, Statement, Value as DbValue,
+    script::{self, Unsafe},
+    sql::Dialect,
+};
 use kahea_module::{
     Bind, BindError, Cx, Fault, Format, Lit, Literal, Ret, Str, Value,
     avp::{Avp, AvpName},
@@ -222,7 +226,7 @@ pub(super) fn query(
 ) -> Result<Ret, Fault> {
     let store = m.store("avp_db_query")?.clone();
     let dialect = store.database.features().dialect.unwrap_or(Dialect::Sqlite);
-    let text = script::sql_of(&query, dialect, cx)?;
+    let text = script::sql_of(&query, dialect, Unsafe::Escape, cx)?;
     let aliases = m.aliases(cx).clone();
     let specs = targets.iter().flat_map(|targets| targets.0.iter());
     let named = specs
