@@ -21,7 +21,6 @@ pub struct AliasDb {
     back: [ByTable; 2],
     use_domain: bool,
     domain_prefix: Str,
-    append_branches: bool,
 }
 
 /// Its parameters.
@@ -88,7 +87,6 @@ impl Module for AliasDb {
             back: [by_table(&params, true, false), by_table(&params, true, true)],
             use_domain: params.use_domain,
             domain_prefix: params.domain_prefix,
-            append_branches: params.append_branches,
         })
     }
 }
@@ -298,7 +296,6 @@ mod tests {
             back: [by_table(&params, true, false), by_table(&params, true, true)],
             use_domain: params.use_domain,
             domain_prefix: params.domain_prefix,
-            append_branches: params.append_branches,
         }
     }
 
