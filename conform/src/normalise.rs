@@ -361,7 +361,10 @@ mod tests {
 
     #[test]
     fn call_ids_of_servers_are_hidden() {
-        assert_eq!(normal("Call-ID: 058f77c33bdc7e6a-5634@127.0.0.1"), "Call-ID: <call>");
+        assert_eq!(
+            normal("Call-ID: 058f77c33bdc7e6a-5634@127.0.0.1"),
+            "Call-ID: <call>"
+        );
         assert_eq!(normal("Call-ID: c1@case"), "Call-ID: c1@case");
     }
 

@@ -158,9 +158,21 @@ fn params(d: &mut Decl<UriDb>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("db_table", |p| &mut p.db_table, "The table of users, or of URIs.");
     d.param("user_column", |p| &mut p.user_column, "The column of users.");
-    d.param("domain_column", |p| &mut p.domain_column, "The column of domains.");
-    d.param("uriuser_column", |p| &mut p.uriuser_column, "The column of the users in URIs.");
-    d.param("use_uri_table", |p| &mut p.use_uri_table, "The table is one of URIs.");
+    d.param(
+        "domain_column",
+        |p| &mut p.domain_column,
+        "The column of domains.",
+    );
+    d.param(
+        "uriuser_column",
+        |p| &mut p.uriuser_column,
+        "The column of the users in URIs.",
+    );
+    d.param(
+        "use_uri_table",
+        |p| &mut p.use_uri_table,
+        "The table is one of URIs.",
+    );
     d.param(
         "use_domain",
         |p| &mut p.use_domain,
@@ -242,7 +254,9 @@ mod tests {
     fn module() -> UriDb {
         UriDb {
             database: fake(|_| Ok(kahea_db::Rows::default())),
-            exists: Query::select("subscriber", &["username"]).when_eq("username").build(),
+            exists: Query::select("subscriber", &["username"])
+                .when_eq("username")
+                .build(),
             owns: None,
             use_domain: false,
         }

@@ -119,7 +119,11 @@ impl Accounting {
     /// its branch had, both are missed.
     fn missed(&self, tx: &mut Transaction<'_>, reply: &Reply<'_>, followed: Followed) {
         let (status, spent) = followed.spent;
-        let again = if reply.made.is_some() && reply.status != status { spent } else { 0 };
+        let again = if reply.made.is_some() && reply.status != status {
+            spent
+        } else {
+            0
+        };
         let flags = tx.flags() | again;
         let missed = self.backends().missed;
         if flags & missed == 0 {
@@ -249,7 +253,10 @@ impl Watcher for Accounting {
 }
 
 fn is_in_dialog(cx: &Cx) -> bool {
-    cx.msg.has(HeaderId::To) && cx.to().is_ok_and(|to| to.tag().is_some_and(|tag| !tag.is_empty()))
+    cx.msg.has(HeaderId::To)
+        && cx
+            .to()
+            .is_ok_and(|to| to.tag().is_some_and(|tag| !tag.is_empty()))
 }
 
 /// The mask of a flag's number; 0 where it is not set.

@@ -76,9 +76,18 @@ impl Module for Msilo {
         functions(d);
         d.stat("stored_messages", "Messages that were stored.");
         d.stat("dumped_messages", "Messages that were sent and accepted.");
-        d.stat("failed_messages", "Messages that were sent and not accepted; they stay.");
-        d.stat("dumped_reminders", "Messages that were sent in time and accepted.");
-        d.stat("failed_reminders", "Messages that were sent in time and not accepted; they stay.");
+        d.stat(
+            "failed_messages",
+            "Messages that were sent and not accepted; they stay.",
+        );
+        d.stat(
+            "dumped_reminders",
+            "Messages that were sent in time and accepted.",
+        );
+        d.stat(
+            "failed_reminders",
+            "Messages that were sent in time and not accepted; they stay.",
+        );
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Msilo, InitError> {
@@ -168,7 +177,11 @@ fn silo(params: &Params, env: &Env<'_>) -> Result<Silo, InitError> {
 
 impl Queries {
     fn new(table: &str, columns: &Columns, call_ids: bool) -> Queries {
-        let names = |list: &[&Str]| list.iter().map(|name| name.text().into_owned()).collect::<Vec<_>>();
+        let names = |list: &[&Str]| {
+            list.iter()
+                .map(|name| name.text().into_owned())
+                .collect::<Vec<_>>()
+        };
         let message = names(&[
             &columns.id,
             &columns.from,
@@ -218,9 +231,7 @@ impl Queries {
                 .order_by(&columns.id.text())
                 .build(),
             delete: Query::delete(table).when_eq(&columns.id.text()).build(),
-            clean: Query::delete(table)
-                .when(&columns.expires.text(), Op::Lt)
-                .build(),
+            clean: Query::delete(table).when(&columns.expires.text(), Op::Lt).build(),
         }
     }
 }

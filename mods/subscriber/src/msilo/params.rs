@@ -135,7 +135,11 @@ fn keeping(d: &mut Decl<Msilo>) {
         |p| &mut p.clean_period,
         "Old messages are thrown away every so many times check_time.",
     );
-    d.param("max_messages", |p| &mut p.max_messages, "The most messages for one user; 0 for any number.");
+    d.param(
+        "max_messages",
+        |p| &mut p.max_messages,
+        "The most messages for one user; 0 for any number.",
+    );
     d.param(
         "snd_time_avp",
         |p| &mut p.snd_time_avp,
@@ -199,7 +203,11 @@ fn sending(d: &mut Decl<Msilo>) {
         |p| &mut p.use_contact,
         "The notice goes to the sender's Contact, where there is one.",
     );
-    d.param("add_date", |p| &mut p.add_date, "The text begins with the time when it was stored.");
+    d.param(
+        "add_date",
+        |p| &mut p.add_date,
+        "The text begins with the time when it was stored.",
+    );
     d.param(
         "add_contact",
         |p| &mut p.add_contact,
@@ -213,17 +221,49 @@ fn sending(d: &mut Decl<Msilo>) {
 }
 
 fn columns(d: &mut Decl<Msilo>) {
-    d.param("sc_mid", |p| &mut p.columns.id, "The column of numbers of messages.");
+    d.param(
+        "sc_mid",
+        |p| &mut p.columns.id,
+        "The column of numbers of messages.",
+    );
     d.param("sc_from", |p| &mut p.columns.from, "The column of senders.");
     d.param("sc_to", |p| &mut p.columns.to, "The column of receivers.");
     d.param("sc_uri_user", |p| &mut p.columns.user, "The column of users.");
     d.param("sc_uri_host", |p| &mut p.columns.host, "The column of domains.");
     d.param("sc_body", |p| &mut p.columns.body, "The column of texts.");
-    d.param("sc_ctype", |p| &mut p.columns.content_type, "The column of types.");
-    d.param("sc_exp_time", |p| &mut p.columns.expires, "The column of the time of throwing away.");
-    d.param("sc_inc_time", |p| &mut p.columns.received, "The column of the time of coming.");
-    d.param("sc_snd_time", |p| &mut p.columns.send, "The column of the time of sending.");
-    d.param("sc_stored_hdrs", |p| &mut p.columns.headers, "The column of further headers.");
-    d.param("sc_callid", |p| &mut p.columns.call_id, "The column of Call-IDs, with use_mode.");
-    d.param("sc_status", |p| &mut p.columns.status, "The column of states, 0 for a stored message.");
+    d.param(
+        "sc_ctype",
+        |p| &mut p.columns.content_type,
+        "The column of types.",
+    );
+    d.param(
+        "sc_exp_time",
+        |p| &mut p.columns.expires,
+        "The column of the time of throwing away.",
+    );
+    d.param(
+        "sc_inc_time",
+        |p| &mut p.columns.received,
+        "The column of the time of coming.",
+    );
+    d.param(
+        "sc_snd_time",
+        |p| &mut p.columns.send,
+        "The column of the time of sending.",
+    );
+    d.param(
+        "sc_stored_hdrs",
+        |p| &mut p.columns.headers,
+        "The column of further headers.",
+    );
+    d.param(
+        "sc_callid",
+        |p| &mut p.columns.call_id,
+        "The column of Call-IDs, with use_mode.",
+    );
+    d.param(
+        "sc_status",
+        |p| &mut p.columns.status,
+        "The column of states, 0 for a stored message.",
+    );
 }

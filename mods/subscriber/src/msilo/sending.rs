@@ -99,7 +99,8 @@ impl Silo {
                 let date = Calendar::utc(message.received).format("%a, %d %b %Y %H:%M:%S GMT");
                 headers.extend_from_slice(format!("Date: {date}\r\n").as_bytes());
                 if self.add_contact {
-                    headers.extend_from_slice(&lines(&[b"Contact: <", &*message.from, b">;msilo=yes"].concat()));
+                    headers
+                        .extend_from_slice(&lines(&[b"Contact: <", &*message.from, b">;msilo=yes"].concat()));
                 }
                 headers.extend_from_slice(&lines(extra));
                 headers.extend_from_slice(&lines(&message.headers));
@@ -161,7 +162,10 @@ impl Silo {
         self.database.run_later(statement, move |answer| {
             if let Err(error) = answer {
                 // It stays under way, so that nobody gets it twice from this server.
-                return error!("msilo", "Message {id} was sent, but is still in the table: {error}.");
+                return error!(
+                    "msilo",
+                    "Message {id} was sent, but is still in the table: {error}."
+                );
             }
             here.under_way.0.lock().remove(&id);
         });

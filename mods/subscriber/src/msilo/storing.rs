@@ -74,7 +74,10 @@ fn keep(m: &Msilo, cx: &mut Cx, owner: Option<Account>, from: Option<Str>, to: O
 /// The values of a row; `None` where the message has no text, no type or no sender.
 fn row(m: &Msilo, cx: &mut Cx, owner: &Account, from: Option<Str>, to: Option<Str>) -> Option<Vec<Value>> {
     let body = cx.msg.buffer().share(cx.msg.body());
-    let kind = cx.msg.first(HeaderId::ContentType).map(|header| cx.msg.value_text(header))?;
+    let kind = cx
+        .msg
+        .first(HeaderId::ContentType)
+        .map(|header| cx.msg.value_text(header))?;
     if body.is_empty() {
         return None;
     }
@@ -157,8 +160,8 @@ mod tests {
     fn expires_shortens_the_life_of_a_message() {
         let server = Server::default();
         let with = |expires: &str| {
-            let text = kahea_module::testing::INVITE
-                .replace("User-Agent: phone", &format!("Expires: {expires}"));
+            let text =
+                kahea_module::testing::INVITE.replace("User-Agent: phone", &format!("Expires: {expires}"));
             lifetime(&server.message(&text), 1000)
         };
         assert_eq!(with("60"), 60);
