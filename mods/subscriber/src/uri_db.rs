@@ -181,7 +181,10 @@ fn params(d: &mut Decl<UriDb>) {
 }
 
 fn check(m: &UriDb, cx: &mut Cx, account: Option<Account>) -> Ret {
-    let owner = Authorized::of(cx).map(|known| (known.user.clone(), known.realm.clone()));
+    let owner = Authorized::of(cx).map(|known| {
+        let domain = known.domain.as_ref().unwrap_or(&known.realm);
+        (known.user.clone(), domain.clone())
+    });
     match account {
         None => Ret::Code(code::UNREADABLE),
         Some(account) if account.user.is_empty() => Ret::Code(code::NO_USER),
