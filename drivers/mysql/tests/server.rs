@@ -73,7 +73,7 @@ fn queries_logins_and_versions() {
 }
 
 fn types(database: &kahea_db::Database) {
-    let text = "select cast(1.50 as decimal(5,2)), cast(7 as unsigned), b'101', date('2026-01-02'), null, \
+    let text = "select cast(1.50 as decimal(5,2)), cast(7 as unsigned), 5, date('2026-01-02'), null, \
                 time('25:00:01'), 'x', x'00ff', cast(0.1 as float)";
     let found = database.sql_blocking(text).unwrap();
     let row = &found.rows[0];

@@ -1,5 +1,6 @@
-//! The commands that are Kahea's own: `check`, `list`, `explain`, `reload`, `rpc`.
+//! The commands that are Kahea's own: `check`, `db`, `list`, `explain`, `reload`, `rpc`.
 
+mod db;
 mod explain;
 mod list;
 mod remote;
@@ -36,6 +37,11 @@ enum Command {
         /// Defines a name for the preprocessor, NAME or NAME=VALUE.
         #[arg(short = 'A', value_name = "DEFINE")]
         defines: Vec<String>,
+    },
+    /// Makes, checks and repairs the tables of a database.
+    Db {
+        #[command(subcommand)]
+        what: db::What,
     },
     /// Lists what this build has.
     List {
@@ -93,7 +99,7 @@ enum Format {
 
 /// Runs the command that the first word names; `None` where it names none, or under Kamailio's name.
 pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
-    let names = ["check", "list", "explain", "reload", "rpc", "help"];
+    let names = ["check", "db", "list", "explain", "reload", "rpc", "help"];
     let asked = args.get(1).is_some_and(|word| names.contains(&word.as_str()));
     if !asked || program == "kamailio" {
         return None;
@@ -120,6 +126,7 @@ pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
             format,
             defines,
         } => check(file, format, &defines),
+        Command::Db { what } => db::run(what),
         Command::List { what, json } => list::run(what, json),
         Command::Explain { code } => explain::run(&code),
         Command::Reload { server } => remote::reload(&server.dir),
