@@ -115,11 +115,11 @@ fn logins(server: &Postgres) {
     );
     assert!(wrong.contains("password authentication failed"), "{wrong}");
     assert!(!wrong.contains("wrong@"), "the password is not shown: {wrong}");
-    let nosuch = refusal(
-        &server.url(port).replace("/kamailio", "/nosuch"),
-        Settings::default(),
+    let nosuch = refusal(&format!("{}x", server.url(port)), Settings::default());
+    assert!(
+        nosuch.contains("database \"kamailiox\" does not exist"),
+        "{nosuch}"
     );
-    assert!(nosuch.contains("database \"nosuch\" does not exist"), "{nosuch}");
     let parameters = vec![("application_name".to_owned(), "it's me".to_owned())];
     let settings = Settings {
         parameters,
@@ -188,6 +188,12 @@ fn every_table_of_kamailio_is_taken() {
         left.len() == 1 && left[0].to_string().contains("table acc has no column time"),
         "{left:?}"
     );
+}
+
+#[test]
+fn databases_made_by_kamdbctl_are_used_as_they_are() {
+    let server = Postgres::start();
+    suite::packaged(&open(&server.url(server.port())).database, "postgres");
 }
 
 #[test]

@@ -30,6 +30,16 @@ pub(crate) struct Wire {
     columns: HashMap<String, Arc<Columns>>,
 }
 
+/// Where rows that fit are found.
+enum Lookup {
+    /// Under this key.
+    Entry(Vec<u8>),
+    /// Under the keys that this one leads to.
+    Map(Vec<u8>),
+    /// Anywhere in the table.
+    Everything,
+}
+
 /// A query on its table.
 struct Asked<'a> {
     query: &'a Query,
@@ -66,6 +76,25 @@ impl Asked<'_> {
             key.extend(value(column)?);
         }
         Some(key)
+    }
+
+    /// Where rows that fit are found.
+    fn lookup(&self) -> Lookup {
+        let demanded = |column: &str| self.demanded(column);
+        if !self.keys.entry.is_empty() {
+            if let Some(key) = self.key("entry", &self.keys.entry, demanded) {
+                return Lookup::Entry(key);
+            }
+        }
+        let usable = |map: &Map| match map.columns.is_empty() {
+            true => None,
+            false => self.key(&map.name, &map.columns, demanded),
+        };
+        self.keys
+            .maps
+            .iter()
+            .find_map(usable)
+            .map_or(Lookup::Everything, Lookup::Map)
     }
 
     fn index(&self, map: &Map) -> String {
@@ -154,33 +183,23 @@ impl Wire {
 
     /// The rows that fit, with their keys.
     async fn found(&mut self, asked: &Asked<'_>) -> Result<Vec<(Vec<u8>, Fields)>, Error> {
-        let demanded = |column: &str| asked.demanded(column);
-        let entry = match asked.keys.entry.is_empty() {
-            true => None,
-            false => asked.key("entry", &asked.keys.entry, demanded),
-        };
-        let map = || {
-            let mut usable = asked
-                .keys
-                .maps
-                .iter()
-                .filter_map(|map| asked.key(&map.name, &map.columns, demanded));
-            usable.next()
-        };
-        let keys = match entry {
-            Some(key) => vec![key],
-            None => match map() {
-                Some(key) => self.members(&key).await?,
-                None => self.scan(&asked.table).await?,
-            },
+        let keys = match asked.lookup() {
+            Lookup::Entry(key) => vec![key],
+            Lookup::Map(key) => self.members(&key).await?,
+            Lookup::Everything => self.scan(&asked.table).await?,
         };
         let mut found = Vec::new();
         for some in keys.chunks(SCANNED) {
             let mut pipeline = redis::pipe();
-            some.iter().for_each(|key| drop(pipeline.cmd("HGETALL").arg(key)));
+            for key in some {
+                pipeline.cmd("HGETALL").arg(key);
+            }
             let rows: Vec<Fields> = self.send(&pipeline).await?;
-            let rows = some.iter().cloned().zip(rows);
-            found.extend(rows.filter(|(_, fields)| !fields.is_empty() && asked.fits(fields)));
+            for (key, fields) in some.iter().zip(rows) {
+                if !fields.is_empty() && asked.fits(&fields) {
+                    found.push((key.clone(), fields));
+                }
+            }
         }
         Ok(found)
     }
@@ -355,16 +374,20 @@ impl Wire {
             return Ok(());
         }
         let mut pipeline = redis::pipe();
-        left.iter()
-            .for_each(|(key, _)| drop(pipeline.cmd("EXISTS").arg(key)));
+        for (key, _) in &left {
+            pipeline.cmd("EXISTS").arg(key);
+        }
         let there: Vec<i64> = self.send(&pipeline).await?;
         let mut pipeline = redis::pipe();
-        let mut empty = left.iter().zip(there).filter(|(_, there)| *there == 0).peekable();
-        if empty.peek().is_none() {
-            return Ok(());
+        let mut empty = 0usize;
+        for ((key, index), _) in left.iter().zip(there).filter(|(_, there)| *there == 0) {
+            pipeline.cmd("SREM").arg(index).arg(key).ignore();
+            empty = empty.saturating_add(1);
         }
-        empty.for_each(|((key, index), _)| drop(pipeline.cmd("SREM").arg(index).arg(key).ignore()));
-        self.send(&pipeline).await
+        match empty {
+            0 => Ok(()),
+            _ => self.send(&pipeline).await,
+        }
     }
 
     /// Adds a row. As with Kamailio, one with the same entry key is overwritten.

@@ -137,8 +137,23 @@ fn run(
     match statement {
         Statement::Query(query, values) => {
             let sql = query.sql(Dialect::Sqlite);
-            let mut prepared = connection.prepare_cached(sql).map_err(failed)?;
-            let mut done = rows(connection, &mut prepared, values, answer, last)?;
+            // Kept, "all columns" would mean those of the day when the statement was made.
+            let mut done = match query.kind() == Kind::Select && query.columns().is_empty() {
+                true => rows(
+                    connection,
+                    &mut connection.prepare(sql).map_err(failed)?,
+                    values,
+                    answer,
+                    last,
+                )?,
+                false => rows(
+                    connection,
+                    &mut connection.prepare_cached(sql).map_err(failed)?,
+                    values,
+                    answer,
+                    last,
+                )?,
+            };
             if !matches!(query.kind(), Kind::Insert | Kind::Replace | Kind::Upsert) {
                 done.last_id = None;
             }
@@ -149,7 +164,7 @@ fn run(
                 .as_utf8()
                 .ok_or_else(|| Error::Refused("the statement is no UTF-8 text".to_owned()))?;
             if !values.is_empty() {
-                let mut prepared = connection.prepare_cached(sql).map_err(failed)?;
+                let mut prepared = connection.prepare(sql).map_err(failed)?;
                 return rows(connection, &mut prepared, values, answer, last);
             }
             // As with Kamailio, what follows the first statement is not run.

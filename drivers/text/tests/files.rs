@@ -124,7 +124,7 @@ fn what_is_wrong_with_a_file_is_named() {
     let why = |sql: &str| opened.database.sql_blocking(sql).unwrap_err().to_string();
     assert!(why("select * from m").contains("line 3: column a holds \"x\""));
     assert!(why("select * from nosuch").contains("there is no table"));
-    assert!(why("select * from ../m").contains("is no name of a table"));
+    assert!(why("select * from `../m`").contains("is no name of a table"));
     let missing = suite::open(
         "text",
         Arc::new(TextDriver::default()),

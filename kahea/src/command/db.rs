@@ -139,6 +139,11 @@ fn check(url: &str) -> Outcome {
 }
 
 fn upgrade(url: &str) -> Outcome {
+    if Url::parse(url)?.scheme == "text" {
+        return Err(format!(
+            "{url}: columns of text files are added by hand; kahea db create makes missing tables"
+        ));
+    }
     let databases = drivers();
     let database = open(&databases, url)?;
     let failed = |error| format!("{}: {error}", database.url());
@@ -168,6 +173,8 @@ fn drivers() -> Databases {
     let postgres = Arc::new(kahea_db_postgres::PostgresDriver::default());
     databases.register("postgres", postgres.clone());
     databases.register("postgresql", postgres);
+    databases.register("redis", Arc::new(kahea_db_redis::RedisDriver::default()));
+    databases.register("text", Arc::new(kahea_db_text::TextDriver::default()));
     databases
 }
 
