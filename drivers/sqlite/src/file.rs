@@ -138,22 +138,12 @@ fn run(
         Statement::Query(query, values) => {
             let sql = query.sql(Dialect::Sqlite);
             // Kept, "all columns" would mean those of the day when the statement was made.
-            let mut done = match query.kind() == Kind::Select && query.columns().is_empty() {
-                true => rows(
-                    connection,
-                    &mut connection.prepare(sql).map_err(failed)?,
-                    values,
-                    answer,
-                    last,
-                )?,
-                false => rows(
-                    connection,
-                    &mut connection.prepare_cached(sql).map_err(failed)?,
-                    values,
-                    answer,
-                    last,
-                )?,
-            };
+            if query.kind() == Kind::Select && query.columns().is_empty() {
+                let mut prepared = connection.prepare(sql).map_err(failed)?;
+                return rows(connection, &mut prepared, values, answer, last);
+            }
+            let mut prepared = connection.prepare_cached(sql).map_err(failed)?;
+            let mut done = rows(connection, &mut prepared, values, answer, last)?;
             if !matches!(query.kind(), Kind::Insert | Kind::Replace | Kind::Upsert) {
                 done.last_id = None;
             }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use kahea_db::Error;
 use kahea_module::{
-    Str,
+    Str, error,
     rpc::{RpcCall, RpcFault, RpcResult, RpcValue},
 };
 
@@ -44,29 +45,34 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
         .map_err(|_| RpcFault::new(500, "the thread for files ended"))
 }
 
+/// What is wrong goes to the log, as in Kamailio.
 fn answer(driver: &Arc<TextDriver>, folder: &str, text: &Str) -> RpcResult {
-    let refused = |why: kahea_db::Error| RpcFault::new(500, format!("error executing sql statement: {why}"));
-    let request = sql::parse(text.as_bytes(), &[]).map_err(refused)?;
-    let rows = driver.run(folder, &request).map_err(refused)?;
+    shown(driver, folder, text).or_else(|why| {
+        error!("db_text", "db_text.query: {why}\n");
+        Ok(vec!["error executing sql statement".into()])
+    })
+}
+
+fn shown(driver: &Arc<TextDriver>, folder: &str, text: &Str) -> Result<Vec<RpcValue>, Error> {
+    let request = sql::parse(text.as_bytes(), &[])?;
+    let rows = driver.run(folder, &request)?;
     if request.work.changes() {
         return Ok(vec![format!("{} affected rows", rows.affected).into()]);
     }
     if rows.rows.is_empty() {
         return Ok(vec!["statement returned 0 rows".into()]);
     }
-    let lines = driver.show(folder, &request.table, |table, format| {
-        let mut lines: Vec<RpcValue> = vec![head(table, &request, &rows.columns).into()];
+    driver.show(folder, &request.table, |table, format| {
+        let mut lines: Vec<RpcValue> = vec![head(table, &request, &rows.columns).into(), "".into()];
         for row in &rows.rows {
             let mut line = Vec::new();
             table.write_row(row, format, &mut line);
             lines.push(Str::from(line).into());
         }
+        let count = rows.rows.len();
+        lines.extend(["".into(), format!("total rows {count} / {count}").into()]);
         lines
-    });
-    let mut lines = lines.map_err(refused)?;
-    let count = rows.rows.len();
-    lines.push(format!("total rows {count} / {count}").into());
-    Ok(lines)
+    })
 }
 
 fn head(table: &super::table::Table, request: &Request, shown: &[Str]) -> Str {
