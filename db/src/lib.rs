@@ -14,6 +14,7 @@ mod health;
 mod pool;
 mod query;
 pub mod schema;
+pub mod script;
 pub mod sql;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -17,7 +17,10 @@ mod failover;
 mod failure;
 mod further;
 mod hop;
+mod kept;
 mod local;
+#[cfg(test)]
+mod memory;
 pub(crate) mod more_branches;
 mod original;
 mod params;
