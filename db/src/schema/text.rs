@@ -75,7 +75,7 @@ mod tests {
         let versions = text_versions([htable]);
         assert_eq!(
             versions,
-            "id(int,auto) table_name(string) table_version(int) \n0:htable:2\n"
+            "id(int,auto) table_name(string) table_version(int) \n0:version:1\n0:htable:2\n"
         );
     }
 

@@ -165,7 +165,7 @@ fn upgrade(url: &str) -> Outcome {
 }
 
 /// Every driver, with the settings that its module has without parameters.
-fn drivers() -> Databases {
+pub fn drivers() -> Databases {
     let databases = Databases::default();
     databases.register("sqlite", Arc::new(kahea_db_sqlite::SqliteDriver::default()));
     let mysql = kahea_db_mysql::MysqlDriver::new(kahea_db_mysql::Settings::default(), Counter::default());

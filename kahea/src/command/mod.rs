@@ -6,6 +6,8 @@ mod list;
 mod remote;
 mod user;
 
+pub use self::db::drivers;
+
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand, ValueEnum};

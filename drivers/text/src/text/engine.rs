@@ -396,8 +396,13 @@ fn test(stored: &Value, op: Op, value: Option<&Value>) -> bool {
         Op::NotNull => return !stored.is_null(),
         _ => {}
     }
-    // As in Kamailio, NULL is unlike every value.
-    let Some(ordering) = value.and_then(|value| compared(stored, value)) else {
+    // As in Kamailio, NULL is less than every value.
+    let ordering = match (stored.is_null(), value) {
+        (true, Some(_)) => Some(Ordering::Less),
+        (false, Some(value)) => compared(stored, value),
+        (_, None) => None,
+    };
+    let Some(ordering) = ordering else {
         return op == Op::Ne;
     };
     match op {
@@ -467,6 +472,11 @@ mod tests {
     fn rows_are_found() {
         assert_eq!(names("select s from m where n > 1"), ["one"]);
         assert_eq!(names("select S from m where n <> 5"), ["two", "seven"]);
+        assert_eq!(
+            names("select s from m where n <= -7"),
+            ["two"],
+            "NULL comes before all numbers"
+        );
         assert_eq!(
             names("select s from m where n is null or (f >= 2 and id = 7)"),
             ["two", "seven"]
