@@ -73,7 +73,7 @@ fn queries_logins_and_versions() {
 }
 
 fn types(database: &kahea_db::Database) {
-    let text = "select cast(1.50 as decimal(5,2)), cast(7 as unsigned), b'101', date('2026-01-02'), null, \
+    let text = "select cast(1.50 as decimal(5,2)), cast(7 as unsigned), 5, date('2026-01-02'), null, \
                 time('25:00:01'), 'x', x'00ff', cast(0.1 as float)";
     let found = database.sql_blocking(text).unwrap();
     let row = &found.rows[0];
@@ -146,9 +146,9 @@ fn logins(server: &MariaDb) {
         !refusal.contains("wrong@"),
         "the password is not shown: {refusal}"
     );
-    let nosuch = server.url(port).replace("/kamailio", "/nosuch");
+    let nosuch = format!("{}x", server.url(port));
     let refusal = message(opened(&nosuch, Settings::default(), Limits::default()));
-    assert!(refusal.contains("Unknown database 'nosuch'"), "{refusal}");
+    assert!(refusal.contains("Unknown database 'kamailiox'"), "{refusal}");
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("my.cnf");
@@ -203,6 +203,12 @@ fn every_table_of_kamailio_is_taken() {
     let rows = opened.database.run_blocking(&columns, Vec::new()).unwrap().rows;
     assert_eq!(rows.len(), schema::tables().len());
     assert_eq!(rows[1], ["acc".into(), Value::Int(5)]);
+}
+
+#[test]
+fn databases_made_by_kamdbctl_are_used_as_they_are() {
+    let server = MariaDb::start();
+    suite::packaged(&open(&server.url(server.port())).database, "mysql");
 }
 
 #[test]
