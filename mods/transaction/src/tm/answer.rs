@@ -107,22 +107,27 @@ pub fn trying(cell: &Arc<Cell>, cx: &mut Cx) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sends the last reply once more; `cx` is the request or its repetition. False where there was no reply so far.
-pub fn repeat(cell: &Cell, cx: &mut Cx) -> bool {
+/// Sends the last reply once more; false where there was none so far.
+pub fn repeat(cell: &Cell, worker: &Rc<Worker>) -> bool {
     let (sent, reply_to, status) = {
         let state = cell.state.lock();
         (state.sent.clone(), state.reply_to, state.tx.server().status())
     };
     let sent = match (sent, reply_to) {
-        (None, Some(to)) if status == 100 => {
-            let data = proxy::build_reply(cx, status, &cell.core.options.auto_inv_100_reason, None);
-            data.ok().map(|data| Sent { to, data })
-        }
+        (None, Some(to)) if status == 100 => trying_again(cell, worker).map(|data| Sent { to, data }),
         (sent, _) => sent,
     };
     let known = sent.is_some();
-    wire::send(&cx.worker, sent.into_iter().collect());
+    wire::send(worker, sent.into_iter().collect());
     known
+}
+
+/// The 100 as it left: from the request that began the transaction, which a repetition need not equal in every header.
+fn trying_again(cell: &Cell, worker: &Rc<Worker>) -> Option<Str> {
+    let mut cx = cell.request_cx(worker.clone()).ok()?;
+    let data = proxy::build_reply(&mut cx, 100, &cell.core.options.auto_inv_100_reason, None);
+    cx.finish();
+    data.ok()
 }
 
 /// The To-tag of replies made for this transaction.

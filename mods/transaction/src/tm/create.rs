@@ -104,7 +104,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         }
         Err(known) => {
             cx.extra::<Attached>().settled = true;
-            answer::repeat(&known, cx);
+            answer::repeat(&known, &cx.worker);
             Ok(Began::Repeated)
         }
     }

@@ -1,9 +1,11 @@
 //! Parameters of contacts, of local requests, of older versions, and such as have no meaning here.
 
-use kahea_module::{Cx, Decl, Env, InitError, RouteId, Str, Value, Var};
+use std::time::Duration;
+
+use kahea_module::{BindError, Cx, Decl, Env, InitError, RouteId, Str, Value, Var};
 use kahea_tx::Timing;
 
-use super::{Tm, blocklist::Rules, contacts::Names};
+use super::{Tm, blocklist::Rules, contacts::Names, external::Append};
 
 /// The parameters, with Kamailio's defaults.
 pub struct Params {
@@ -22,6 +24,8 @@ pub struct Params {
     event_callback_lres_sent: Option<Str>,
     evcb_local_ack_sent: Option<Str>,
     blocklist: Blocklist,
+    unix_tx_timeout: i64,
+    appends: Vec<Append>,
     unused: Unused,
 }
 
@@ -38,7 +42,6 @@ struct Blocklist {
 #[derive(Default)]
 struct Unused {
     number: i64,
-    texts: Vec<Str>,
 }
 
 impl Default for Params {
@@ -66,6 +69,8 @@ impl Default for Params {
                 add: 1,
                 lookup: 4_294_967_287,
             },
+            unix_tx_timeout: 500,
+            appends: Vec::new(),
             unused: Unused::default(),
         }
     }
@@ -111,6 +116,10 @@ pub struct Options {
     pub local_response: Vec<RouteId>,
     /// `event_route[tm:local-ack-sent]` or its callback.
     pub local_ack_sent: Option<RouteId>,
+    /// How long a program may take to read what `t_write_unix()` sends.
+    pub unix_tx_timeout: Duration,
+    /// What actions of `t_write_unix()` can name.
+    pub appends: Vec<Append>,
 }
 
 impl Default for Options {
@@ -129,6 +138,8 @@ impl Default for Options {
             local_request: None,
             local_response: Vec::new(),
             local_ack_sent: None,
+            unix_tx_timeout: Duration::from_millis(500),
+            appends: Vec::new(),
         }
     }
 }
@@ -138,6 +149,7 @@ pub fn declare(d: &mut Decl<Tm>) {
     contacts(d);
     local_requests(d);
     blocklist(d);
+    external(d);
     without_effect(d);
 }
 
@@ -261,10 +273,6 @@ fn without_effect(d: &mut Decl<Tm>) {
             "No effect: an INVITE whose time is over is always cancelled and answered with 408, as with 1.",
         ),
         (
-            "unix_tx_timeout",
-            "No effect: t_write_unix() and the datagram interface it served are gone.",
-        ),
-        (
             "reparse_on_dns_failover",
             "No effect: a request to the next address of a hop is always made from the one that was sent.",
         ),
@@ -292,14 +300,27 @@ fn without_effect(d: &mut Decl<Tm>) {
     for (name, doc) in numbers {
         d.param(name, |p| &mut p.further.unused.number, doc);
     }
+}
+
+fn external(d: &mut Decl<Tm>) {
+    d.param(
+        "unix_tx_timeout",
+        |p| &mut p.further.unix_tx_timeout,
+        "Milliseconds that a program may take to read what t_write_unix() and t_write_req() send it.",
+    );
     d.param_fn(
         "tw_append",
         "string",
-        |p, value, _| {
-            p.further.unused.texts.extend(value.str());
+        |p, value, bind| {
+            let text = value.str().unwrap_or_default();
+            let append = Append::parse(&text.text(), bind)?;
+            if p.further.appends.iter().any(|known| known.name() == append.name()) {
+                return Err(BindError::new(format!("there are two tw_append '{}'", append.name())));
+            }
+            p.further.appends.push(append);
             Ok(())
         },
-        "No effect: t_write_req() and t_write_unix(), for which it named what to append, are gone.",
+        "What actions of t_write_unix() and t_write_req() add that end in /name: name:hdr[Subject];title=avp[x];msg[body].",
     );
 }
 
@@ -366,6 +387,8 @@ impl Params {
                 flows: bare(self.contact_flows_avp),
                 attributes: bare(self.xavp_contact),
             },
+            unix_tx_timeout: Duration::from_millis(number(self.unix_tx_timeout)),
+            appends: self.appends,
             fr_timer_avp: avp(env, self.fr_timer_avp)?,
             fr_inv_timer_avp: avp(env, self.fr_inv_timer_avp)?,
             reparse_invite: self.reparse_invite,

@@ -41,6 +41,8 @@ thread_local! {
 pub struct Local {
     answered: Option<OnAnswer>,
     provisional: bool,
+    /// The last 2xx to an INVITE that the script acknowledges itself, and its branch.
+    pub unacknowledged: Option<(BranchId, Box<Held>)>,
 }
 
 /// Declares the function.
@@ -200,6 +202,7 @@ fn begin(
     state.local = Some(Box::new(Local {
         answered: request.answered.clone(),
         provisional: request.provisional || core.options.further.pass_provisional,
+        unacknowledged: None,
     }));
     let number = msg.cseq().map_or(0, |(number, _)| number);
     let call = Key::of_call(msg.call_id().unwrap_or_default(), number, &core.table.seed);

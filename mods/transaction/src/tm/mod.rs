@@ -1,6 +1,6 @@
 //! Module `tm`: transactions.
 
-mod ack;
+pub(crate) mod ack;
 pub(crate) mod answer;
 mod arming;
 pub(crate) mod asking;
@@ -13,12 +13,13 @@ mod contacts;
 pub(crate) mod core;
 pub(crate) mod counters;
 pub(crate) mod create;
+mod external;
 mod failover;
 mod failure;
 mod further;
 mod hop;
 mod kept;
-mod local;
+pub(crate) mod local;
 #[cfg(test)]
 mod memory;
 pub(crate) mod more_branches;
@@ -64,6 +65,7 @@ impl Module for Tm {
         setting::declare(d);
         contacts::declare(d);
         more_branches::declare(d);
+        external::declare(d);
         local::declare(d);
         commands::declare(d);
         d.event(

@@ -154,7 +154,7 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
 }
 
 /// A branch without a request.
-fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fault> {
+pub fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fault> {
     let to = state
         .reply_to
         .ok_or_else(|| Fault::script("the request of this server itself cannot be suspended"))?;
