@@ -1,6 +1,6 @@
 //! Parameters that change while the server runs: Kamailio's `group.name` framework (`$sel(cfg_get.group.name)`, `cfg.*` RPC).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 
@@ -19,10 +19,14 @@ pub struct Setting {
     pub read_only: bool,
 }
 
+/// Told that a group's parameters changed.
+type Changed = Arc<dyn Fn(&Settings) + Send + Sync>;
+
 /// All of them by group and name. Group instances (`group[2].name`) override their group.
 #[derive(Default)]
 pub struct Settings {
     groups: RwLock<BTreeMap<Str, BTreeMap<Str, Setting>>>,
+    told: RwLock<Vec<(&'static str, Changed)>>,
 }
 
 impl Settings {
@@ -39,6 +43,19 @@ impl Settings {
             .entry(Str::from(group))
             .or_default()
             .insert(Str::from(name), setting);
+    }
+
+    /// Calls `told` after each change in a group, for modules that keep their parameters in a form of their own.
+    pub fn on_change(&self, group: &'static str, told: impl Fn(&Settings) + Send + Sync + 'static) {
+        self.told.write().push((group, Arc::new(told)));
+    }
+
+    fn tell(&self, group: &[u8]) {
+        let told = self.told.read();
+        let wanted = told.iter().filter(|(of, _)| of.as_bytes() == group);
+        let wanted: Vec<Changed> = wanted.map(|(_, told)| told.clone()).collect();
+        drop(told);
+        wanted.iter().for_each(|told| told(self));
     }
 
     /// Its value; `None` where there is no such parameter.
@@ -61,20 +78,24 @@ impl Settings {
             return false;
         }
         setting.value = value;
+        drop(groups);
+        self.tell(group);
         true
     }
 
     /// Back to the config's values; `false` where there is no such group.
     pub fn reset(&self, group: &[u8]) -> bool {
-        match self.groups.write().get_mut(group) {
-            Some(names) => {
-                names
-                    .values_mut()
-                    .for_each(|setting| setting.value = setting.initial.clone());
-                true
-            }
-            None => false,
+        {
+            let mut groups = self.groups.write();
+            let Some(names) = groups.get_mut(group) else {
+                return false;
+            };
+            names
+                .values_mut()
+                .for_each(|setting| setting.value = setting.initial.clone());
         }
+        self.tell(group);
+        true
     }
 
     /// The names of the groups.

@@ -114,7 +114,7 @@ pub fn acknowledge(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx, addition: Ad
         to,
         addition,
     };
-    match cell.core.options.further.ack_to {
+    match cell.core.options().further.ack_to {
         AckTo::Invite => ack.leave(cx, &path, to),
         AckTo::Source => ack.leave(cx, &path, to_source(&cx.received)),
         AckTo::RouteSet => match proxy::hop_of_uri(&path.next) {
@@ -198,7 +198,7 @@ impl Ack {
             &user_agent(&config),
             &self.addition,
         );
-        let further = &self.cell.core.options.further;
+        let further = &self.cell.core.options().further;
         let data = match further.local_request.filter(|_| further.event_for_ack) {
             Some(route) => routed(cx, data, route),
             None => data,
@@ -215,7 +215,7 @@ impl Ack {
 
     /// Its Via line: that of the INVITE, or one of its own where the branch or the way is another.
     fn via(&self, cx: &Cx, config: &Config, to: Destination) -> Vec<u8> {
-        let own_branch = self.cell.core.options.further.ack_branch;
+        let own_branch = self.cell.core.options().further.ack_branch;
         let same_way = to.transport == self.to.transport && to.listener == self.to.listener;
         let top = self.sent.vias().next();
         if let Some(hop) = top.filter(|_| same_way && !own_branch) {

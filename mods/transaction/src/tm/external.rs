@@ -190,7 +190,7 @@ fn hand_over(m: &Tm, cx: &mut Cx, action: &Str, outlet: io::Result<Outlet>) -> R
     if outlet.write(&data, &mut done).map_err(failed)? {
         return wait_for_answer(&cell, cx).map(|()| Ret::TRUE);
     }
-    let timeout = m.core.options.further.unix_tx_timeout;
+    let timeout = m.core.options().further.unix_tx_timeout;
     Ok(Ret::wait(move |cx| {
         Box::pin(async move {
             let engine = cx.worker.engine.clone();
@@ -236,7 +236,7 @@ fn text(m: &Tm, cell: &Cell, cx: &mut Cx, action: &Str) -> Result<Str, Fault> {
     if name.is_empty() {
         return Err(Fault::script("the action has no name"));
     }
-    let known = &m.core.options.further.appends;
+    let known = &m.core.options().further.appends;
     let append = match append {
         Some(append) => Some(
             known

@@ -88,7 +88,29 @@ pub enum AckTo {
     Source,
 }
 
+impl AckTo {
+    /// By the number of `local_ack_mode`.
+    pub fn from_number(number: i64) -> Option<AckTo> {
+        match number {
+            0 => Some(AckTo::RouteSet),
+            1 => Some(AckTo::Invite),
+            2 => Some(AckTo::Source),
+            _ => None,
+        }
+    }
+
+    /// The number of `local_ack_mode`.
+    pub fn number(self) -> i64 {
+        match self {
+            AckTo::RouteSet => 0,
+            AckTo::Invite => 1,
+            AckTo::Source => 2,
+        }
+    }
+}
+
 /// What the parameters say.
+#[derive(Clone)]
 pub struct Options {
     /// `blst_503` and `blst_methods_*`.
     pub blocklist: Rules,
@@ -350,15 +372,6 @@ fn event(env: &Env<'_>, name: &str, callback: Option<&Str>) -> Option<RouteId> {
         .or_else(|| env.event_route(name))
 }
 
-fn ack_to(mode: i64) -> Result<AckTo, InitError> {
-    match mode {
-        0 => Ok(AckTo::RouteSet),
-        1 => Ok(AckTo::Invite),
-        2 => Ok(AckTo::Source),
-        _ => Err(InitError::new(format!("local_ack_mode is {mode}")).help("give 0, 1 or 2")),
-    }
-}
-
 impl Params {
     /// What they mean together.
     ///
@@ -392,7 +405,9 @@ impl Params {
             fr_timer_avp: avp(env, self.fr_timer_avp)?,
             fr_inv_timer_avp: avp(env, self.fr_inv_timer_avp)?,
             reparse_invite: self.reparse_invite,
-            ack_to: ack_to(self.local_ack_mode)?,
+            ack_to: AckTo::from_number(self.local_ack_mode).ok_or_else(|| {
+                InitError::new(format!("local_ack_mode is {}", self.local_ack_mode)).help("give 0, 1 or 2")
+            })?,
             ack_branch: self.local_ack_branch_mode != 0,
             enable_uac_fr: self.enable_uac_fr,
             pass_provisional: self.pass_provisional_replies,
@@ -429,6 +444,6 @@ mod tests {
         assert_eq!(of("contacts"), "contacts");
         assert_eq!(of("$avp(i:25)"), "i:25");
         assert_eq!(of("$xavp(c)"), "c");
-        assert!(bare(None).is_none() && ack_to(3).is_err());
+        assert!(bare(None).is_none() && AckTo::from_number(3).is_none());
     }
 }

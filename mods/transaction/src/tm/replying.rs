@@ -68,13 +68,13 @@ impl Core {
                 .ok_or_else(|| {
                     Fault::script(format!("{code} is no status code: give one from 100 to 699"))
                 })?,
-            None => self.options.default_code,
+            None => self.options().default_code,
         };
         Ok((
             status,
             reason
                 .str()
-                .unwrap_or_else(|| self.options.default_reason.clone()),
+                .unwrap_or_else(|| self.options().default_reason.clone()),
         ))
     }
 }
@@ -152,7 +152,7 @@ impl SlReply for ForSl {
 
     fn reply_error(&self, cx: &mut Cx) -> Option<Ret> {
         let cell = attached::cell(cx)?;
-        let (status, reason) = (self.0.options.default_code, self.0.options.default_reason.clone());
+        let (status, reason) = (self.0.options().default_code, self.0.options().default_reason.clone());
         Some(answer_in(&cell, cx, status, &reason).map(|()| true).into())
     }
 
