@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use crate::engine::Place;
 use crate::scenario::{self, Line};
 use crate::server::ServerCommand;
 
@@ -20,6 +21,8 @@ pub struct Case {
     pub cfg: String,
     /// Further files by name, written to `{tmp}`.
     pub files: Vec<(String, String)>,
+    /// SQLite databases by file name, made in `{tmp}` from these statements before the server starts.
+    pub databases: Vec<(String, String)>,
     /// Further arguments on the server's command line.
     pub args: Vec<String>,
     /// What the case does.
@@ -43,8 +46,12 @@ pub struct Settings {
     pub env: Vec<(String, String)>,
     /// `hide: long-numbers`: digit runs of nine and more are not compared.
     pub hide_long_numbers: bool,
+    /// `hide: expiry`: what expires when is compared to the next ten seconds.
+    pub hide_expiry: bool,
     /// `settle: 500ms`: time between the first open port and the scenario, for servers that have to do something then.
     pub settle: Duration,
+    /// `engine: NAME ng|rtpproxy ADDRESS:PORT`, any number of them: simulated media engines.
+    pub engines: Vec<Place>,
 }
 
 /// Why a case cannot be used.
@@ -90,6 +97,7 @@ impl Case {
             about: String::new(),
             cfg: String::new(),
             files: Vec::new(),
+            databases: Vec::new(),
             args: Vec::new(),
             scenario: Vec::new(),
             settings: Settings::default(),
@@ -123,6 +131,7 @@ impl Case {
             "about" => self.about = text.trim().to_owned(),
             "cfg" => self.cfg = text,
             "file" if !rest.trim().is_empty() => self.files.push((rest.trim().to_owned(), text)),
+            "sqlite" if !rest.trim().is_empty() => self.databases.push((rest.trim().to_owned(), text)),
             "args" => self.args = text.split_whitespace().map(str::to_owned).collect(),
             "settings" => self.settings = settings(line, &text)?,
             "scenario" => self.scenario = scenario::parse(line + 1, &text)?,
@@ -174,8 +183,10 @@ fn settings(first: usize, text: &str) -> Result<Settings, (usize, String)> {
             ("deviates", _) => out.deviates = Some(value.to_owned()),
             ("server", "none") => out.no_server = true,
             ("hide", "long-numbers") => out.hide_long_numbers = true,
+            ("hide", "expiry") => out.hide_expiry = true,
             ("port", _) => out.port = Some(value.parse().map_err(|_| at("not a port".into()))?),
             ("settle", _) => out.settle = scenario::duration(value).map_err(at)?,
+            ("engine", _) => out.engines.push(Place::parse(value).map_err(at)?),
             ("env", _) => {
                 let (key, value) = value
                     .split_once('=')

@@ -9,7 +9,9 @@
 )]
 
 pub mod case;
+pub mod digest;
 pub mod endpoint;
+pub mod engine;
 pub mod message;
 pub mod netns;
 pub mod normalise;

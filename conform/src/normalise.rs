@@ -7,6 +7,8 @@ use std::collections::HashMap;
 pub struct Normaliser {
     tmp: String,
     hide_long_numbers: bool,
+    /// Expiry times are rounded to the next ten seconds.
+    pub hide_expiry: bool,
     seen: HashMap<(&'static str, String), String>,
     counts: HashMap<&'static str, usize>,
 }
@@ -17,6 +19,7 @@ impl Normaliser {
         Self {
             tmp: tmp.into(),
             hide_long_numbers,
+            hide_expiry: false,
             seen: HashMap::new(),
             counts: HashMap::new(),
         }
@@ -27,12 +30,26 @@ impl Normaliser {
         let text = text.replace(&self.tmp, "{tmp}");
         let text = self.values(&text, &["branch=z9hG4bK"], "branch", |_| false);
         let text = self.values(&text, &[";tag=", ";ftag=", ";totag="], "tag", is_case_tag);
+        let text = self.ruids(&text);
+        let text = if self.hide_expiry { expiry(&text) } else { text };
         let text = addresses(&secrets(&text));
         let text = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
+        let text = self.accounting(&text);
         if self.hide_long_numbers {
             long_numbers(&text)
         } else {
             text
+        }
+    }
+
+    /// The times and the tags in a line of accounting, `ACC: transaction answered: timestamp=1700000000;...`.
+    fn accounting(&mut self, text: &str) -> String {
+        match text.split_once(";method=") {
+            Some((times, rest)) if times.starts_with("ACC: ") => {
+                let text = format!("{};method={rest}", without_digits(times));
+                self.values(&text, &[";from_tag=", ";to_tag="], "tag", is_case_tag)
+            }
+            _ => text.to_owned(),
         }
     }
 
@@ -53,6 +70,29 @@ impl Normaliser {
             rest = after;
         }
         out + rest
+    }
+
+    /// Identifiers of location records, `uloc-START-PID-COUNT` and its like.
+    fn ruids(&mut self, text: &str) -> String {
+        let mut out = text.to_owned();
+        for prefix in ["uloc-", "ulcx-", "ksrulka-"] {
+            out = self.identifiers(&out, prefix);
+        }
+        out
+    }
+
+    fn identifiers(&mut self, text: &str, prefix: &str) -> String {
+        let mut parts = text.split(prefix);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part
+                .find(|c: char| !c.is_ascii_hexdigit() && !matches!(c, '-' | '.'))
+                .unwrap_or(part.len());
+            let (value, rest) = part.split_at(end);
+            out.push_str(&self.name("ruid", value));
+            out.push_str(rest);
+        }
+        out
     }
 
     fn name(&mut self, kind: &'static str, value: &str) -> String {
@@ -85,7 +125,7 @@ fn is_case_tag(value: &str) -> bool {
 fn secrets(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    let names = ["nonce=\"", "opaque=\"", "response=\""];
+    let names = ["nonce=\"", "opaque=\"", "response=\"", "rspauth=\""];
     while let Some(at) = names.iter().filter_map(|n| Some(rest.find(n)? + n.len())).min() {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
@@ -108,6 +148,19 @@ fn addresses(text: &str) -> String {
         out.push_str(rest);
     }
     out
+}
+
+/// Each number replaced.
+fn without_digits(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(at);
+        out.push_str(before);
+        out.push_str("<time>");
+        rest = number.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out + rest
 }
 
 fn line(line: &str) -> String {
@@ -211,6 +264,29 @@ fn has_clock(text: &str) -> bool {
     })
 }
 
+/// The numbers behind `expires` and what separates them from it, to the next ten.
+fn expiry(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.to_ascii_lowercase().find("expires") {
+        let (before, after) = rest.split_at(at + "expires".len());
+        out.push_str(before);
+        let start = after
+            .find(|c: char| !matches!(c, '=' | ':' | ' '))
+            .unwrap_or(after.len());
+        let (separator, after) = after.split_at(start);
+        out.push_str(separator);
+        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let (digits, after) = after.split_at(end);
+        match digits.parse::<u64>() {
+            Ok(seconds) => out.push_str(&(seconds.saturating_add(5) / 10 * 10).to_string()),
+            Err(_) => out.push_str(digits),
+        }
+        rest = after;
+    }
+    out + rest
+}
+
 fn long_numbers(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut digits = String::new();
@@ -252,6 +328,28 @@ mod tests {
     }
 
     #[test]
+    fn location_records() {
+        let text = "gr=uloc-65a-1f-2 uloc-65a-1f-3;uloc-65a-1f-2";
+        assert_eq!(normal(text), "gr=<ruid1> <ruid2>;<ruid1>");
+        let mut hiding = Normaliser::new("/tmp/x1", false);
+        hiding.hide_expiry = true;
+        assert_eq!(
+            hiding.text("c;expires=599;q=1, Expires: 604"),
+            "c;expires=600;q=1, Expires: 600"
+        );
+    }
+
+    #[test]
+    fn accounting_has_no_time_and_no_tags() {
+        assert_eq!(
+            normal(
+                "ACC: call missed: timestamp=1700000000;method=INVITE;from_tag=ft1;to_tag=6ab.77;code=404"
+            ),
+            "ACC: call missed: timestamp=<time>;method=INVITE;from_tag=ft1;to_tag=<tag1>;code=404"
+        );
+    }
+
+    #[test]
     fn servers_and_dates() {
         assert_eq!(
             normal("Server: kamailio (5.6.3 (x86_64/linux))"),
@@ -271,8 +369,8 @@ mod tests {
     #[test]
     fn secrets_folders_and_numbers() {
         assert_eq!(
-            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\""),
-            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\""
+            normal("nonce=\"abc\", cnonce=\"d\", realm=\"r\", rspauth=\"1\""),
+            "nonce=\"<secret>\", cnonce=\"<secret>\", realm=\"r\", rspauth=\"<secret>\""
         );
         assert_eq!(normal("[<<xavp:0x7f41c1103d30>>]"), "[<<xavp:<address>>>]");
         assert_eq!(

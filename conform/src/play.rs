@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
+use crate::digest::{self, Challenge};
 use crate::endpoint::{Endpoint, Received};
+use crate::engine::{Answers, Engine};
 use crate::message::{Answer, Message, Template, wire};
 use crate::normalise::Normaliser;
 use crate::scenario::{Kind, Look, Step, View};
@@ -40,6 +44,10 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
     let tmp = folder.path();
     write_files(case, tmp).map_err(|e| format!("{}: {e}", tmp.display()))?;
     let mut player = Player::new(case, command, tmp);
+    for place in &case.settings.engines {
+        let engine = Engine::start(place).map_err(|e| format!("{}: {e}", place.address))?;
+        player.engines.push(engine);
+    }
     if case.settings.no_server {
         player.steps();
     } else {
@@ -50,7 +58,9 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
     let log = fs::read(tmp.join("log"))
         .map(|bytes| text::decode(&bytes))
         .unwrap_or_default();
-    let mut normaliser = Normaliser::new(&tmp.to_string_lossy(), case.settings.hide_long_numbers);
+    let settings = &case.settings;
+    let mut normaliser = Normaliser::new(&tmp.to_string_lossy(), settings.hide_long_numbers);
+    normaliser.hide_expiry = settings.hide_expiry;
     let transcript = transcript::render(&player.entries, &log, &mut normaliser);
     Ok(Outcome {
         transcript,
@@ -62,9 +72,30 @@ pub fn play(case: &Case, command: &ServerCommand) -> Result<Outcome, String> {
 fn write_files(case: &Case, tmp: &Path) -> std::io::Result<()> {
     let here = tmp.to_string_lossy();
     for (name, content) in &case.files {
-        fs::write(tmp.join(name), content.replace("{tmp}", &here))?;
+        let path = tmp.join(name);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, content.replace("{tmp}", &here))?;
+    }
+    for (name, statements) in &case.databases {
+        make_database(&tmp.join(name), statements)?;
     }
     fs::write(tmp.join("kamailio.cfg"), case.cfg.replace("{tmp}", &here))
+}
+
+/// With the command `sqlite3`, so that the suite needs no library for it.
+fn make_database(path: &Path, statements: &str) -> std::io::Result<()> {
+    let mut sqlite = Command::new("sqlite3")
+        .arg("-bail")
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    if let Some(mut input) = sqlite.stdin.take() {
+        input.write_all(statements.as_bytes())?;
+    }
+    match sqlite.wait()?.success() {
+        true => Ok(()),
+        false => Err(std::io::Error::other("sqlite3 refused the statements")),
+    }
 }
 
 struct Player<'a> {
@@ -73,10 +104,13 @@ struct Player<'a> {
     tmp: &'a Path,
     server: Option<Server>,
     endpoints: Vec<Endpoint>,
+    engines: Vec<Engine>,
     /// The last message of each endpoint, for `{alice:Header}`.
     last: HashMap<String, Message>,
     /// Requests by endpoint and name, for `reply`.
     kept: HashMap<(String, String), (Message, SocketAddr)>,
+    /// The challenges of the last reply of each endpoint that held one, for `auth`.
+    challenges: HashMap<String, Vec<Challenge>>,
     entries: Vec<Entry>,
     broken: bool,
 }
@@ -89,8 +123,10 @@ impl<'a> Player<'a> {
             tmp,
             server: None,
             endpoints: Vec::new(),
+            engines: Vec::new(),
             last: HashMap::new(),
             kept: HashMap::new(),
+            challenges: HashMap::new(),
             entries: Vec::new(),
             broken: false,
         }
@@ -163,6 +199,13 @@ impl<'a> Player<'a> {
                 uri,
                 fields,
             } => self.request(who, method, uri, fields),
+            Step::Auth {
+                who,
+                method,
+                uri,
+                fields,
+                answer,
+            } => self.auth(who, method, uri, fields, answer),
             Step::Send { who, text, bytes, to } => {
                 let text = self.fill(text);
                 let data = if *bytes { text::encode(&text) } else { wire(&text) };
@@ -185,6 +228,8 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Step::Closed { who, timeout } => self.closed(who, *timeout),
+            Step::Answers { who, answers } => self.answers(who, answers),
+            Step::Commands { who, quiet } => self.commands(who, *quiet),
             step => self.beside(step),
         }
     }
@@ -204,6 +249,22 @@ impl<'a> Player<'a> {
             Step::Rpc { words } => self.rpc(words)?,
             other => return Err(format!("{other:?} is not a step of its own")),
         }
+        Ok(())
+    }
+
+    fn engine(&self, who: &str) -> Result<&Engine, String> {
+        let found = self.engines.iter().find(|engine| engine.name == who);
+        found.ok_or_else(|| format!("no engine {who}; name it in the settings"))
+    }
+
+    fn answers(&self, who: &str, answers: &Answers) -> Result<(), String> {
+        self.engine(who)?.answer(answers.clone());
+        Ok(())
+    }
+
+    fn commands(&mut self, who: &str, quiet: Duration) -> Result<(), String> {
+        let commands = self.engine(who)?.commands(quiet);
+        self.note(&format!("{who} was asked"), commands.join("\n"));
         Ok(())
     }
 
@@ -271,6 +332,7 @@ impl<'a> Player<'a> {
                 "body" => &mut template.body,
                 "proto" => &mut template.proto,
                 "hostport" => &mut template.hostport,
+                "domain" => &mut template.domain,
                 "n" => {
                     template.branch = format!("b{value}");
                     template.callid = format!("c{value}");
@@ -289,6 +351,50 @@ impl<'a> Player<'a> {
             *slot = value;
         }
         self.send(who, &wire(&template.text()), to.as_deref())
+    }
+
+    /// Sends a request with an answer to a challenge: the last one, or that of the reply kept as `challenge`.
+    fn auth(
+        &mut self,
+        who: &str,
+        method: &str,
+        uri: &str,
+        fields: &[(String, String)],
+        answer: &[(String, String)],
+    ) -> Result<(), String> {
+        let filled: Vec<(String, String)> = answer
+            .iter()
+            .map(|(key, value)| (key.clone(), self.fill(value)))
+            .collect();
+        let own = |name: &str| filled.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let challenges = match own("challenge") {
+            Some(name) => self
+                .kept
+                .get(&(who.to_owned(), name.clone()))
+                .map(|(reply, _)| Challenge::all(reply)),
+            None => self.challenges.get(who).cloned(),
+        };
+        let offer = own("offer").map_or(Ok(1), |n| n.parse::<usize>());
+        let offer = offer
+            .map_err(|_| "offer is no number".to_owned())?
+            .saturating_sub(1);
+        let challenge = challenges.unwrap_or_default().into_iter().nth(offer);
+        let challenge = challenge.ok_or_else(|| format!("{who} has no such challenge"))?;
+        let body = fields
+            .iter()
+            .find(|(key, _)| key == "body")
+            .map_or("", |(_, body)| body);
+        let body = self.fill(body).replace("\r\n", "\n").replace('\n', "\r\n");
+        let target = self.fill(uri);
+        let target = if target.contains(':') {
+            target
+        } else {
+            format!("sip:{target}")
+        };
+        let line = digest::answer(&challenge, method, &target, &body, &filled)?;
+        let mut fields = fields.to_vec();
+        fields.push(("extra".into(), line));
+        self.request(who, method, uri, &fields)
     }
 
     fn send(&mut self, who: &str, data: &[u8], to: Option<&str>) -> Result<(), String> {
@@ -335,6 +441,10 @@ impl<'a> Player<'a> {
             .to_owned();
         for name in std::iter::once(word).chain(look.name.clone()) {
             self.kept.insert((who.clone(), name), (message.clone(), from));
+        }
+        let challenges = Challenge::all(&message);
+        if !challenges.is_empty() {
+            self.challenges.insert(who.clone(), challenges);
         }
         self.last.insert(who, message.clone());
         Ok(Some(message))

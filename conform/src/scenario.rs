@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::text;
+use crate::{digest, engine::Answers, text};
 
 /// A step and the line of the case file on which it stands.
 #[derive(Debug, Clone)]
@@ -35,6 +35,14 @@ pub enum Step {
         uri: String,
         fields: Vec<(String, String)>,
     },
+    /// Sends the same with an answer to a digest challenge; `answer` changes the answer.
+    Auth {
+        who: String,
+        method: String,
+        uri: String,
+        fields: Vec<(String, String)>,
+        answer: Vec<(String, String)>,
+    },
     /// Sends a text with CRLF line ends and `LEN` filled in, or with `bytes` exactly what stands there.
     Send {
         who: String,
@@ -60,6 +68,10 @@ pub enum Step {
     Quiet { who: Vec<String>, time: Duration },
     /// Reads and forgets until nothing came for that long.
     Drain { who: String, time: Duration },
+    /// Changes what a media engine answers.
+    Answers { who: String, answers: Answers },
+    /// Shows what a media engine was asked, once it was asked nothing for that long.
+    Commands { who: String, quiet: Duration },
     /// Closes the socket of an endpoint.
     Close { who: String },
     /// Waits until the other side has closed the connection.
@@ -250,6 +262,7 @@ impl Words {
 }
 
 const EXPECT_TIMEOUT: Duration = Duration::from_secs(3);
+const COMMANDS_QUIET: Duration = Duration::from_millis(150);
 const QUIET_TIME: Duration = Duration::from_millis(300);
 
 fn step(words: Vec<String>) -> Result<Step, String> {
@@ -296,6 +309,7 @@ fn act(who: String, mut words: Words) -> Result<Step, String> {
             uri: words.next("a URI")?,
             fields: fields(words, REQUEST_FIELDS)?,
         },
+        "auth" => auth(who, words)?,
         "send" | "bytes" => {
             let text = words.next("a text")?;
             let to = fields(words, &["to"])?.into_iter().next().map(|(_, to)| to);
@@ -325,6 +339,14 @@ fn act(who: String, mut words: Words) -> Result<Step, String> {
             who,
             time: words.duration_or(QUIET_TIME)?,
         },
+        "answers" => Step::Answers {
+            who,
+            answers: Answers::parse(&words.remaining().join(" ")),
+        },
+        "commands" => Step::Commands {
+            who,
+            quiet: words.duration_or(COMMANDS_QUIET)?,
+        },
         "close" => Step::Close { who },
         "closed" => Step::Closed {
             who,
@@ -336,8 +358,24 @@ fn act(who: String, mut words: Words) -> Result<Step, String> {
 
 const REQUEST_FIELDS: &[&str] = &[
     "name", "callid", "cseq", "branch", "n", "to_tag", "from_tag", "extra", "body", "proto", "hostport",
-    "to", "port",
+    "domain", "to", "port",
 ];
+
+/// `alice auth REGISTER sip:example.com user=alice password=secret n=2`: keys of the answer beside those of the request.
+fn auth(who: String, mut words: Words) -> Result<Step, String> {
+    let (method, uri) = (words.next("a method")?, words.next("a URI")?);
+    let known = [REQUEST_FIELDS, digest::FIELDS].concat();
+    let (answer, fields) = fields(words, &known)?
+        .into_iter()
+        .partition(|(key, _)| digest::FIELDS.contains(&key.as_str()));
+    Ok(Step::Auth {
+        who,
+        method,
+        uri,
+        fields,
+        answer,
+    })
+}
 
 fn quiet_one(who: String, words: &mut Words) -> Result<Step, String> {
     Ok(Step::Quiet {
@@ -504,6 +542,16 @@ mod tests {
         };
         assert_eq!((code, reason.as_str()), (486, "Busy Here"));
         assert_eq!(fields, [("tag".to_owned(), "x".to_owned())]);
+    }
+
+    #[test]
+    fn answers_to_challenges_take_keys_of_both_kinds() {
+        let Step::Auth { fields, answer, .. } = one("alice auth OPTIONS sip:x n=2 user=a nc=00000002") else {
+            panic!()
+        };
+        assert_eq!(fields, [("n".to_owned(), "2".to_owned())]);
+        assert_eq!(answer.len(), 2);
+        assert!(parse(1, "alice auth OPTIONS sip:x colour=red").is_err());
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub fn script_lines(log: &str) -> Vec<String> {
         let end = marks.get(index + 1).map_or(log.len(), |(begin, _)| *begin);
         let record = log.get(*start..end).unwrap_or_default();
         let record = record.strip_prefix(' ').unwrap_or(record);
-        let Some(text) = without_context(record).strip_prefix("<script>:") else {
+        let record = without_context(record);
+        let Some(text) = record.strip_prefix("<script>:").or_else(|| accounting(record)) else {
             continue;
         };
         let text = text
@@ -85,6 +86,12 @@ pub fn script_lines(log: &str) -> Vec<String> {
         out.extend(text.split('\n').map(str::to_owned));
     }
     out
+}
+
+/// The text of a record that `acc` writes about a transaction, which is for others to read as a script's line is.
+fn accounting(record: &str) -> Option<&str> {
+    let at = record.find("ACC: ").filter(|_| record.starts_with("acc"))?;
+    record.get(at..)
 }
 
 /// The text after a `{...} ` that `log_prefix` put before it.
@@ -138,6 +145,12 @@ mod tests {
     fn script_lines_are_found_in_mid_line_too() {
         let log = " 0(1) INFO: <core> [x.c:1]: no\n 4(711) INFO: <script>: one\n 4(711) ERROR: {1 2 INVITE c1} <script>: two\nmore\n 5(7) NOTICE: <script>: open 5(7) INFO: <script>: next\n";
         assert_eq!(script_lines(log), ["one", "two", "more", "open", "next"]);
+    }
+
+    #[test]
+    fn lines_of_accounting_are_found() {
+        let log = " 1(7) NOTICE: {1 1 INVITE c1} acc [acc.c:281]: acc_log_request(): ACC: call missed: timestamp=1;code=404\n 1(7) INFO: acc: begun\n";
+        assert_eq!(script_lines(log), ["ACC: call missed: timestamp=1;code=404"]);
     }
 
     #[test]

@@ -72,7 +72,10 @@ pub fn prepare(
     let (mut hooks, mut identity, mut services) =
         (Hooks::default(), Identity::default(), Services::default());
     identity.aliases = globals.alias.iter().map(alias).collect();
-    for Starting { pending, span } in modules {
+    let (first, others): (Vec<_>, Vec<_>) = modules
+        .into_iter()
+        .partition(|starting| starting.pending.starts_first());
+    for Starting { pending, span } in first.into_iter().chain(others) {
         let Some(decl) = registry.module(pending.name()) else {
             continue;
         };

@@ -9,7 +9,7 @@ use std::{
 
 use kahea_diag::{Diagnostic, Diagnostics, Origin, SourceMap, Span, codes};
 use kahea_module::{
-    Cx, Flow, RouteKind, Str, Worker, config::Shared, globals::Globals, log, registry::Registry,
+    Config, Cx, Flow, RouteKind, Str, Worker, config::Shared, globals::Globals, log, registry::Registry,
     ret::LocalFuture,
 };
 use kahea_net::{Inherited, Net, NetEvent, Sink};
@@ -67,6 +67,8 @@ pub struct Server {
     registry: Arc<Registry>,
     workers: Vec<Handle>,
     generation: Mutex<u64>,
+    /// Of the configuration in force.
+    config: Mutex<Option<Arc<Config>>>,
     names: OwnNames,
     message_bytes: Option<u64>,
     /// Closed once every worker has ended.
@@ -138,11 +140,13 @@ impl Server {
             registry,
             workers: Vec::new(),
             generation: Mutex::new(1),
+            config: Mutex::default(),
             names: OwnNames::default(),
             message_bytes,
             ended: Mutex::new(ended),
         };
         let generation = server.complete(prepared)?;
+        *server.config.lock() = Some(generation.config.clone());
         for index in 0..workers {
             let (net, generation, alive) = (server.net.clone(), generation.clone(), alive.clone());
             let handle = spawn(index, net, generation, alive).map_err(StartError::Thread)?;
@@ -215,6 +219,7 @@ impl Server {
         drop(taken);
         // Nobody sends: it ends when the last worker has dropped its part.
         let _ = all_taken.recv_timeout(SWAP_LIMIT);
+        *self.config.lock() = Some(generation.config.clone());
         *current = next;
         Ok(next)
     }
@@ -256,7 +261,8 @@ impl Server {
         self.stop_within(None);
     }
 
-    /// The same with a limit of time; false where workers were still busy then, and were left alone.
+    /// The same with a limit of time; false where workers were still busy then, and were left alone. Modules write out
+    /// what they keep either way.
     pub fn stop_within(&self, limit: Option<Duration>) -> bool {
         self.net.shutdown();
         let ended = self.ended.lock();
@@ -274,6 +280,10 @@ impl Server {
                     let _ = thread.join();
                 }
             }
+        }
+        let config = self.config.lock().take();
+        for hook in config.iter().flat_map(|config| &config.hooks.stop) {
+            hook();
         }
         in_time
     }

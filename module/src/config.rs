@@ -131,6 +131,7 @@ type WireInHook = Arc<dyn Fn(&Rc<Worker>, &Received, Str) -> Option<Str> + Send 
 type WireOutHook = Arc<dyn Fn(&Rc<Worker>, &kahea_sip::Destination, Str) -> Option<Str> + Send + Sync>;
 type LostHook = Arc<dyn Fn(&Rc<Worker>, &kahea_sip::Destination, &Str) + Send + Sync>;
 type StartHook = Arc<dyn Fn(&Rc<Worker>) + Send + Sync>;
+type StopHook = Arc<dyn Fn() + Send + Sync>;
 
 /// A task that runs again and again.
 #[derive(Clone)]
@@ -166,6 +167,8 @@ pub struct Hooks {
     pub worker_start: Vec<StartHook>,
     /// Timers.
     pub periodic: Vec<Periodic>,
+    /// Once when the server ends, after the last message, on a thread that may wait: what is kept is written out.
+    pub stop: Vec<StopHook>,
 }
 
 /// What lives as long as the process: figures, and state that modules hand to their successors at a reload.

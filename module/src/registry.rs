@@ -145,6 +145,7 @@ impl Env<'_> {
 /// A module that is going to be started: its parameters as they come in.
 pub struct Pending {
     name: &'static str,
+    first: bool,
     params: Box<dyn Any>,
     slot: Slot,
 }
@@ -158,6 +159,11 @@ impl Pending {
     /// The module's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// It starts before the others ([`Module::FIRST`]).
+    pub fn starts_first(&self) -> bool {
+        self.first
     }
 }
 
@@ -257,6 +263,7 @@ impl ModuleDecl {
 fn prepare<M: Module>() -> Pending {
     Pending {
         name: M::NAME,
+        first: M::FIRST,
         params: Box::new(M::Params::default()),
         slot: Arc::new(OnceLock::<M>::new()),
     }

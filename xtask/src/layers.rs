@@ -48,6 +48,11 @@ const LAYERS: &[Layer] = &[
         why: "the query interface knows values and settings, not who asks nor which server answers",
     },
     Layer {
+        folder: "rpc",
+        may: &["module", "sip"],
+        why: "commands come from the registry: no transport names a module",
+    },
+    Layer {
         folder: "drivers/*",
         may: &["db", "module", "sip"],
         why: "a driver speaks to its server and is chosen by URL, so that no module names it",
@@ -74,8 +79,16 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "mods/accounting",
-        may: &["module", "db", "sip", "diag", "mods/base", "mods/transaction"],
-        why: "records are made of transactions",
+        may: &[
+            "module",
+            "db",
+            "sip",
+            "diag",
+            "mods/base",
+            "mods/routing",
+            "mods/transaction",
+        ],
+        why: "records are made of transactions, and rr knows which way a request goes",
     },
     Layer {
         folder: "mods/subscriber",
@@ -105,6 +118,7 @@ const LAYERS: &[Layer] = &[
             "module",
             "net",
             "db",
+            "rpc",
             "sip",
             "diag",
             "mods/*",

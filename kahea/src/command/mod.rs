@@ -1,8 +1,9 @@
-//! The commands that are Kahea's own: `check`, `list`, `explain`, `reload`, `rpc`.
+//! The commands that are Kahea's own: `check`, `list`, `explain`, `user`, `reload`, `rpc`.
 
 mod explain;
 mod list;
 mod remote;
+mod user;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -51,6 +52,11 @@ enum Command {
         /// The code.
         code: String,
     },
+    /// Who may register with the built-in configuration, or with the table subscriber of another.
+    User {
+        #[command(subcommand)]
+        action: user::Action,
+    },
     /// Lets the running server read its configuration again; a wrong one changes nothing.
     Reload {
         #[command(flatten)]
@@ -93,7 +99,7 @@ enum Format {
 
 /// Runs the command that the first word names; `None` where it names none, or under Kamailio's name.
 pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
-    let names = ["check", "list", "explain", "reload", "rpc", "help"];
+    let names = ["check", "list", "explain", "user", "reload", "rpc", "help"];
     let asked = args.get(1).is_some_and(|word| names.contains(&word.as_str()));
     if !asked || program == "kamailio" {
         return None;
@@ -122,6 +128,7 @@ pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
         } => check(file, format, &defines),
         Command::List { what, json } => list::run(what, json),
         Command::Explain { code } => explain::run(&code),
+        Command::User { action } => user::run(action),
         Command::Reload { server } => remote::reload(&server.dir),
         Command::Rpc { server, method, args } => remote::rpc(&server.dir, &method, &args),
     })
