@@ -26,7 +26,10 @@ const SOON: Duration = Duration::from_millis(600);
 fn sample(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(SAMPLES).join(name);
     if !path.exists() {
-        println!("LEFT OUT: {} is not there: apt-get install kamailio", path.display());
+        println!(
+            "LEFT OUT: {} is not there: apt-get install kamailio",
+            path.display()
+        );
         return None;
     }
     Some(path)
@@ -52,7 +55,9 @@ fn registers(caller: &Peer, server: &str) {
 
 /// Redirects to two contacts.
 fn redirects(file: &str, domain: &str) {
-    let Some((_server, _place)) = started(file) else { return };
+    let Some((_server, _place)) = started(file) else {
+        return;
+    };
     let (caller, server) = (Peer::at("127.0.0.1:5071"), "127.0.0.1:5060");
     registers(&caller, server);
     caller.send(server, &caller.request("INVITE", "sip:bob@127.0.0.1", "call", ""));
@@ -60,7 +65,10 @@ fn redirects(file: &str, domain: &str) {
     assert_eq!(reply.first(), "SIP/2.0 300 Redirect");
     let contacts = reply.lines("Contact").join(" ");
     for user in ["parallel", "redirect"] {
-        assert!(contacts.contains(&format!("<sip:{user}@{domain}:9>")), "{contacts}");
+        assert!(
+            contacts.contains(&format!("<sip:{user}@{domain}:9>")),
+            "{contacts}"
+        );
     }
 }
 
@@ -81,10 +89,15 @@ fn kamailio_redirect() {
 #[test]
 fn mixed_uas() {
     let Side::Inside = enter("mixed_uas") else { return };
-    let Some((_server, _place)) = started("mixed/uas.cfg") else { return };
+    let Some((_server, _place)) = started("mixed/uas.cfg") else {
+        return;
+    };
     let (caller, server) = (Peer::at("127.0.0.1:5071"), "127.0.0.1:5060");
     registers(&caller, server);
-    for (user, wanted) in [("a", "409 Bizzar Error"), ("bob", "699 I don't want to chat with you")] {
+    for (user, wanted) in [
+        ("a", "409 Bizzar Error"),
+        ("bob", "699 I don't want to chat with you"),
+    ] {
         let uri = format!("sip:{user}@127.0.0.1");
         caller.send(server, &caller.request("INVITE", &uri, user, ""));
         let status = wanted[..3].parse().unwrap();
@@ -93,17 +106,28 @@ fn mixed_uas() {
         // It is repeated until its ACK comes.
         assert_eq!(caller.expect_status(status).first(), reply.first());
         acknowledge(&caller, server, &reply, &uri, user);
-        while caller.next_within(SOON).is_some_and(|(late, _)| late.value("Call-ID") == user) {}
-        assert!(caller.next_within(SOON).is_none(), "after its ACK it is not repeated");
+        while caller
+            .next_within(SOON)
+            .is_some_and(|(late, _)| late.value("Call-ID") == user)
+        {}
+        assert!(
+            caller.next_within(SOON).is_none(),
+            "after its ACK it is not repeated"
+        );
     }
 }
 
 /// Writes down what comes, and answers nothing.
 fn logs(file: &str, server: &str, domain: &str) {
-    let Some((running, _place)) = started(file) else { return };
+    let Some((running, _place)) = started(file) else {
+        return;
+    };
     let caller = Peer::at("127.0.0.1:5071");
     caller.send(server, &caller.request("REGISTER", "sip:elsewhere.org", "1", ""));
-    caller.send(server, &caller.request("OPTIONS", &format!("sip:bob@{domain}"), "2", ""));
+    caller.send(
+        server,
+        &caller.request("OPTIONS", &format!("sip:bob@{domain}"), "2", ""),
+    );
     for line in [
         "non-REGISTER received",
         &format!("request for {domain} received"),
@@ -132,8 +156,12 @@ fn kamailio_logging() {
 
 #[test]
 fn mixed_ccdiversion() {
-    let Side::Inside = enter("mixed_ccdiversion") else { return };
-    let Some((_server, _place)) = started("mixed/ccdiversion.cfg") else { return };
+    let Side::Inside = enter("mixed_ccdiversion") else {
+        return;
+    };
+    let Some((_server, _place)) = started("mixed/ccdiversion.cfg") else {
+        return;
+    };
     // The server listens at the addresses that it found: these are the gateways'.
     add_address("192.168.10.10");
     let (caller, server) = (Peer::at("127.0.0.1:5071"), "127.0.0.1:5060");
@@ -159,7 +187,9 @@ fn forks(file: &str, domain: &'static str) {
     let place = Place::new("names");
     use_own_names(place.path());
     let _names = Dns::start(vec![(domain, Record::A(Ipv4Addr::new(192, 168, 20, 1)))]);
-    let Some((_server, _place)) = started(file) else { return };
+    let Some((_server, _place)) = started(file) else {
+        return;
+    };
     add_address("192.168.20.1");
     let (caller, server) = (Peer::at("127.0.0.1:5071"), "127.0.0.1:5060");
     registers(&caller, server);
@@ -197,7 +227,8 @@ fn call_foo(caller: &Peer, main: &Peer, server: &str, domain: &str, call: &str) 
     }
     let wanted = ["nobody", "nonsense", "foo"].map(|user| format!("INVITE sip:{user}@{domain} SIP/2.0"));
     assert_eq!(seen, wanted);
-    let fits = |reply: &Sip| reply.value("Call-ID") == call && reply.status().is_some_and(|status| status >= 200);
+    let fits =
+        |reply: &Sip| reply.value("Call-ID") == call && reply.status().is_some_and(|status| status >= 200);
     let answer = caller.expect("a final reply", fits);
     if answer.status() != Some(200) {
         acknowledge(caller, server, &answer, "sip:bob@127.0.0.1", call);
@@ -225,11 +256,16 @@ fn kamailio_fork() {
 /// Tries another destination when the first refuses.
 fn tries_another(file: &str) {
     add_address("192.168.2.16");
-    let Some((_server, _place)) = started(file) else { return };
+    let Some((_server, _place)) = started(file) else {
+        return;
+    };
     let (caller, server) = (Peer::at("127.0.0.1:5071"), "192.168.2.16:5060");
     let callee = Peer::at("192.168.2.16:5064");
     registers(&caller, server);
-    caller.send(server, &caller.request("INVITE", "sip:bob@192.168.2.16", "call", ""));
+    caller.send(
+        server,
+        &caller.request("INVITE", "sip:bob@192.168.2.16", "call", ""),
+    );
     let first = callee.expect_request("INVITE");
     assert_eq!(first.first(), "INVITE sip:xxx@192.168.2.16:5064 SIP/2.0");
     callee.answer(server, &first, "486 Busy Here");
@@ -240,13 +276,21 @@ fn tries_another(file: &str) {
     caller.expect_status(180);
     callee.answer(server, &second, "200 OK");
     let answer = caller.expect_status(200);
-    caller.send(server, &caller.ack(&answer, "sip:callee@192.168.2.16:5064", "ack"));
+    caller.send(
+        server,
+        &caller.ack(&answer, "sip:callee@192.168.2.16:5064", "ack"),
+    );
     callee.expect_request("ACK");
     let bye = caller.request("BYE", "sip:callee@192.168.2.16:5064", "call", "");
     caller.send(server, &bye);
     let bye = callee.expect_request("BYE");
     callee.answer(server, &bye, "200 Bye");
-    assert_eq!(caller.expect("the answer to BYE", |reply| reply.value("CSeq").ends_with("BYE")).first(), "SIP/2.0 200 Bye");
+    assert_eq!(
+        caller
+            .expect("the answer to BYE", |reply| reply.value("CSeq").ends_with("BYE"))
+            .first(),
+        "SIP/2.0 200 Bye"
+    );
     let many_hops = caller
         .request("INVITE", "sip:bob@192.168.2.16", "loop", "")
         .replace("Max-Forwards: 70", "Max-Forwards: 0");

@@ -52,7 +52,10 @@ fn question(packet: &[u8]) -> (String, u16) {
         labels.push(String::from_utf8_lossy(&packet[at + 1..end]).to_lowercase());
         at = end;
     }
-    (labels.join("."), u16::from_be_bytes([packet[at + 1], packet[at + 2]]))
+    (
+        labels.join("."),
+        u16::from_be_bytes([packet[at + 1], packet[at + 2]]),
+    )
 }
 
 fn reply(packet: &[u8], name: &str, kind: u16, zone: &[(&str, Record)]) -> Vec<u8> {
@@ -81,7 +84,10 @@ fn data(record: &Record) -> Vec<u8> {
     match record {
         Record::A(address) => address.octets().to_vec(),
         Record::Srv(priority, weight, port, target) => {
-            let mut out: Vec<u8> = [priority, weight, port].iter().flat_map(|n| n.to_be_bytes()).collect();
+            let mut out: Vec<u8> = [priority, weight, port]
+                .iter()
+                .flat_map(|n| n.to_be_bytes())
+                .collect();
             for label in target.split('.') {
                 out.push(u8::try_from(label.len()).unwrap());
                 out.extend(label.as_bytes());

@@ -33,7 +33,9 @@ pub fn enter(test: &str) -> Side {
         run("ip", &["link", "set", "lo", "up"]);
         return Side::Inside;
     }
-    let probe = Command::new("unshare").args(["--net", "--mount", "ip", "link", "set", "lo", "up"]).status();
+    let probe = Command::new("unshare")
+        .args(["--net", "--mount", "ip", "link", "set", "lo", "up"])
+        .status();
     if !probe.is_ok_and(|status| status.success()) {
         println!("LEFT OUT: {test} needs root, unshare and ip for a network of its own");
         return Side::Done;
@@ -52,13 +54,19 @@ pub fn enter(test: &str) -> Side {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(output.status.success(), "in the namespace:\n{text}");
-    assert!(text.contains("1 passed"), "the test did not run in the namespace:\n{text}");
+    assert!(
+        text.contains("1 passed"),
+        "the test did not run in the namespace:\n{text}"
+    );
     Side::Done
 }
 
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status();
-    assert!(status.is_ok_and(|status| status.success()), "{program} {arguments:?}");
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{program} {arguments:?}"
+    );
 }
 
 /// Gives the namespace an address.
@@ -127,7 +135,9 @@ impl Server {
             .spawn()
             .unwrap();
         let server = Server { child, log };
-        wait_for("the server", || server.log().contains("Listening on").then_some(()));
+        wait_for("the server", || {
+            server.log().contains("Listening on").then_some(())
+        });
         server
     }
 
@@ -225,17 +235,26 @@ impl Peer {
     }
 
     pub fn expect_request(&self, method: &str) -> Sip {
-        self.expect(method, |message| message.first().starts_with(&format!("{method} ")))
+        self.expect(method, |message| {
+            message.first().starts_with(&format!("{method} "))
+        })
     }
 
     /// Answers a request to where it came from.
     pub fn answer(&self, to: &str, request: &Sip, status: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "Record-Route", "From"] {
-            request.lines(name).iter().for_each(|line| text += &format!("{line}\r\n"));
+            request
+                .lines(name)
+                .iter()
+                .for_each(|line| text += &format!("{line}\r\n"));
         }
         let own = self.socket.local_addr().unwrap();
-        let tag = if request.value("To").contains(";tag=") { "" } else { ";tag=callee" };
+        let tag = if request.value("To").contains(";tag=") {
+            ""
+        } else {
+            ";tag=callee"
+        };
         text += &format!(
             "To: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:callee@{own}>\r\nContent-Length: 0\r\n\r\n",
             request.value("To"),

@@ -21,10 +21,14 @@ pub fn next_address(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) -> 
             return false;
         }
         let known = state.branches.get_mut(branch.index());
-        known.map(|known| std::mem::take(&mut known.rest)).unwrap_or_default()
+        known
+            .map(|known| std::mem::take(&mut known.rest))
+            .unwrap_or_default()
     };
     let rules = &cell.core.options().further.blocklist;
-    let next = allowed(&mut rest, |to, transport| !rules.forbid(worker, cell.method, to, transport));
+    let next = allowed(&mut rest, |to, transport| {
+        !rules.forbid(worker, cell.method, to, transport)
+    });
     let (Some(to), Ok(cx)) = (next, cell.request_cx(worker.clone())) else {
         return false;
     };
@@ -34,8 +38,13 @@ pub fn next_address(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) -> 
 }
 
 /// Takes the first address that may be asked out of the list, with those before it.
-pub fn allowed(addresses: &mut Targets, may: impl Fn(SocketAddr, Transport) -> bool) -> Option<(SocketAddr, Transport)> {
-    let at = addresses.iter().position(|(to, transport)| may(*to, *transport))?;
+pub fn allowed(
+    addresses: &mut Targets,
+    may: impl Fn(SocketAddr, Transport) -> bool,
+) -> Option<(SocketAddr, Transport)> {
+    let at = addresses
+        .iter()
+        .position(|(to, transport)| may(*to, *transport))?;
     addresses.drain(..=at).next_back()
 }
 

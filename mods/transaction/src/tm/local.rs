@@ -196,7 +196,12 @@ fn begin(
     if method == Method::Invite {
         timing.wt_timer = timing.wt_timer.max(REPEATED_2XX);
     }
-    let tx = Transaction::local(now(worker), method == Method::Invite, timing, core.options().policy);
+    let tx = Transaction::local(
+        now(worker),
+        method == Method::Invite,
+        timing,
+        core.options().policy,
+    );
     let mut state = State::new(tx, core.options().failure_reply_mode);
     state.switches.set(Switches::NO_AUTO_ACK, request.no_ack);
     state.local = Some(Box::new(Local {

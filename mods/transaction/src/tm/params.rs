@@ -377,9 +377,7 @@ fn failover_codes(text: &Str) -> Result<Vec<RangeInclusive<u16>>, InitError> {
         InitError::new(format!("failover_reply_codes has '{part}', which is no code"))
             .help("write codes as code=502;code=504-506;class=4")
     };
-    parts
-        .map(|part| codes(part).ok_or_else(|| wrong(part)))
-        .collect()
+    parts.map(|part| codes(part).ok_or_else(|| wrong(part))).collect()
 }
 
 /// `class=4`, `code=502`, `code=502-504`, or the number alone.

@@ -78,27 +78,87 @@ macro_rules! text {
 }
 
 const TIMERS: [Row; 8] = [
-    time!("fr_timer", "Milliseconds for the first reply to an INVITE, or the final one to anything else.", timing.fr_timer),
-    time!("fr_inv_timer", "Milliseconds for the final reply to an INVITE that rings.", timing.fr_inv_timer),
-    time!("wt_timer", "Milliseconds for which an answered transaction is kept.", timing.wt_timer),
-    time!("retr_timer1", "Milliseconds before the first retransmission.", timing.retr_timer1),
-    time!("retr_timer2", "Milliseconds of the longest interval between retransmissions.", timing.retr_timer2),
-    time!("max_inv_lifetime", "Milliseconds after which an INVITE without a final reply ends.", timing.max_inv_lifetime),
-    time!("max_noninv_lifetime", "Milliseconds after which any other request without a final reply ends.", timing.max_noninv_lifetime),
-    switch!("restart_fr_on_each_reply", "Each provisional reply starts fr_inv_timer anew.", timing.restart_fr_on_each_reply),
+    time!(
+        "fr_timer",
+        "Milliseconds for the first reply to an INVITE, or the final one to anything else.",
+        timing.fr_timer
+    ),
+    time!(
+        "fr_inv_timer",
+        "Milliseconds for the final reply to an INVITE that rings.",
+        timing.fr_inv_timer
+    ),
+    time!(
+        "wt_timer",
+        "Milliseconds for which an answered transaction is kept.",
+        timing.wt_timer
+    ),
+    time!(
+        "retr_timer1",
+        "Milliseconds before the first retransmission.",
+        timing.retr_timer1
+    ),
+    time!(
+        "retr_timer2",
+        "Milliseconds of the longest interval between retransmissions.",
+        timing.retr_timer2
+    ),
+    time!(
+        "max_inv_lifetime",
+        "Milliseconds after which an INVITE without a final reply ends.",
+        timing.max_inv_lifetime
+    ),
+    time!(
+        "max_noninv_lifetime",
+        "Milliseconds after which any other request without a final reply ends.",
+        timing.max_noninv_lifetime
+    ),
+    switch!(
+        "restart_fr_on_each_reply",
+        "Each provisional reply starts fr_inv_timer anew.",
+        timing.restart_fr_on_each_reply
+    ),
 ];
 
 const MATCHING: [Row; 5] = [
-    switch!("ruri_matching", "Old requests are told apart by their Request-URI.", matching.ruri),
-    switch!("via1_matching", "Old requests are told apart by their topmost Via.", matching.via1),
-    switch!("callid_matching", "The Call-ID has to fit besides the branch.", matching.callid),
-    switch!("callid_cseq_matching", "Call-ID and CSeq alone name a transaction.", matching.callid_cseq),
-    number!("unmatched_cancel", "A CANCEL without an INVITE: 0 stateful, 1 stateless, 2 dropped.", unmatched_cancel),
+    switch!(
+        "ruri_matching",
+        "Old requests are told apart by their Request-URI.",
+        matching.ruri
+    ),
+    switch!(
+        "via1_matching",
+        "Old requests are told apart by their topmost Via.",
+        matching.via1
+    ),
+    switch!(
+        "callid_matching",
+        "The Call-ID has to fit besides the branch.",
+        matching.callid
+    ),
+    switch!(
+        "callid_cseq_matching",
+        "Call-ID and CSeq alone name a transaction.",
+        matching.callid_cseq
+    ),
+    number!(
+        "unmatched_cancel",
+        "A CANCEL without an INVITE: 0 stateful, 1 stateless, 2 dropped.",
+        unmatched_cancel
+    ),
 ];
 
 const ANSWERS: [Row; 11] = [
-    switch!("auto_inv_100", "INVITEs are answered with 100 before they are relayed.", auto_inv_100),
-    text!("auto_inv_100_reason", "The reason of that reply.", auto_inv_100_reason),
+    switch!(
+        "auto_inv_100",
+        "INVITEs are answered with 100 before they are relayed.",
+        auto_inv_100
+    ),
+    text!(
+        "auto_inv_100_reason",
+        "The reason of that reply.",
+        auto_inv_100_reason
+    ),
     (
         "default_code",
         "The code of t_reply() where the script gives no usable one.",
@@ -109,14 +169,42 @@ const ANSWERS: [Row; 11] = [
             Some(())
         },
     ),
-    text!("default_reason", "The reason of t_reply() where the script gives none.", default_reason),
-    switch!("aggregate_challenges", "A 401 or 407 carries the challenges of all branches.", aggregate_challenges),
+    text!(
+        "default_reason",
+        "The reason of t_reply() where the script gives none.",
+        default_reason
+    ),
+    switch!(
+        "aggregate_challenges",
+        "A 401 or 407 carries the challenges of all branches.",
+        aggregate_challenges
+    ),
     switch!("relay_100", "Passes 100 on.", policy.relay_100),
-    switch!("pass_provisional_replies", "Who asked for the answers of local requests hears of provisional ones too.", further.pass_provisional),
-    switch!("enable_uac_fr", "Requests of this server have failure routes.", further.enable_uac_fr),
-    switch!("local_cancel_reason", "CANCELs say in Reason which reply caused them.", local_cancel_reason),
-    switch!("e2e_cancel_reason", "CANCELs carry the Reason headers of the caller's.", e2e_cancel_reason),
-    text!("ac_extra_hdrs", "Headers whose names begin so are copied to ACK and CANCEL.", ac_extra_hdrs),
+    switch!(
+        "pass_provisional_replies",
+        "Who asked for the answers of local requests hears of provisional ones too.",
+        further.pass_provisional
+    ),
+    switch!(
+        "enable_uac_fr",
+        "Requests of this server have failure routes.",
+        further.enable_uac_fr
+    ),
+    switch!(
+        "local_cancel_reason",
+        "CANCELs say in Reason which reply caused them.",
+        local_cancel_reason
+    ),
+    switch!(
+        "e2e_cancel_reason",
+        "CANCELs carry the Reason headers of the caller's.",
+        e2e_cancel_reason
+    ),
+    text!(
+        "ac_extra_hdrs",
+        "Headers whose names begin so are copied to ACK and CANCEL.",
+        ac_extra_hdrs
+    ),
 ];
 
 const BRANCHES: [Row; 11] = [
@@ -144,7 +232,11 @@ const BRANCHES: [Row; 11] = [
             Some(())
         },
     ),
-    switch!("reparse_invite", "ACK and CANCEL are made from the INVITE as it was sent.", further.reparse_invite),
+    switch!(
+        "reparse_invite",
+        "ACK and CANCEL are made from the INVITE as it was sent.",
+        further.reparse_invite
+    ),
     (
         "local_ack_mode",
         "Where own ACKs go: 0 by route set, 1 where the INVITE went, 2 where the 2xx came from.",
@@ -164,23 +256,61 @@ const BRANCHES: [Row; 11] = [
             Some(())
         },
     ),
-    switch!("blst_503", "A 503 puts its sender on the blocklist.", further.blocklist.on_503),
-    number!("blst_503_def_timeout", "Seconds for a 503 without Retry-After.", further.blocklist.default),
-    number!("blst_503_min_timeout", "The fewest seconds for a 503.", further.blocklist.min),
-    number!("blst_503_max_timeout", "The most seconds for a 503.", further.blocklist.max),
-    number!("blst_methods_add", "Methods whose timeout puts a destination on the list.", further.blocklist.add),
-    number!("blst_methods_lookup", "Methods that are not sent to a destination on it.", further.blocklist.lookup),
+    switch!(
+        "blst_503",
+        "A 503 puts its sender on the blocklist.",
+        further.blocklist.on_503
+    ),
+    number!(
+        "blst_503_def_timeout",
+        "Seconds for a 503 without Retry-After.",
+        further.blocklist.default
+    ),
+    number!(
+        "blst_503_min_timeout",
+        "The fewest seconds for a 503.",
+        further.blocklist.min
+    ),
+    number!(
+        "blst_503_max_timeout",
+        "The most seconds for a 503.",
+        further.blocklist.max
+    ),
+    number!(
+        "blst_methods_add",
+        "Methods whose timeout puts a destination on the list.",
+        further.blocklist.add
+    ),
+    number!(
+        "blst_methods_lookup",
+        "Methods that are not sent to a destination on it.",
+        further.blocklist.lookup
+    ),
 ];
 
 /// Named by Kamailio's tools; their documentation says why they change nothing.
 const WITHOUT_EFFECT: [(&str, i64, &str); 3] = [
-    ("fr_inv_timer_next", 30_000, "No effect: every leg of a call has the time of fr_inv_timer, or of t_set_fr()."),
-    ("noisy_ctimer", 0, "No effect: an INVITE whose time is over is always cancelled and answered with 408."),
-    ("reparse_on_dns_failover", 1, "No effect: a request to the next address is made from the one that was sent."),
+    (
+        "fr_inv_timer_next",
+        30_000,
+        "No effect: every leg of a call has the time of fr_inv_timer, or of t_set_fr().",
+    ),
+    (
+        "noisy_ctimer",
+        0,
+        "No effect: an INVITE whose time is over is always cancelled and answered with 408.",
+    ),
+    (
+        "reparse_on_dns_failover",
+        1,
+        "No effect: a request to the next address is made from the one that was sent.",
+    ),
 ];
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [&TIMERS[..], &MATCHING, &ANSWERS, &BRANCHES].into_iter().flatten()
+    [&TIMERS[..], &MATCHING, &ANSWERS, &BRANCHES]
+        .into_iter()
+        .flatten()
 }
 
 /// Declares them with what the configuration says, and takes over what is changed.
@@ -193,7 +323,8 @@ pub fn declare(core: &Arc<Core>, env: &Env<'_>) {
         env.settings.declare("tm", name, Value::Int(value), doc, false);
     }
     let core = Arc::downgrade(core);
-    env.settings.on_change("tm", move |settings| apply(&core, settings));
+    env.settings
+        .on_change("tm", move |settings| apply(&core, settings));
 }
 
 fn apply(core: &Weak<Core>, settings: &Settings) {
@@ -220,7 +351,11 @@ mod tests {
         let settings = &bench.server.worker.config.settings;
         let before = bench.core.options();
         for (name, _, value, _) in rows() {
-            assert_eq!(settings.get(b"tm", name.as_bytes()), Some(value(&before)), "{name}");
+            assert_eq!(
+                settings.get(b"tm", name.as_bytes()),
+                Some(value(&before)),
+                "{name}"
+            );
             let other = match value(&before) {
                 Value::Int(1) => Value::Int(0),
                 Value::Int(0) => Value::Int(1),
@@ -240,7 +375,12 @@ mod tests {
     fn a_value_out_of_range_changes_nothing() {
         let bench = Bench::default();
         let settings = &bench.server.worker.config.settings;
-        for (name, value) in [("default_code", 200), ("cancel_b_method", 3), ("fr_timer", -1), ("local_ack_mode", 9)] {
+        for (name, value) in [
+            ("default_code", 200),
+            ("cancel_b_method", 3),
+            ("fr_timer", -1),
+            ("local_ack_mode", 9),
+        ] {
             settings.set(b"tm", name.as_bytes(), Value::Int(value));
         }
         let options = bench.core.options();

@@ -5,7 +5,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use kahea_module::{
-    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug, route::ScriptStep,
+    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Worker, debug, route::ScriptStep,
 };
 use kahea_sip::Method;
 use kahea_tx::{Actions, BranchId, Client};
