@@ -74,13 +74,6 @@ pub fn add_address(address: &str) {
     run("ip", &["address", "add", &format!("{address}/32"), "dev", "lo"]);
 }
 
-/// Gives the namespace a route to nowhere: packets leave and nobody ever gets them.
-pub fn add_black_hole(address: &str) {
-    run("ip", &["link", "add", "hole", "type", "dummy"]);
-    run("ip", &["link", "set", "hole", "up"]);
-    run("ip", &["route", "add", &format!("{address}/32"), "dev", "hole"]);
-}
-
 /// Has names asked of 127.0.0.1.
 pub fn use_own_names(place: &Path) {
     let file = place.join("resolv.conf");

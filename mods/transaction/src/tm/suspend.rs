@@ -4,9 +4,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use kahea_module::{
-    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Worker, debug, route::ScriptStep,
-};
+use kahea_module::{Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Worker, debug, route::ScriptStep};
 use kahea_sip::Method;
 use kahea_tx::{Actions, BranchId, Client};
 
@@ -367,7 +365,7 @@ fn reply_again(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, entry: Entry, prep
 mod tests {
     use std::time::Duration;
 
-    use kahea_module::testing::INVITE;
+    use kahea_module::{Str, testing::INVITE};
     use parking_lot::Mutex;
 
     use super::*;
