@@ -260,6 +260,16 @@ pub fn level_name() -> Option<String> {
     LEVEL_NAME.with_borrow(Clone::clone)
 }
 
+/// Takes the prefix of lines from the calling thread away, to be put back by [`put_prefix`].
+pub fn take_prefix() -> Vec<u8> {
+    PREFIX.take()
+}
+
+/// Puts back what [`take_prefix`] took.
+pub fn put_prefix(prefix: Vec<u8>) {
+    PREFIX.set(prefix);
+}
+
 /// Writes a line that is already known to be shown; one without a prefix gets that of the calling thread.
 pub fn emit(line: &Line<'_>) {
     let Some(sink) = SINK.get() else { return };

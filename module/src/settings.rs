@@ -49,12 +49,15 @@ impl Setting {
 
 /// What to do when a parameter has a new value.
 type Changed = Arc<dyn Fn(&Value) + Send + Sync>;
+/// What to do when any parameter of a group has.
+type GroupChanged = Arc<dyn Fn(&Settings) + Send + Sync>;
 
 /// All of them by group and name. Group instances (`group[2].name`) override their group.
 #[derive(Default)]
 pub struct Settings {
     groups: RwLock<BTreeMap<Str, BTreeMap<Str, Setting>>>,
     watchers: RwLock<Vec<(Str, Str, Changed)>>,
+    group_watchers: RwLock<Vec<(&'static str, GroupChanged)>>,
     version: AtomicU64,
 }
 
@@ -95,6 +98,11 @@ impl Settings {
     pub fn watch(&self, group: &str, name: &str, changed: impl Fn(&Value) + Send + Sync + 'static) {
         let watcher = (Str::from(group), Str::from(name), Arc::new(changed) as Changed);
         self.watchers.write().push(watcher);
+    }
+
+    /// Calls `changed` after each change in a group, for modules that keep their parameters in a form of their own.
+    pub fn on_change(&self, group: &'static str, changed: impl Fn(&Settings) + Send + Sync + 'static) {
+        self.group_watchers.write().push((group, Arc::new(changed)));
     }
 
     /// Its value; `None` where there is no such parameter.
@@ -160,6 +168,11 @@ impl Settings {
             .map(|row| row.2.clone())
             .collect();
         found.iter().for_each(|changed| changed(&value));
+        let watchers = self.group_watchers.read();
+        let of_group = watchers.iter().filter(|(of, _)| of.as_bytes() == group);
+        let of_group: Vec<GroupChanged> = of_group.map(|(_, changed)| changed.clone()).collect();
+        drop(watchers);
+        of_group.iter().for_each(|changed| changed(self));
     }
 
     /// Makes an instance of a group, without values of its own yet; `false` where there is no such group.

@@ -167,7 +167,11 @@ fn parameters(d: &mut Decl<UacRedirect>) {
         |p| &mut p.acc_function,
         "The function of acc that accounts redirections: acc_log_request, acc_db_request or acc_request.",
     );
-    d.param("acc_db_table", |p| &mut p.acc_db_table, "The table that redirections are accounted in.");
+    d.param(
+        "acc_db_table",
+        |p| &mut p.acc_db_table,
+        "The table that redirections are accounted in.",
+    );
     d.param(
         "bflags",
         |p| &mut p.bflags,
@@ -357,7 +361,10 @@ fn account(m: &UacRedirect, cx: &mut Cx, reason: &Str, found: &[Target]) -> Vec<
     let config = cx.config().clone();
     let name = m.acc_function.text();
     let arguments = if name == "acc_log_request" { 1 } else { 2 };
-    let known = config.registry.module("acc").and_then(|acc| acc.func(&name, arguments));
+    let known = config
+        .registry
+        .module("acc")
+        .and_then(|acc| acc.func(&name, arguments));
     let (Some(function), Some(slot)) = (known, config.modules.slot("acc")) else {
         if !m.warned.swap(true, Relaxed) {
             warning!(
