@@ -159,7 +159,7 @@ impl Params {
     }
 }
 
-pub(super) fn out_of_range(name: &str, value: i64, wanted: &str) -> InitError {
+pub(crate) fn out_of_range(name: &str, value: i64, wanted: &str) -> InitError {
     InitError::new(format!("{name} is {value}")).help(format!("give {wanted}"))
 }
 

@@ -258,7 +258,7 @@ fn flush<'a>(m: &'a Usrloc, _: &'a mut RpcCall) -> Answer<'a> {
             && m.service.writing() == super::table::Writing::Later
         {
             for domain in m.service.domains() {
-                let written = sweep::flush(store, &domain).await;
+                let written = sweep::flush(&**store, &domain).await;
                 written.map_err(|error| RpcFault::new(500, error.to_string()))?;
             }
         }

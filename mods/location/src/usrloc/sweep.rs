@@ -17,10 +17,10 @@ use kahea_module::{
 };
 
 use super::{
+    backend::{Backend, to_write},
     contact::Contact,
     domain::Domain,
     service::{Mode, Service},
-    store::Store,
     table::{Change, Changes, Unwritten},
 };
 
@@ -92,10 +92,10 @@ impl Sweep {
                 self.service.settings().mode,
                 Mode::WriteThrough | Mode::WriteBack
             );
-            if writes && flush(&store, domain).await.is_ok() && self.plan.clean {
+            if writes && flush(&*store, domain).await.is_ok() && self.plan.clean {
                 let now = now(worker);
                 let cleaned = store.clean(domain.name(), now).await;
-                cleaned.map(drop).unwrap_or_else(|error| complain(domain, &error));
+                cleaned.unwrap_or_else(|error| complain(domain, &error));
             }
         }
     }
@@ -178,7 +178,7 @@ impl Sweep {
                         worker.engine.sleep(PAUSE).await;
                     }
                     if !ended.is_empty()
-                        && let Err(error) = store.write(domain.name(), &ended).await
+                        && let Err(error) = store.write_all(domain.name(), &to_write(&ended)).await
                     {
                         complain(domain, &error);
                     }
@@ -188,7 +188,7 @@ impl Sweep {
             return;
         }
         match store.clean(domain.name(), before).await {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) => complain(domain, &error),
         }
     }
@@ -207,7 +207,7 @@ fn complain(domain: &Domain, error: &Error) {
 }
 
 /// Writes all that is to be written. What the database does not take stays marked.
-pub(crate) async fn flush(store: &Store, domain: &Domain) -> Result<(), Error> {
+pub(crate) async fn flush(store: &dyn Backend, domain: &Domain) -> Result<(), Error> {
     let mut failed = Unwritten::default();
     let mut passing = None;
     'all: for at in 0..domain.slices() {
@@ -238,7 +238,7 @@ pub(crate) async fn flush(store: &Store, domain: &Domain) -> Result<(), Error> {
     }
 }
 
-async fn one_by_one(store: &Store, domain: &Domain, batch: Unwritten, failed: &mut Unwritten) {
+async fn one_by_one(store: &dyn Backend, domain: &Domain, batch: Unwritten, failed: &mut Unwritten) {
     for contact in batch.contacts {
         let one = Unwritten {
             contacts: vec![contact],
@@ -285,7 +285,7 @@ pub(crate) fn flush_at_end(service: &Service) {
     match runtime {
         Ok(runtime) => {
             for domain in service.domains() {
-                if runtime.block_on(flush(store, &domain)).is_ok() {
+                if runtime.block_on(flush(&**store, &domain)).is_ok() {
                     info!("usrloc", "Table {} is written.", domain.name());
                 }
             }
