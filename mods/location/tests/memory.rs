@@ -88,7 +88,10 @@ fn a_million_contacts_take_at_most_500_bytes_each_and_are_found_as_fast_as_a_tho
     println!("{among_few:?} for 1,000 look-ups among 1,000, {among_all:?} among {ALL}");
     // A million records do not fit into the processor's caches; a search that went through them would take thousands of
     // times as long.
-    assert!(among_all < among_few.saturating_mul(20), "{among_few:?} {among_all:?}");
+    assert!(
+        among_all < among_few.saturating_mul(20),
+        "{among_few:?} {among_all:?}"
+    );
 }
 
 /// The best of several rounds of a thousand look-ups, spread over all contacts.
@@ -101,7 +104,10 @@ fn quickest(
         .map(|n| Str::from(format!("user{}@example.com", n * (all / 1_000))))
         .collect();
     let round = |_| {
-        #[expect(clippy::disallowed_methods, reason = "the time of look-ups is what is measured")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the time of look-ups is what is measured"
+        )]
         let start = Instant::now();
         for name in &names {
             match service.contacts(domain, name) {

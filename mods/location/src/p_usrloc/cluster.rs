@@ -155,7 +155,10 @@ impl Cluster {
     pub fn take(&self, rows: Vec<Row>) -> usize {
         let before: HashMap<(i64, i64), Arc<Node>> = {
             let nodes = self.nodes.read();
-            nodes.iter().map(|node| ((node.id, node.number), node.clone())).collect()
+            nodes
+                .iter()
+                .map(|node| ((node.id, node.number), node.clone()))
+                .collect()
         };
         let mut nodes: Vec<Arc<Node>> = rows.iter().filter_map(|row| self.node(row, &before)).collect();
         nodes.sort_by_key(|node| (node.id, node.number));
@@ -174,10 +177,15 @@ impl Cluster {
             .databases
             .open_later(&url.text(), Limits::default(), &self.shared.stats)
             .map_err(|error| {
-                error!("p_usrloc", "Database {number} of group {id} cannot be used: {error}.");
+                error!(
+                    "p_usrloc",
+                    "Database {number} of group {id} cannot be used: {error}."
+                );
             })
             .ok()?;
-        let known = before.get(&(id, number)).map_or(0, |node| node.errors.load(Relaxed));
+        let known = before
+            .get(&(id, number))
+            .map_or(0, |node| node.errors.load(Relaxed));
         Some(Arc::new(Node {
             id,
             number,
@@ -197,7 +205,11 @@ impl Cluster {
             _ => aor,
         };
         let nodes = self.nodes.read().clone();
-        let mut groups: Vec<i64> = nodes.iter().filter(|node| !node.spare).map(|node| node.id).collect();
+        let mut groups: Vec<i64> = nodes
+            .iter()
+            .filter(|node| !node.spare)
+            .map(|node| node.id)
+            .collect();
         groups.dedup();
         let count = u32::try_from(groups.len()).unwrap_or(u32::MAX);
         let Some(at) = crc32(key).checked_rem(count) else {
@@ -214,7 +226,9 @@ impl Cluster {
         let mut groups: Vec<Vec<Arc<Node>>> = Vec::new();
         for node in nodes.iter().filter(|node| !node.spare) {
             match groups.last_mut() {
-                Some(group) if group.first().is_some_and(|first| first.id == node.id) => group.push(node.clone()),
+                Some(group) if group.first().is_some_and(|first| first.id == node.id) => {
+                    group.push(node.clone())
+                }
                 _ => groups.push(vec![node.clone()]),
             }
         }
@@ -269,7 +283,10 @@ impl Cluster {
             }
         } else if let Some(write) = &self.write {
             let query = self.update(&[&self.master.errors]);
-            let told = write.run(&query, vec![Value::Int(errors), Value::Int(node.id), Value::Int(node.number)]);
+            let told = write.run(
+                &query,
+                vec![Value::Int(errors), Value::Int(node.id), Value::Int(node.number)],
+            );
             // The master is told again at the next error.
             let _ = told.await;
         }
@@ -318,7 +335,9 @@ impl Cluster {
     fn replace(&self, node: &Node, change: impl FnOnce(&mut Node)) {
         let mut nodes = self.nodes.write();
         let mut list = Vec::clone(&nodes);
-        let place = list.iter_mut().find(|known| known.id == node.id && known.number == node.number);
+        let place = list
+            .iter_mut()
+            .find(|known| known.id == node.id && known.number == node.number);
         if let Some(place) = place {
             let mut changed = Node {
                 id: place.id,
@@ -374,7 +393,11 @@ impl Cluster {
         }
         let off: Vec<_> = {
             let nodes = self.nodes.read();
-            nodes.iter().filter(|node| node.status == Status::Off).cloned().collect()
+            nodes
+                .iter()
+                .filter(|node| node.status == Status::Off)
+                .cloned()
+                .collect()
         };
         for node in off {
             if node.store.database().run_all(Vec::new()).await.is_ok() {
@@ -473,11 +496,7 @@ impl Backend for Cluster {
         })
     }
 
-    fn write_all<'a>(
-        &'a self,
-        table: &'a Str,
-        unwritten: &'a Unwritten,
-    ) -> BoxFuture<'a, Result<(), Error>> {
+    fn write_all<'a>(&'a self, table: &'a Str, unwritten: &'a Unwritten) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             if !self.writes {
                 return Err(Error::Refused(
@@ -489,7 +508,9 @@ impl Backend for Cluster {
             for (at, contact) in all.enumerate() {
                 let nodes = self.of_aor(contact.aor());
                 let id = nodes.first().map(|node| node.id);
-                let known = groups.iter().position(|(group, _)| group.first().map(|node| node.id) == id);
+                let known = groups
+                    .iter()
+                    .position(|(group, _)| group.first().map(|node| node.id) == id);
                 if known.is_none() {
                     groups.push((nodes, Unwritten::default()));
                 }

@@ -20,7 +20,8 @@ use self::{
     params::{Kinds, Params},
 };
 use crate::usrloc::{
-    Backend, Contact, Count, Domains, Layout, Plan, Service, Store, TABLES, Unwritten, begin_timer, count_users,
+    Backend, Contact, Count, Domains, Layout, Plan, Service, Store, TABLES, Unwritten, begin_timer,
+    count_users,
 };
 
 /// The module's instance.
@@ -38,7 +39,10 @@ impl Module for PUsrloc {
             "usrloc:contact-expired",
             "A contact has ended; $ulc(exp=>...) shows it.",
         );
-        d.stat("registered_users", "Addresses of record in memory: none, since p_usrloc keeps them in databases.");
+        d.stat(
+            "registered_users",
+            "Addresses of record in memory: none, since p_usrloc keeps them in databases.",
+        );
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<PUsrloc, InitError> {
@@ -86,16 +90,52 @@ impl Module for PUsrloc {
 /// What changes at run time, and what only says how it is.
 fn declare_settings(params: &Params, env: &Env<'_>) {
     let rows = [
-        ("expire_time", params.expire_time, "Seconds until a database that was turned on is read again.", false),
-        ("db_err_threshold", params.db_err_threshold, "Errors after which a database is turned off.", false),
-        ("failover_level", params.failover_level, "1 turns a database off, 2 puts a spare in its place.", false),
-        ("db_ops_ruid", params.db_ops_ruid, "How rows are found; changes with a reload.", true),
-        ("db_update_as_insert", i64::from(params.db_update_as_insert), "Has no effect.", true),
-        ("matching_mode", params.matching_mode, "How contacts are matched; changes with a reload.", true),
-        ("utc_timestamps", i64::from(params.utc_timestamps), "Times are in UTC; changes with a reload.", true),
+        (
+            "expire_time",
+            params.expire_time,
+            "Seconds until a database that was turned on is read again.",
+            false,
+        ),
+        (
+            "db_err_threshold",
+            params.db_err_threshold,
+            "Errors after which a database is turned off.",
+            false,
+        ),
+        (
+            "failover_level",
+            params.failover_level,
+            "1 turns a database off, 2 puts a spare in its place.",
+            false,
+        ),
+        (
+            "db_ops_ruid",
+            params.db_ops_ruid,
+            "How rows are found; changes with a reload.",
+            true,
+        ),
+        (
+            "db_update_as_insert",
+            i64::from(params.db_update_as_insert),
+            "Has no effect.",
+            true,
+        ),
+        (
+            "matching_mode",
+            params.matching_mode,
+            "How contacts are matched; changes with a reload.",
+            true,
+        ),
+        (
+            "utc_timestamps",
+            i64::from(params.utc_timestamps),
+            "Times are in UTC; changes with a reload.",
+            true,
+        ),
     ];
     for (name, value, doc, read_only) in rows {
-        env.settings.declare("p_usrloc", name, Value::Int(value), doc, read_only);
+        env.settings
+            .declare("p_usrloc", name, Value::Int(value), doc, read_only);
     }
 }
 
@@ -123,16 +163,20 @@ fn open_cluster(params: &Params, layout: &Layout, env: &Env<'_>) -> Result<Arc<C
         databases: Databases::of(env),
         shared: env.shared.clone(),
     }));
-    let rows = read.run_blocking(&cluster.query().build(), Vec::new()).map_err(|error| {
-        InitError::new(format!(
-            "{}: the table {} that names the databases cannot be read: {error}",
-            read.url(),
-            params.master.table
-        ))
-    })?;
+    let rows = read
+        .run_blocking(&cluster.query().build(), Vec::new())
+        .map_err(|error| {
+            InitError::new(format!(
+                "{}: the table {} that names the databases cannot be read: {error}",
+                read.url(),
+                params.master.table
+            ))
+        })?;
     match cluster.take(rows.rows) {
-        0 => Err(InitError::new(format!("the table {} names no database", params.master.table))
-            .help("add two rows for each group: id, no, url, status 1")),
+        0 => Err(
+            InitError::new(format!("the table {} names no database", params.master.table))
+                .help("add two rows for each group: id, no, url, status 1"),
+        ),
         count => {
             notice!("p_usrloc", "Locations are spread over {count} databases.");
             Ok(cluster)
@@ -226,11 +270,7 @@ impl Backend for Tables {
         Box::pin(async move { self.of(table)?.clean(table, before).await })
     }
 
-    fn write_all<'a>(
-        &'a self,
-        table: &'a Str,
-        unwritten: &'a Unwritten,
-    ) -> BoxFuture<'a, Result<(), Error>> {
+    fn write_all<'a>(&'a self, table: &'a Str, unwritten: &'a Unwritten) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move { self.of(table)?.write_all(table, unwritten).await })
     }
 

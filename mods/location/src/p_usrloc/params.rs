@@ -110,17 +110,28 @@ impl Default for Params {
 impl Params {
     pub(super) fn settings(&self, server_id: i64) -> Result<Settings, InitError> {
         if self.db_mode != Mode::DatabaseOnly.number() {
-            return Err(out_of_range("db_mode", self.db_mode, "3, the only mode that p_usrloc has"));
+            return Err(out_of_range(
+                "db_mode",
+                self.db_mode,
+                "3, the only mode that p_usrloc has",
+            ));
         }
         let matching = Matching::from_number(self.matching_mode).filter(|mode| *mode != Matching::CallId);
-        let matching = matching
-            .ok_or_else(|| out_of_range("matching_mode", self.matching_mode, "0 (URI), 1 (URI and Call-ID) or 2 (URI and Path)"))?;
+        let matching = matching.ok_or_else(|| {
+            out_of_range(
+                "matching_mode",
+                self.matching_mode,
+                "0 (URI), 1 (URI and Call-ID) or 2 (URI and Path)",
+            )
+        })?;
         let nat_flag = match self.nat_bflag {
             -1 => 0,
             bit => u32::try_from(bit)
                 .ok()
                 .and_then(|bit| 1u32.checked_shl(bit))
-                .ok_or_else(|| out_of_range("nat_bflag", bit, "a branch flag from 0 to 31, or -1 for none"))?,
+                .ok_or_else(|| {
+                    out_of_range("nat_bflag", bit, "a branch flag from 0 to 31, or -1 for none")
+                })?,
         };
         Ok(Settings {
             mode: Mode::DatabaseOnly,
@@ -158,7 +169,9 @@ fn is_cluster(word: &str) -> Result<bool, BindError> {
     match word.trim() {
         "cluster" => Ok(true),
         "single" => Ok(false),
-        other => Err(BindError::new(format!("'{other}' is no kind of database")).help("write single or cluster")),
+        other => {
+            Err(BindError::new(format!("'{other}' is no kind of database")).help("write single or cluster"))
+        }
     }
 }
 
@@ -167,7 +180,8 @@ fn kinds(text: &str) -> Result<Vec<(Str, bool)>, BindError> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
     let read = words.map(|word| {
         let (name, kind) = word.split_once('=').ok_or_else(|| {
-            BindError::new(format!("'{word}' says nothing of a table")).help("write table=single or table=cluster")
+            BindError::new(format!("'{word}' says nothing of a table"))
+                .help("write table=single or table=cluster")
         })?;
         Ok((Str::from(name.trim()), is_cluster(kind)?))
     });
@@ -175,7 +189,9 @@ fn kinds(text: &str) -> Result<Vec<(Str, bool)>, BindError> {
 }
 
 fn word(value: &Value) -> Result<Str, BindError> {
-    value.str().ok_or_else(|| BindError::new("the parameter takes a string"))
+    value
+        .str()
+        .ok_or_else(|| BindError::new("the parameter takes a string"))
 }
 
 /// Declares them.
@@ -187,54 +203,206 @@ pub(super) fn declare(d: &mut Decl<PUsrloc>) {
 }
 
 fn columns(d: &mut Decl<PUsrloc>) {
-    d.param("ruid_column", |p| &mut p.columns.ruid, "The column of the identifier of a contact.");
+    d.param(
+        "ruid_column",
+        |p| &mut p.columns.ruid,
+        "The column of the identifier of a contact.",
+    );
     d.param("user_column", |p| &mut p.columns.user, "The column of the user.");
-    d.param("domain_column", |p| &mut p.columns.domain, "The column of the domain of the user.");
-    d.param("contact_column", |p| &mut p.columns.contact, "The column of the URI of the Contact.");
-    d.param("expires_column", |p| &mut p.columns.expires, "The column of the time when a contact ends.");
+    d.param(
+        "domain_column",
+        |p| &mut p.columns.domain,
+        "The column of the domain of the user.",
+    );
+    d.param(
+        "contact_column",
+        |p| &mut p.columns.contact,
+        "The column of the URI of the Contact.",
+    );
+    d.param(
+        "expires_column",
+        |p| &mut p.columns.expires,
+        "The column of the time when a contact ends.",
+    );
     d.param("q_column", |p| &mut p.columns.q, "The column of the preference.");
-    d.param("callid_column", |p| &mut p.columns.callid, "The column of the Call-ID.");
-    d.param("cseq_column", |p| &mut p.columns.cseq, "The column of the CSeq number.");
-    d.param("flags_column", |p| &mut p.columns.flags, "The column of the flags of the location service.");
-    d.param("cflags_column", |p| &mut p.columns.cflags, "The column of the branch flags.");
-    d.param("user_agent_column", |p| &mut p.columns.user_agent, "The column of the User-Agent.");
-    d.param("received_column", |p| &mut p.columns.received, "The column of the address that a REGISTER came from.");
+    d.param(
+        "callid_column",
+        |p| &mut p.columns.callid,
+        "The column of the Call-ID.",
+    );
+    d.param(
+        "cseq_column",
+        |p| &mut p.columns.cseq,
+        "The column of the CSeq number.",
+    );
+    d.param(
+        "flags_column",
+        |p| &mut p.columns.flags,
+        "The column of the flags of the location service.",
+    );
+    d.param(
+        "cflags_column",
+        |p| &mut p.columns.cflags,
+        "The column of the branch flags.",
+    );
+    d.param(
+        "user_agent_column",
+        |p| &mut p.columns.user_agent,
+        "The column of the User-Agent.",
+    );
+    d.param(
+        "received_column",
+        |p| &mut p.columns.received,
+        "The column of the address that a REGISTER came from.",
+    );
     d.param("path_column", |p| &mut p.columns.path, "The column of the Path.");
-    d.param("socket_column", |p| &mut p.columns.socket, "The column of the socket that a REGISTER came to.");
-    d.param("methods_column", |p| &mut p.columns.methods, "The column of the methods that a contact takes.");
-    d.param("instance_column", |p| &mut p.columns.instance, "The column of +sip.instance.");
-    d.param("reg_id_column", |p| &mut p.columns.reg_id, "The column of reg-id.");
+    d.param(
+        "socket_column",
+        |p| &mut p.columns.socket,
+        "The column of the socket that a REGISTER came to.",
+    );
+    d.param(
+        "methods_column",
+        |p| &mut p.columns.methods,
+        "The column of the methods that a contact takes.",
+    );
+    d.param(
+        "instance_column",
+        |p| &mut p.columns.instance,
+        "The column of +sip.instance.",
+    );
+    d.param(
+        "reg_id_column",
+        |p| &mut p.columns.reg_id,
+        "The column of reg-id.",
+    );
 }
 
 fn contacts(d: &mut Decl<PUsrloc>) {
-    d.param("db_mode", |p| &mut p.db_mode, "3, the database alone; p_usrloc has no other mode.");
-    d.param("use_domain", |p| &mut p.use_domain, "The domain is a part of an address of record.");
-    d.param("use_domain_crc32", |p| &mut p.use_domain_crc32, "The domain counts for the group of databases too.");
-    d.param("desc_time_order", |p| &mut p.desc_time_order, "The contacts of an address are ordered by time, the newest first, not by q.");
-    d.param("matching_mode", |p| &mut p.matching_mode, "What makes two contacts the same: 0 the URI, 1 URI and Call-ID, 2 URI and Path.");
-    d.param("cseq_delay", |p| &mut p.cseq_delay, "Seconds in which a REGISTER with the same Call-ID and CSeq is a repetition; 0: never.");
-    d.param("nat_bflag", |p| &mut p.nat_bflag, "The branch flag that marks contacts behind NAT; -1 for none.");
-    d.param("fetch_rows", |p| &mut p.fetch_rows, "Accepted; rows are taken one by one as they come.");
-    d.param("hash_size", |p| &mut p.hash_size, "Accepted; nothing is kept in memory that would be divided.");
-    d.param("preload", |p| &mut p.preload, "A table to know of though no function of the script names it; may be given several times.");
-    d.param("db_ops_ruid", |p| &mut p.db_ops_ruid, "1: rows are found by their identifier; 0 and 2: by address of record and URI.");
-    d.param("db_update_as_insert", |p| &mut p.db_update_as_insert, "Accepted; a row that is not there is always added when its contact changes.");
-    d.param("UTC_timestamps", |p| &mut p.utc_timestamps, "Times in the tables are in UTC, not in local time.");
+    d.param(
+        "db_mode",
+        |p| &mut p.db_mode,
+        "3, the database alone; p_usrloc has no other mode.",
+    );
+    d.param(
+        "use_domain",
+        |p| &mut p.use_domain,
+        "The domain is a part of an address of record.",
+    );
+    d.param(
+        "use_domain_crc32",
+        |p| &mut p.use_domain_crc32,
+        "The domain counts for the group of databases too.",
+    );
+    d.param(
+        "desc_time_order",
+        |p| &mut p.desc_time_order,
+        "The contacts of an address are ordered by time, the newest first, not by q.",
+    );
+    d.param(
+        "matching_mode",
+        |p| &mut p.matching_mode,
+        "What makes two contacts the same: 0 the URI, 1 URI and Call-ID, 2 URI and Path.",
+    );
+    d.param(
+        "cseq_delay",
+        |p| &mut p.cseq_delay,
+        "Seconds in which a REGISTER with the same Call-ID and CSeq is a repetition; 0: never.",
+    );
+    d.param(
+        "nat_bflag",
+        |p| &mut p.nat_bflag,
+        "The branch flag that marks contacts behind NAT; -1 for none.",
+    );
+    d.param(
+        "fetch_rows",
+        |p| &mut p.fetch_rows,
+        "Accepted; rows are taken one by one as they come.",
+    );
+    d.param(
+        "hash_size",
+        |p| &mut p.hash_size,
+        "Accepted; nothing is kept in memory that would be divided.",
+    );
+    d.param(
+        "preload",
+        |p| &mut p.preload,
+        "A table to know of though no function of the script names it; may be given several times.",
+    );
+    d.param(
+        "db_ops_ruid",
+        |p| &mut p.db_ops_ruid,
+        "1: rows are found by their identifier; 0 and 2: by address of record and URI.",
+    );
+    d.param(
+        "db_update_as_insert",
+        |p| &mut p.db_update_as_insert,
+        "Accepted; a row that is not there is always added when its contact changes.",
+    );
+    d.param(
+        "UTC_timestamps",
+        |p| &mut p.utc_timestamps,
+        "Times in the tables are in UTC, not in local time.",
+    );
 }
 
 fn master(d: &mut Decl<PUsrloc>) {
-    d.param("read_db_url", |p| &mut p.read_db_url, "The master database, for reading.");
-    d.param("write_db_url", |p| &mut p.write_db_url, "The master database, for writing.");
-    d.param("default_db_url", |p| &mut p.default_db_url, "The database of tables that are not in the cluster.");
-    d.param("reg_db_table", |p| &mut p.master.table, "The table of the master database that names the databases.");
-    d.param("id_column", |p| &mut p.master.id, "Its column of the group of a database.");
-    d.param("num_column", |p| &mut p.master.number, "Its column of the number of a database in its group.");
+    d.param(
+        "read_db_url",
+        |p| &mut p.read_db_url,
+        "The master database, for reading.",
+    );
+    d.param(
+        "write_db_url",
+        |p| &mut p.write_db_url,
+        "The master database, for writing.",
+    );
+    d.param(
+        "default_db_url",
+        |p| &mut p.default_db_url,
+        "The database of tables that are not in the cluster.",
+    );
+    d.param(
+        "reg_db_table",
+        |p| &mut p.master.table,
+        "The table of the master database that names the databases.",
+    );
+    d.param(
+        "id_column",
+        |p| &mut p.master.id,
+        "Its column of the group of a database.",
+    );
+    d.param(
+        "num_column",
+        |p| &mut p.master.number,
+        "Its column of the number of a database in its group.",
+    );
     d.param("url_column", |p| &mut p.master.url, "Its column of the URL.");
-    d.param("status_column", |p| &mut p.master.status, "Its column of the status: 0 off, 1 on, 2 taken out of use.");
-    d.param("failover_time_column", |p| &mut p.master.failover, "Its column of the time of the last change.");
-    d.param("spare_flag_column", |p| &mut p.master.spare, "Its column that marks spare databases.");
-    d.param("error_column", |p| &mut p.master.errors, "Its column of the number of errors.");
-    d.param("risk_group_column", |p| &mut p.master.risk, "Its column of what databases share that fail together.");
+    d.param(
+        "status_column",
+        |p| &mut p.master.status,
+        "Its column of the status: 0 off, 1 on, 2 taken out of use.",
+    );
+    d.param(
+        "failover_time_column",
+        |p| &mut p.master.failover,
+        "Its column of the time of the last change.",
+    );
+    d.param(
+        "spare_flag_column",
+        |p| &mut p.master.spare,
+        "Its column that marks spare databases.",
+    );
+    d.param(
+        "error_column",
+        |p| &mut p.master.errors,
+        "Its column of the number of errors.",
+    );
+    d.param(
+        "risk_group_column",
+        |p| &mut p.master.risk,
+        "Its column of what databases share that fail together.",
+    );
     d.param_fn(
         "domain_db",
         "string",
@@ -253,20 +421,63 @@ fn master(d: &mut Decl<PUsrloc>) {
         },
         "Where tables are that domain_db does not name: single or cluster.",
     );
-    d.param("alg_location", |p| &mut p.alg_location, "Accepted; as in Kamailio there is one way of spreading, by checksum.");
+    d.param(
+        "alg_location",
+        |p| &mut p.alg_location,
+        "Accepted; as in Kamailio there is one way of spreading, by checksum.",
+    );
 }
 
 fn failover(d: &mut Decl<PUsrloc>) {
-    d.param("expire_time", |p| &mut p.expire_time, "Seconds until a database that was turned on is read again.").live();
-    d.param("db_err_threshold", |p| &mut p.db_err_threshold, "Errors after which a database is turned off.").live();
-    d.param("failover_level", |p| &mut p.failover_level, "What a failing database leads to: 1 it is turned off, 2 a spare takes its place too.").live();
-    d.param("db_retry_interval", |p| &mut p.db_retry_interval, "Seconds between two looks at the master table and at databases that are off.");
+    d.param(
+        "expire_time",
+        |p| &mut p.expire_time,
+        "Seconds until a database that was turned on is read again.",
+    )
+    .live();
+    d.param(
+        "db_err_threshold",
+        |p| &mut p.db_err_threshold,
+        "Errors after which a database is turned off.",
+    )
+    .live();
+    d.param(
+        "failover_level",
+        |p| &mut p.failover_level,
+        "What a failing database leads to: 1 it is turned off, 2 a spare takes its place too.",
+    )
+    .live();
+    d.param(
+        "db_retry_interval",
+        |p| &mut p.db_retry_interval,
+        "Seconds between two looks at the master table and at databases that are off.",
+    );
     d.param("write_on_db", |p| &mut p.write_on_db, "Locations may be written.");
-    d.param("write_on_master_db", |p| &mut p.write_on_master_db, "The master database may be written.");
-    d.param("mdb_availability_control", |p| &mut p.mdb_availability_control, "The master database is written whenever it can be reached.");
-    d.param("db_use_transactions", |p| &mut p.db_use_transactions, "Accepted; each change is one transaction, where the database has them.");
-    d.param("db_transaction_level", |p| &mut p.db_transaction_level, "Accepted; a change touches rows of one contact only, so that the level does not matter.");
-    d.param("connection_expires", |p| &mut p.connection_expires, "Accepted; connections are asked before they are used again, and closed by their pool.");
+    d.param(
+        "write_on_master_db",
+        |p| &mut p.write_on_master_db,
+        "The master database may be written.",
+    );
+    d.param(
+        "mdb_availability_control",
+        |p| &mut p.mdb_availability_control,
+        "The master database is written whenever it can be reached.",
+    );
+    d.param(
+        "db_use_transactions",
+        |p| &mut p.db_use_transactions,
+        "Accepted; each change is one transaction, where the database has them.",
+    );
+    d.param(
+        "db_transaction_level",
+        |p| &mut p.db_transaction_level,
+        "Accepted; a change touches rows of one contact only, so that the level does not matter.",
+    );
+    d.param(
+        "connection_expires",
+        |p| &mut p.connection_expires,
+        "Accepted; connections are asked before they are used again, and closed by their pool.",
+    );
 }
 
 #[cfg(test)]

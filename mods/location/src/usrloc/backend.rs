@@ -30,21 +30,14 @@ pub(crate) trait Backend: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Contact>, Error>>;
 
     /// Some of the contacts that ended before that time.
-    fn fetch_expired<'a>(
-        &'a self,
-        table: &'a Str,
-        before: u32,
-    ) -> BoxFuture<'a, Result<Vec<Contact>, Error>>;
+    fn fetch_expired<'a>(&'a self, table: &'a Str, before: u32)
+    -> BoxFuture<'a, Result<Vec<Contact>, Error>>;
 
     /// Takes away the rows of contacts that ended before that time.
     fn clean<'a>(&'a self, table: &'a Str, before: u32) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Writes contacts as they are, and takes away the rows of others.
-    fn write_all<'a>(
-        &'a self,
-        table: &'a Str,
-        unwritten: &'a Unwritten,
-    ) -> BoxFuture<'a, Result<(), Error>>;
+    fn write_all<'a>(&'a self, table: &'a Str, unwritten: &'a Unwritten) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Counts in a table.
     fn count<'a>(&'a self, table: &'a Str, what: Count, now: u32) -> BoxFuture<'a, Result<i64, Error>>;
@@ -98,11 +91,7 @@ impl Backend for Store {
         Box::pin(async move { Store::clean(self, table, before).await.map(drop) })
     }
 
-    fn write_all<'a>(
-        &'a self,
-        table: &'a Str,
-        unwritten: &'a Unwritten,
-    ) -> BoxFuture<'a, Result<(), Error>> {
+    fn write_all<'a>(&'a self, table: &'a Str, unwritten: &'a Unwritten) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(Store::write_all(self, table, unwritten))
     }
 

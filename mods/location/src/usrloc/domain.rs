@@ -99,7 +99,10 @@ impl Domain {
         });
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the remainder is less than the number of turns")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the remainder is less than the number of turns"
+    )]
     pub(crate) async fn turn(&self, aor: &[u8]) -> tokio::sync::MutexGuard<'_, ()> {
         let at = usize::try_from(self.table.hash(aor)).unwrap_or(0) % TURNS;
         self.turns[at].lock().await

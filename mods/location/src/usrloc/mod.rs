@@ -27,7 +27,6 @@ use std::{
 use kahea_db::{Database, TableVersion, check_table};
 use kahea_module::{Decl, Env, InitError, Module, Str, config::Periodic, notice};
 
-use self::{params::Params, sweep::Sweep};
 pub(crate) use self::{
     backend::Backend,
     columns::Columns,
@@ -38,6 +37,7 @@ pub(crate) use self::{
     sweep::Plan,
     table::Unwritten,
 };
+use self::{params::Params, sweep::Sweep};
 
 pub use self::{
     contact::{ALL_METHODS, Contact, Contacts, Draft, Part, State, TooLong},
@@ -97,7 +97,9 @@ impl Module for Usrloc {
         begin_timer(params.timer_interval, plan, &service, env)?;
         keepalive::begin(&params, &service, env)?;
         let ending = service.clone();
-        env.hooks.stop.push(Arc::new(move || sweep::flush_at_end(&ending)));
+        env.hooks
+            .stop
+            .push(Arc::new(move || sweep::flush_at_end(&ending)));
         env.provide(service.clone());
         Ok(Usrloc { service })
     }
@@ -173,7 +175,10 @@ fn check_versions(store: &Store, name: &Str, env: &Env<'_>) -> Result<(), InitEr
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "at start there is no worker whose clock could be asked")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "at start there is no worker whose clock could be asked"
+)]
 fn load(params: &Params, service: &Service, store: &Store, domain: &Arc<Domain>) -> Result<(), InitError> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
@@ -210,10 +215,11 @@ fn load(params: &Params, service: &Service, store: &Store, domain: &Arc<Domain>)
 
 /// The contact registered over a connection, which did not outlive the server.
 fn is_over_stream(contact: &Contact) -> bool {
-    let stream = |text: &[u8]| {
-        kahea_sip::Transport::parse(text).is_some_and(|transport| transport.is_stream())
-    };
-    let socket = contact.socket().and_then(|text| text.split(|b| *b == b':').next());
+    let stream =
+        |text: &[u8]| kahea_sip::Transport::parse(text).is_some_and(|transport| transport.is_stream());
+    let socket = contact
+        .socket()
+        .and_then(|text| text.split(|b| *b == b':').next());
     let uri = kahea_sip::view::Uri::parse(contact.address());
     socket.is_some_and(stream) || uri.is_ok_and(|uri| uri.transport().is_stream())
 }
@@ -256,7 +262,9 @@ pub(crate) fn number<T: TryFrom<i64> + PartialOrd + std::fmt::Display>(
 pub(crate) fn count_users(domains: Arc<Domains>, env: &Env<'_>) {
     let doc = "Addresses of record in all location tables.";
     let count = Arc::new(move || domains.users());
-    env.shared.stats.computed("usrloc", "registered_users", doc, count);
+    env.shared
+        .stats
+        .computed("usrloc", "registered_users", doc, count);
 }
 
 /// Starts the timer of this configuration.

@@ -25,7 +25,10 @@ pub(crate) struct Form {
 impl Form {
     /// User and domain of an address of record.
     pub fn address(self, aor: &[u8]) -> (Value, Value) {
-        let parts = aor.iter().rposition(|byte| *byte == b'@').filter(|_| self.use_domain);
+        let parts = aor
+            .iter()
+            .rposition(|byte| *byte == b'@')
+            .filter(|_| self.use_domain);
         match parts.and_then(|at| Some((aor.get(..at)?, aor.get(at.saturating_add(1)..)?))) {
             Some((user, domain)) => (text(user), text(domain)),
             // An address without a user is its domain alone.
@@ -98,7 +101,9 @@ impl Form {
         }
         let text = time_text(seconds.into()).replace(' ', "T");
         let moment = parse_time(&format!("{text}Z"));
-        moment.and_then(|moment| u32::try_from(moment).ok()).unwrap_or(seconds)
+        moment
+            .and_then(|moment| u32::try_from(moment).ok())
+            .unwrap_or(seconds)
     }
 
     /// A contact of such a row.
@@ -282,7 +287,10 @@ mod tests {
     #[test]
     fn rows_of_kamailio_are_read_whatever_their_types() {
         let nulls = FORM.contact(&vec![Value::Null; 22]).unwrap();
-        assert_eq!((nulls.aor(), nulls.q(), nulls.methods()), (&b""[..], None, ALL_METHODS));
+        assert_eq!(
+            (nulls.aor(), nulls.q(), nulls.methods()),
+            (&b""[..], None, ALL_METHODS)
+        );
         assert!(FORM.contact(&[]).is_ok());
         let mut row = FORM.row(&nulls);
         row[4] = Value::from("2035-05-28 21:32:15");

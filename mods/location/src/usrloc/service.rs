@@ -173,7 +173,11 @@ impl Service {
     }
 
     /// The contact with that identifier.
-    pub fn by_ruid(self: &Arc<Self>, domain: &Arc<Domain>, ruid: &Str) -> Now<Result<Option<Contact>, Fault>> {
+    pub fn by_ruid(
+        self: &Arc<Self>,
+        domain: &Arc<Domain>,
+        ruid: &Str,
+    ) -> Now<Result<Option<Contact>, Fault>> {
         let Some(store) = self.asked() else {
             return Now::Ready(Ok(domain.by_ruid(ruid)));
         };
@@ -258,10 +262,7 @@ impl Service {
         change: impl FnOnce(&mut Edit<'_>) -> R,
     ) -> Result<Edited<R>, Fault> {
         let turn = domain.turn(&aor).await;
-        let (result, changes, contacts) =
-            domain
-                .table
-                .edit(&aor, self.settings.order, Writing::No, change);
+        let (result, changes, contacts) = domain.table.edit(&aor, self.settings.order, Writing::No, change);
         let written = store.write_all(domain.name(), &to_write(&changes)).await;
         match &written {
             Ok(()) => {

@@ -91,9 +91,7 @@ impl Queries {
             Some(_) => query.when_eq(&columns.server_id.text()),
             None => query,
         };
-        let ended = |query: Query| {
-            own(query.when(&expires, Op::Lt).when(&expires, Op::Ne))
-        };
+        let ended = |query: Query| own(query.when(&expires, Op::Lt).when(&expires, Op::Ne));
         let attrs = format!("{table}_attrs");
         let mut field = vec![&*ruid];
         let (user, domain) = (columns.user.text(), columns.domain.text());
@@ -229,7 +227,11 @@ impl Store {
     /// Takes away the rows of contacts that ended before that time; how many.
     pub async fn clean(&self, table: &Str, before: u32) -> Result<u64, Error> {
         let queries = self.queries(table);
-        Ok(self.database.run(&queries.clean, self.ended(before)).await?.affected)
+        Ok(self
+            .database
+            .run(&queries.clean, self.ended(before))
+            .await?
+            .affected)
     }
 
     /// Counts in a table.
@@ -260,7 +262,13 @@ impl Store {
                 format!("SELECT COUNT(*) FROM {table} WHERE {expires} <= {first} AND {expires} <> {second}")
             }
         };
-        let rows = self.database.sql(Str::from(text), vec![self.layout.form.time(now), self.layout.form.time(0)]).await?;
+        let rows = self
+            .database
+            .sql(
+                Str::from(text),
+                vec![self.layout.form.time(now), self.layout.form.time(0)],
+            )
+            .await?;
         Ok(rows.single().and_then(Value::int).unwrap_or(0))
     }
 
@@ -364,7 +372,9 @@ impl Store {
         let (layout, into) = (self.layout.clone(), domain.clone());
         let mut fields = fields;
         self.database.load(&queries.all, self.own(), LOAD, move |row| {
-            let Some(contact) = layout.contact(&row) else { return };
+            let Some(contact) = layout.contact(&row) else {
+                return;
+            };
             if !contact.is_valid(now) || skip(&contact) {
                 return;
             }
@@ -380,9 +390,10 @@ impl Store {
     fn load_fields(&self, queries: &Queries) -> Result<HashMap<Str, Arc<Xavps>>, Error> {
         let found = Arc::new(parking_lot::Mutex::new(HashMap::new()));
         let into = found.clone();
-        self.database.load(&queries.all_fields, Vec::new(), LOAD, move |row| {
-            collect(&mut into.lock(), row);
-        })?;
+        self.database
+            .load(&queries.all_fields, Vec::new(), LOAD, move |row| {
+                collect(&mut into.lock(), row);
+            })?;
         Ok(std::mem::take(&mut *found.lock()))
     }
 }

@@ -88,10 +88,7 @@ impl Sweep {
         }
         self.expire_all(worker, domain).await;
         if let Some(store) = self.service.store.clone() {
-            let writes = matches!(
-                self.service.settings().mode,
-                Mode::WriteThrough | Mode::WriteBack
-            );
+            let writes = matches!(self.service.settings().mode, Mode::WriteThrough | Mode::WriteBack);
             if writes && flush(&*store, domain).await.is_ok() && self.plan.clean {
                 let now = now(worker);
                 let cleaned = store.clean(domain.name(), now).await;
@@ -202,7 +199,10 @@ fn complain(domain: &Domain, error: &Error) {
     log::write(
         Level::Error,
         "usrloc",
-        format_args!("table {}: {error}; it is tried again at the next timer", domain.name()),
+        format_args!(
+            "table {}: {error}; it is tried again at the next timer",
+            domain.name()
+        ),
     );
 }
 
@@ -217,7 +217,10 @@ pub(crate) async fn flush(store: &dyn Backend, domain: &Domain) -> Result<(), Er
                 break;
             }
             match store.write_all(domain.name(), &batch).await {
-                Ok(()) => batch.contacts.iter().for_each(|contact| domain.table.written(contact)),
+                Ok(()) => batch
+                    .contacts
+                    .iter()
+                    .for_each(|contact| domain.table.written(contact)),
                 Err(error) if error.is_passing() => {
                     domain.table.put_back(batch);
                     passing = Some(error);
@@ -245,9 +248,15 @@ async fn one_by_one(store: &dyn Backend, domain: &Domain, batch: Unwritten, fail
             gone: Vec::new(),
         };
         match store.write_all(domain.name(), &one).await {
-            Ok(()) => one.contacts.iter().for_each(|contact| domain.table.written(contact)),
+            Ok(()) => one
+                .contacts
+                .iter()
+                .for_each(|contact| domain.table.written(contact)),
             Err(error) => {
-                let names = one.contacts.iter().map(|c| String::from_utf8_lossy(c.aor()).into_owned());
+                let names = one
+                    .contacts
+                    .iter()
+                    .map(|c| String::from_utf8_lossy(c.aor()).into_owned());
                 let names: Vec<_> = names.collect();
                 error!(
                     "usrloc",
@@ -277,11 +286,16 @@ async fn one_by_one(store: &dyn Backend, domain: &Domain, batch: Unwritten, fail
 
 /// Writes what is left when the server ends.
 pub(crate) fn flush_at_end(service: &Service) {
-    let Some(store) = service.store.as_ref().filter(|_| service.writing() == super::table::Writing::Later)
+    let Some(store) = service
+        .store
+        .as_ref()
+        .filter(|_| service.writing() == super::table::Writing::Later)
     else {
         return;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     match runtime {
         Ok(runtime) => {
             for domain in service.domains() {

@@ -94,7 +94,9 @@ fn cluster(world: &Arc<World>) -> Cluster {
     let shared = Arc::new(Shared::new(UNIX_EPOCH, Instant::now(), Vec::new()));
     let open = |host: &str| {
         let url = format!("fake://{host}/x");
-        databases.open_later(&url, Limits::default(), &shared.stats).unwrap()
+        databases
+            .open_later(&url, Limits::default(), &shared.stats)
+            .unwrap()
     };
     let name = Str::from_static;
     let cluster = Cluster::new(Parts {
@@ -131,18 +133,28 @@ fn cluster(world: &Arc<World>) -> Cluster {
         databases,
         shared,
     });
-    let rows = vec![row(1, 1, "a1", 1), row(1, 2, "a2", 1), row(2, 1, "b1", 1), row(2, 2, "b2", 1)];
+    let rows = vec![
+        row(1, 1, "a1", 1),
+        row(1, 2, "a2", 1),
+        row(2, 1, "b1", 1),
+        row(2, 2, "b2", 1),
+    ];
     assert_eq!(cluster.take(rows), 4);
     cluster
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(future)
 }
 
 fn unwritten(aor: &str) -> Unwritten {
-    let draft = Draft::default().with(Part::Aor, aor.as_bytes()).with(Part::Ruid, b"1");
+    let draft = Draft::default()
+        .with(Part::Aor, aor.as_bytes())
+        .with(Part::Ruid, b"1");
     Unwritten {
         contacts: vec![Contact::new(&draft).unwrap()],
         gone: Vec::new(),
@@ -188,14 +200,20 @@ fn a_database_that_fails_is_passed_over_and_turned_off() {
     let node = cluster.of_aor(b"alice@example.com")[0].clone();
     assert_eq!(node.status, Status::Off);
     let told = world.told.lock();
-    assert!(told.iter().any(|(host, what)| host == "master" && what.starts_with("Update")));
+    assert!(
+        told.iter()
+            .any(|(host, what)| host == "master" && what.starts_with("Update"))
+    );
 }
 
 #[test]
 fn nothing_is_acknowledged_that_no_database_took() {
     let world = Arc::new(World::default());
     let cluster = cluster(&world);
-    world.away.lock().extend(["a1", "a2", "b1", "b2"].map(str::to_owned));
+    world
+        .away
+        .lock()
+        .extend(["a1", "a2", "b1", "b2"].map(str::to_owned));
     let table = Str::from("location");
     assert!(run(cluster.write_all(&table, &unwritten("alice@example.com"))).is_err());
     assert!(run(cluster.fetch(&table, b"alice@example.com")).is_err());

@@ -65,18 +65,40 @@ impl Bench {
     }
 
     fn reply(&self) -> String {
-        self.server.net.sent.borrow().last().unwrap().1.text().into_owned()
+        self.server
+            .net
+            .sent
+            .borrow()
+            .last()
+            .unwrap()
+            .1
+            .text()
+            .into_owned()
     }
 }
 
 #[test]
 fn the_reply_lists_what_is_registered() {
     let bench = bench(|_| {});
-    assert_eq!(bench.register(1, 0, "Contact: <sip:a@192.0.2.1>;q=0.5;expires=300"), INSERTED);
-    assert!(bench.reply().contains("Contact: <sip:a@192.0.2.1>;q=0.5;expires=300\r\n"));
-    assert_eq!(bench.register(2, 0, "Contact: <sip:a@192.0.2.1>;expires=600"), UPDATED);
+    assert_eq!(
+        bench.register(1, 0, "Contact: <sip:a@192.0.2.1>;q=0.5;expires=300"),
+        INSERTED
+    );
+    assert!(
+        bench
+            .reply()
+            .contains("Contact: <sip:a@192.0.2.1>;q=0.5;expires=300\r\n")
+    );
+    assert_eq!(
+        bench.register(2, 0, "Contact: <sip:a@192.0.2.1>;expires=600"),
+        UPDATED
+    );
     assert_eq!(bench.register(3, 0, ""), LISTED);
-    assert!(bench.reply().contains("Contact: <sip:a@192.0.2.1>;expires=600\r\n"));
+    assert!(
+        bench
+            .reply()
+            .contains("Contact: <sip:a@192.0.2.1>;expires=600\r\n")
+    );
     assert_eq!(bench.register(4, 0, "Contact: *\nExpires: 0"), DELETED);
     assert!(!bench.reply().contains("Contact:"));
     assert_eq!(bench.inner.counters.accepted.get(), 4);
@@ -88,24 +110,40 @@ fn a_refused_request_changes_nothing() {
     bench.register(5, 0, "Contact: <sip:a@192.0.2.1>");
     let refused = [
         (4, "Contact: <sip:a@192.0.2.1>;expires=0", "400", -1),
-        (6, "Contact: <sip:a@192.0.2.1>;expires=0, <sip:b@192.0.2.1>;q=7", "400", -1),
+        (
+            6,
+            "Contact: <sip:a@192.0.2.1>;expires=0, <sip:b@192.0.2.1>;q=7",
+            "400",
+            -1,
+        ),
         (7, "Contact: <sip:b@192.0.2.1>", "503", -2),
         (8, "Contact: *", "400", -1),
         (9, "Contact: <sip:b", "400", -1),
     ];
     for (cseq, lines, status, code) in refused {
         assert_eq!(bench.register(cseq, 0, lines), code, "{lines}");
-        assert!(bench.reply().starts_with(&format!("SIP/2.0 {status} ")), "{lines}");
+        assert!(
+            bench.reply().starts_with(&format!("SIP/2.0 {status} ")),
+            "{lines}"
+        );
         assert_eq!(bench.domain.slices(), 1024);
         assert_eq!(bench.register(20 + cseq, 0, ""), LISTED);
-        assert!(bench.reply().contains("Contact: <sip:a@192.0.2.1>;expires=3600\r\n"), "{lines}");
+        assert!(
+            bench
+                .reply()
+                .contains("Contact: <sip:a@192.0.2.1>;expires=3600\r\n"),
+            "{lines}"
+        );
     }
 }
 
 #[test]
 fn replies_wait_for_reg_send_reply() {
     let bench = bench(|_| {});
-    assert_eq!(bench.register(1, NO_REPLY, "Contact: <sip:a@192.0.2.1>"), INSERTED);
+    assert_eq!(
+        bench.register(1, NO_REPLY, "Contact: <sip:a@192.0.2.1>"),
+        INSERTED
+    );
     assert!(bench.server.net.sent.borrow().is_empty());
     let mut cx = bench.server.invite();
     bench.inner.reply(

@@ -156,7 +156,10 @@ fn a_change_that_takes_itself_back_writes_no_row() {
     let one = contact("alice@example.com", 500);
     let changes = [Change::Inserted(one.clone()), Change::Deleted(one)];
     run(store.write_all(&Str::from("location"), &to_write(&changes))).unwrap();
-    assert_eq!(said.lock().iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [Kind::Delete]);
+    assert_eq!(
+        said.lock().iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
+        [Kind::Delete]
+    );
 }
 
 #[test]
