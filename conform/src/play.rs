@@ -77,7 +77,7 @@ fn write_files(case: &Case, tmp: &Path) -> std::io::Result<()> {
         fs::write(path, content.replace("{tmp}", &here))?;
     }
     for (name, statements) in &case.databases {
-        make_database(&tmp.join(name), statements)?;
+        make_database(&tmp.join(name), &statements.replace("{tmp}", &here))?;
     }
     fs::write(tmp.join("kamailio.cfg"), case.cfg.replace("{tmp}", &here))
 }

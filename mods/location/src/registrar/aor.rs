@@ -60,14 +60,23 @@ mod tests {
     #[test]
     fn the_rules_decide_what_counts() {
         let mut rules = Rules::default();
-        assert_eq!(aor(&rules, "sip:%41lice:pw@Example.com:5070;x=y"), Ok("alice".into()));
+        assert_eq!(
+            aor(&rules, "sip:%41lice:pw@Example.com:5070;x=y"),
+            Ok("alice".into())
+        );
         assert_eq!(aor(&rules, "tel:+1234"), Ok("+1234".into()));
         assert_eq!(aor(&rules, "sip:Example.com"), Ok("example.com".into()));
         rules.use_domain = true;
         rules.realm_prefix = Str::from("sip.");
-        assert_eq!(aor(&rules, "sips:Alice@sip.Example.com"), Ok("alice@example.com".into()));
+        assert_eq!(
+            aor(&rules, "sips:Alice@sip.Example.com"),
+            Ok("alice@example.com".into())
+        );
         rules.case_sensitive = true;
-        assert_eq!(aor(&rules, "sip:Alice@Example.com"), Ok("Alice@example.com".into()));
+        assert_eq!(
+            aor(&rules, "sip:Alice@Example.com"),
+            Ok("Alice@example.com".into())
+        );
         assert_eq!(aor(&rules, "tel:+1234"), Ok("+1234".into()));
     }
 

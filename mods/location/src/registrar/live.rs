@@ -51,17 +51,61 @@ pub(crate) fn declare(params: &Params, env: &Env<'_>) {
     let doc = "Taken off the front of domains.";
     env.settings.declare(GROUP, "realm_pref", text, doc, false);
     let rows = [
-        ("default_expires", params.default_expires, "Seconds for contacts that say nothing."),
-        ("default_expires_range", params.default_expires_range, "Percent that may be taken off default_expires."),
-        ("expires_range", params.expires_range, "Percent that may be taken off what a contact asks for."),
-        ("min_expires", params.min_expires, "The least seconds for a contact; 0 for any."),
-        ("max_expires", params.max_expires, "The most seconds for a contact; 0 for any."),
-        ("max_contacts", params.max_contacts, "The most contacts of an address of record; 0 for any."),
-        ("retry_after", params.retry_after, "Seconds in the Retry-After of 5xx replies; 0 for none."),
-        ("case_sensitive", params.case_sensitive, "Case counts in the user of an address of record."),
-        ("default_q", params.default_q, "The q of contacts that say nothing, in thousandths; below 0 for none."),
-        ("append_branches", params.append_branches, "lookup() makes branches of further contacts."),
-        ("use_expired_contacts", params.use_expired_contacts, "lookup() gives ended contacts too."),
+        (
+            "default_expires",
+            params.default_expires,
+            "Seconds for contacts that say nothing.",
+        ),
+        (
+            "default_expires_range",
+            params.default_expires_range,
+            "Percent that may be taken off default_expires.",
+        ),
+        (
+            "expires_range",
+            params.expires_range,
+            "Percent that may be taken off what a contact asks for.",
+        ),
+        (
+            "min_expires",
+            params.min_expires,
+            "The least seconds for a contact; 0 for any.",
+        ),
+        (
+            "max_expires",
+            params.max_expires,
+            "The most seconds for a contact; 0 for any.",
+        ),
+        (
+            "max_contacts",
+            params.max_contacts,
+            "The most contacts of an address of record; 0 for any.",
+        ),
+        (
+            "retry_after",
+            params.retry_after,
+            "Seconds in the Retry-After of 5xx replies; 0 for none.",
+        ),
+        (
+            "case_sensitive",
+            params.case_sensitive,
+            "Case counts in the user of an address of record.",
+        ),
+        (
+            "default_q",
+            params.default_q,
+            "The q of contacts that say nothing, in thousandths; below 0 for none.",
+        ),
+        (
+            "append_branches",
+            params.append_branches,
+            "lookup() makes branches of further contacts.",
+        ),
+        (
+            "use_expired_contacts",
+            params.use_expired_contacts,
+            "lookup() gives ended contacts too.",
+        ),
     ];
     for (name, value, doc) in rows {
         env.settings.declare(GROUP, name, int(value), doc, false);
@@ -118,7 +162,9 @@ impl Live {
         let number = |name: &str| get(name.as_bytes()).and_then(|value| value.int()).unwrap_or(0);
         let count = |name: &str| u32::try_from(number(name).max(0)).unwrap_or(u32::MAX);
         Live {
-            realm_prefix: get(b"realm_pref").and_then(|value| value.str()).unwrap_or_default(),
+            realm_prefix: get(b"realm_pref")
+                .and_then(|value| value.str())
+                .unwrap_or_default(),
             default_expires: count("default_expires"),
             default_expires_range: count("default_expires_range").min(100),
             expires_range: count("expires_range").min(100),

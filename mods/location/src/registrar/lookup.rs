@@ -8,15 +8,7 @@ use kahea_sip::{
     view::{Addrs, Uri, percent_decode},
 };
 
-use super::{
-    Inner, Registrar,
-    live::Live,
-    methods,
-    reply::bare,
-    socket,
-    table::Table,
-    xavps,
-};
+use super::{Inner, Registrar, live::Live, methods, reply::bare, socket, table::Table, xavps};
 use crate::usrloc::{Contact, Contacts, Domain, Now};
 
 /// What `lookup()` returns besides 1.
@@ -166,7 +158,9 @@ impl Inner {
             Some(instance) => Ok(Wanted::Instance(aor()?, Str::from(&*percent_decode(instance)))),
             None => {
                 let end = uri.user.iter().rposition(|byte| *byte == b'-').ok_or(FAILED)?;
-                Ok(Wanted::Contact(Str::copy(uri.user.get(..end).unwrap_or_default())))
+                Ok(Wanted::Contact(Str::copy(
+                    uri.user.get(..end).unwrap_or_default(),
+                )))
             }
         }
     }
@@ -283,7 +277,9 @@ impl Inner {
             instance: contact.instance().map(|text| whole.share(text)),
             reg_id: contact.reg_id(),
             ruid: Some(whole.share(contact.ruid())),
-            location_ua: Some(whole.share(contact.user_agent())),
+            location_ua: Some(contact.user_agent())
+                .filter(|agent| !agent.is_empty())
+                .map(|agent| whole.share(agent)),
             connection: contact.connection(),
         }
     }
@@ -306,7 +302,9 @@ impl Inner {
             true => match hops.next() {
                 Some(Ok(next)) => {
                     let range = kahea_sip::view::range_in(path, next.raw);
-                    range.and_then(|range| path.get(range.start..)).unwrap_or_default()
+                    range
+                        .and_then(|range| path.get(range.start..))
+                        .unwrap_or_default()
                 }
                 _ => b"",
             },
@@ -315,7 +313,12 @@ impl Inner {
 }
 
 fn listener(cx: &Cx, text: &[u8]) -> Option<ListenerId> {
-    let own = cx.config().identity.listeners.iter().find(|own| *own.text == *text);
+    let own = cx
+        .config()
+        .identity
+        .listeners
+        .iter()
+        .find(|own| *own.text == *text);
     own.or_else(|| socket::find(cx, text)).map(|listener| listener.id)
 }
 

@@ -187,14 +187,22 @@ impl Params {
         let Some(name) = self.sock_hdr_name.clone().filter(|name| !name.is_empty()) else {
             return match self.sock_flag {
                 -1 => Ok(None),
-                _ => Err(InitError::new("sock_flag says when a header counts, but sock_hdr_name does not name it")),
+                _ => Err(InitError::new(
+                    "sock_flag says when a header counts, but sock_hdr_name does not name it",
+                )),
             };
         };
-        let bit = u32::try_from(self.sock_flag).ok().and_then(|bit| 1u32.checked_shl(bit));
+        let bit = u32::try_from(self.sock_flag)
+            .ok()
+            .and_then(|bit| 1u32.checked_shl(bit));
         match bit {
             Some(mask) => Ok(Some((mask, name))),
             None if self.sock_flag == -1 => Ok(None),
-            None => Err(wrong("sock_flag", self.sock_flag, "a message flag from 0 to 31, or -1 for none")),
+            None => Err(wrong(
+                "sock_flag",
+                self.sock_flag,
+                "a message flag from 0 to 31, or -1 for none",
+            )),
         }
     }
 }
@@ -208,46 +216,178 @@ pub(super) fn declare(d: &mut Decl<Registrar>) {
 }
 
 fn limits(d: &mut Decl<Registrar>) {
-    d.param("default_expires", |p| &mut p.default_expires, "Seconds for contacts that do not say how long they last.").live();
-    d.param("default_expires_range", |p| &mut p.default_expires_range, "Up to this percentage is taken off default_expires, by chance.").live();
-    d.param("expires_range", |p| &mut p.expires_range, "Up to this percentage is taken off what a contact asks for, by chance.").live();
-    d.param("min_expires", |p| &mut p.min_expires, "The least seconds for a contact; 0 for any.").live();
-    d.param("min_expires_mode", |p| &mut p.min_expires_mode, "A contact that asks for less than min_expires is refused with 423, not given min_expires.");
-    d.param("max_expires", |p| &mut p.max_expires, "The most seconds for a contact; 0 for any.").live();
-    d.param("default_q", |p| &mut p.default_q, "The q of contacts that say nothing, in thousandths; -1 for none.").live();
-    d.param("max_contacts", |p| &mut p.max_contacts, "The most contacts of an address of record; 0 for any.").live();
-    d.param("retry_after", |p| &mut p.retry_after, "Seconds in the Retry-After of 5xx replies; 0 for no such header.").live();
-    d.param("contact_max_size", |p| &mut p.contact_max_size, "The longest URI of a Contact, in bytes.");
-    d.param("append_branches", |p| &mut p.append_branches, "lookup() makes branches of the contacts behind the first.").live();
-    d.param("use_expired_contacts", |p| &mut p.use_expired_contacts, "lookup() and its kin give ended contacts too.").live();
+    d.param(
+        "default_expires",
+        |p| &mut p.default_expires,
+        "Seconds for contacts that do not say how long they last.",
+    )
+    .live();
+    d.param(
+        "default_expires_range",
+        |p| &mut p.default_expires_range,
+        "Up to this percentage is taken off default_expires, by chance.",
+    )
+    .live();
+    d.param(
+        "expires_range",
+        |p| &mut p.expires_range,
+        "Up to this percentage is taken off what a contact asks for, by chance.",
+    )
+    .live();
+    d.param(
+        "min_expires",
+        |p| &mut p.min_expires,
+        "The least seconds for a contact; 0 for any.",
+    )
+    .live();
+    d.param(
+        "min_expires_mode",
+        |p| &mut p.min_expires_mode,
+        "A contact that asks for less than min_expires is refused with 423, not given min_expires.",
+    );
+    d.param(
+        "max_expires",
+        |p| &mut p.max_expires,
+        "The most seconds for a contact; 0 for any.",
+    )
+    .live();
+    d.param(
+        "default_q",
+        |p| &mut p.default_q,
+        "The q of contacts that say nothing, in thousandths; -1 for none.",
+    )
+    .live();
+    d.param(
+        "max_contacts",
+        |p| &mut p.max_contacts,
+        "The most contacts of an address of record; 0 for any.",
+    )
+    .live();
+    d.param(
+        "retry_after",
+        |p| &mut p.retry_after,
+        "Seconds in the Retry-After of 5xx replies; 0 for no such header.",
+    )
+    .live();
+    d.param(
+        "contact_max_size",
+        |p| &mut p.contact_max_size,
+        "The longest URI of a Contact, in bytes.",
+    );
+    d.param(
+        "append_branches",
+        |p| &mut p.append_branches,
+        "lookup() makes branches of the contacts behind the first.",
+    )
+    .live();
+    d.param(
+        "use_expired_contacts",
+        |p| &mut p.use_expired_contacts,
+        "lookup() and its kin give ended contacts too.",
+    )
+    .live();
 }
 
 fn addresses(d: &mut Decl<Registrar>) {
-    d.param("realm_prefix", |p| &mut p.realm_prefix, "Taken off the front of domains in addresses of record.").live();
-    d.param("case_sensitive", |p| &mut p.case_sensitive, "Case counts in the user of an address of record.").live();
-    d.param("received_avp", |p| &mut p.received_avp, "The variable that holds, as a URI, where the REGISTER came from.");
-    d.param("received_param", |p| &mut p.received_param, "The parameter that shows this URI in replies; empty for none.");
-    d.param("sock_flag", |p| &mut p.sock_flag, "The message flag that makes the header sock_hdr_name count; -1 for none.");
-    d.param("sock_hdr_name", |p| &mut p.sock_hdr_name, "The header that names the socket to keep with a contact, as add_sock_hdr() writes it.");
-    d.param("sock_mode", |p| &mut p.sock_mode, "The advertised address of the socket is kept.");
+    d.param(
+        "realm_prefix",
+        |p| &mut p.realm_prefix,
+        "Taken off the front of domains in addresses of record.",
+    )
+    .live();
+    d.param(
+        "case_sensitive",
+        |p| &mut p.case_sensitive,
+        "Case counts in the user of an address of record.",
+    )
+    .live();
+    d.param(
+        "received_avp",
+        |p| &mut p.received_avp,
+        "The variable that holds, as a URI, where the REGISTER came from.",
+    );
+    d.param(
+        "received_param",
+        |p| &mut p.received_param,
+        "The parameter that shows this URI in replies; empty for none.",
+    );
+    d.param(
+        "sock_flag",
+        |p| &mut p.sock_flag,
+        "The message flag that makes the header sock_hdr_name count; -1 for none.",
+    );
+    d.param(
+        "sock_hdr_name",
+        |p| &mut p.sock_hdr_name,
+        "The header that names the socket to keep with a contact, as add_sock_hdr() writes it.",
+    );
+    d.param(
+        "sock_mode",
+        |p| &mut p.sock_mode,
+        "The advertised address of the socket is kept.",
+    );
 }
 
 fn extensions(d: &mut Decl<Registrar>) {
-    d.param("method_filtering", |p| &mut p.method_filtering, "lookup() gives contacts only that allow the method of a request outside of dialogs.");
-    d.param("use_path", |p| &mut p.use_path, "Path headers are kept with contacts (RFC 3327).");
-    d.param("path_mode", |p| &mut p.path_mode, "0: replies do not show the Path; 1: where the user agent supports path; 2: and others are refused.");
-    d.param("path_use_received", |p| &mut p.path_use_received, "The parameter received of the first Path URI says where the REGISTER came from.");
-    d.param("path_check_local", |p| &mut p.path_check_local, "lookup() passes over a first hop of a Path that is this server.");
-    d.param("gruu_enabled", |p| &mut p.gruu_enabled, "Contacts with +sip.instance get GRUUs (RFC 5627).");
-    d.param("outbound_mode", |p| &mut p.outbound_mode, "Outbound (RFC 5626): 0 not in use, 1 for who has it, 2 required.");
-    d.param("regid_mode", |p| &mut p.regid_mode, "reg-id counts for user agents without outbound too.");
-    d.param("flow_timer", |p| &mut p.flow_timer, "Seconds in the Flow-Timer of replies to user agents with outbound; 0 for none.");
+    d.param(
+        "method_filtering",
+        |p| &mut p.method_filtering,
+        "lookup() gives contacts only that allow the method of a request outside of dialogs.",
+    );
+    d.param(
+        "use_path",
+        |p| &mut p.use_path,
+        "Path headers are kept with contacts (RFC 3327).",
+    );
+    d.param(
+        "path_mode",
+        |p| &mut p.path_mode,
+        "0: replies do not show the Path; 1: where the user agent supports path; 2: and others are refused.",
+    );
+    d.param(
+        "path_use_received",
+        |p| &mut p.path_use_received,
+        "The parameter received of the first Path URI says where the REGISTER came from.",
+    );
+    d.param(
+        "path_check_local",
+        |p| &mut p.path_check_local,
+        "lookup() passes over a first hop of a Path that is this server.",
+    );
+    d.param(
+        "gruu_enabled",
+        |p| &mut p.gruu_enabled,
+        "Contacts with +sip.instance get GRUUs (RFC 5627).",
+    );
+    d.param(
+        "outbound_mode",
+        |p| &mut p.outbound_mode,
+        "Outbound (RFC 5626): 0 not in use, 1 for who has it, 2 required.",
+    );
+    d.param(
+        "regid_mode",
+        |p| &mut p.regid_mode,
+        "reg-id counts for user agents without outbound too.",
+    );
+    d.param(
+        "flow_timer",
+        |p| &mut p.flow_timer,
+        "Seconds in the Flow-Timer of replies to user agents with outbound; 0 for none.",
+    );
 }
 
 fn xavps(d: &mut Decl<Registrar>) {
     d.param("xavp_cfg", |p| &mut p.xavp_cfg, "The xavp with values for one message: match_callid, match_contact, match_received, rlf_bflags, q, expires, max_contacts, socket.");
-    d.param("xavp_rcd", |p| &mut p.xavp_rcd, "The xavp that is given the details of a contact: ruid, contact, expires, received, path.");
-    d.param("xavp_rcd_mask", |p| &mut p.xavp_rcd_mask, "What xavp_rcd is not given: the sum of 1 ruid, 2 contact, 4 expires, 8 received, 16 path.");
+    d.param(
+        "xavp_rcd",
+        |p| &mut p.xavp_rcd,
+        "The xavp that is given the details of a contact: ruid, contact, expires, received, path.",
+    );
+    d.param(
+        "xavp_rcd_mask",
+        |p| &mut p.xavp_rcd_mask,
+        "What xavp_rcd is not given: the sum of 1 ruid, 2 contact, 4 expires, 8 received, 16 path.",
+    );
     d.param("lookup_filter_mode", |p| &mut p.lookup_filter_mode, "lookup() leaves out contacts: 1 without the branch flags of rlf_bflags, 2 whose connection is lost; or the sum.");
     d.param("event_callback", |p| &mut p.event_callback, "The function of an embedded language to run in place of event_route[usrloc:contact-expired]; it is named to usrloc, which runs it.");
 }

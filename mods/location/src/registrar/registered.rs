@@ -85,23 +85,26 @@ pub(super) fn registered(
         return Ret::FALSE;
     };
     let (option, action) = (option.unwrap_or(0), action.unwrap_or(0));
-    m.inner.with_contacts(cx, &domain, &aor, move |inner, cx, contacts| {
-        xavps::forget(cx, inner.fixed.xavp_rcd.as_ref());
-        let matched = contacts.iter().find(|contact| inner.is_meant(cx, option, contact));
-        let Some(contact) = matched else {
-            return Ret::FALSE;
-        };
-        if action & GIVE_FIELDS != 0 {
-            let class = inner.service.settings().attributes.as_ref();
-            xavps::forget(cx, class);
-            xavps::give_fields(cx, class, contact);
-        }
-        if action & NO_DETAILS == 0 {
-            let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
-            xavps::give_details(&inner.fixed, cx, contact, now);
-        }
-        Ret::TRUE
-    })
+    m.inner
+        .with_contacts(cx, &domain, &aor, move |inner, cx, contacts| {
+            xavps::forget(cx, inner.fixed.xavp_rcd.as_ref());
+            let matched = contacts
+                .iter()
+                .find(|contact| inner.is_meant(cx, option, contact));
+            let Some(contact) = matched else {
+                return Ret::FALSE;
+            };
+            if action & GIVE_FIELDS != 0 {
+                let class = inner.service.settings().attributes.as_ref();
+                xavps::forget(cx, class);
+                xavps::give_fields(cx, class, contact);
+            }
+            if action & NO_DETAILS == 0 {
+                let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+                xavps::give_details(&inner.fixed, cx, contact, now);
+            }
+            Ret::TRUE
+        })
 }
 
 impl Inner {
@@ -113,7 +116,11 @@ impl Inner {
             wanted.is_none_or(|wanted| *wanted == *own)
         };
         same(BY_CALL_ID, b"match_callid", contact.call_id())
-            && same(BY_RECEIVED, b"match_received", contact.received().unwrap_or_default())
+            && same(
+                BY_RECEIVED,
+                b"match_received",
+                contact.received().unwrap_or_default(),
+            )
             && same(BY_CONTACT, b"match_contact", contact.address())
     }
 }
@@ -123,13 +130,7 @@ const NO_ADDRESS: i64 = -1;
 const FAILED: i64 = -2;
 const NO_CONTACT: i64 = -3;
 
-pub(super) fn unregister(
-    m: &Registrar,
-    cx: &mut Cx,
-    table: Lit<Table>,
-    uri: Str,
-    ruid: Option<Str>,
-) -> Ret {
+pub(super) fn unregister(m: &Registrar, cx: &mut Cx, table: Lit<Table>, uri: Str, ruid: Option<Str>) -> Ret {
     let domain = match table.domain(&m.inner.service) {
         Ok(domain) => domain.clone(),
         Err(fault) => return fault.into(),
@@ -206,7 +207,10 @@ pub(super) fn reg_from_user(m: &Registrar, cx: &mut Cx, table: Lit<Table>, uri: 
     };
     let (source, transport) = (cx.received.source, cx.received.transport);
     m.inner.with_contacts(cx, &domain, &aor, move |_, _, contacts| {
-        contacts.iter().any(|contact| is_from(contact, source, transport, mode)).into()
+        contacts
+            .iter()
+            .any(|contact| is_from(contact, source, transport, mode))
+            .into()
     })
 }
 

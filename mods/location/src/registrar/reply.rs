@@ -102,7 +102,10 @@ impl Told<'_> {
 
     /// All contacts that have not ended, in one header.
     fn contact_line(&self, cx: &Cx, contacts: &Contacts) -> Option<Str> {
-        let mut valid = contacts.iter().filter(|contact| contact.is_valid(self.now)).peekable();
+        let mut valid = contacts
+            .iter()
+            .filter(|contact| contact.is_valid(self.now))
+            .peekable();
         valid.peek()?;
         let mut out = Vec::with_capacity(128);
         out.extend_from_slice(b"Contact: ");
@@ -126,13 +129,18 @@ impl Told<'_> {
         }
         out.extend_from_slice(b";expires=");
         push_int(contact.seconds_left(self.now).unwrap_or(u32::MAX).into(), out);
-        if let Some(received) = contact.received().filter(|_| !self.fixed.received_param.is_empty()) {
+        if let Some(received) = contact
+            .received()
+            .filter(|_| !self.fixed.received_param.is_empty())
+        {
             out.push(b';');
             out.extend_from_slice(&self.fixed.received_param);
             out.push(b'=');
             out.extend_from_slice(&quote(received));
         }
-        let Some(instance) = contact.instance() else { return };
+        let Some(instance) = contact.instance() else {
+            return;
+        };
         if self.fixed.gruu && self.options.gruu {
             push_gruus(cx, contact, instance, out);
         }
@@ -152,7 +160,9 @@ fn push_gruus(cx: &Cx, contact: &Contact, instance: &[u8], out: &mut Vec<u8>) {
         None => (contact.aor(), &b""[..]),
     };
     let to = cx.to().ok();
-    let host = to.and_then(|to| Uri::parse(to.uri).ok()).map_or(&b""[..], |uri| uri.host);
+    let host = to
+        .and_then(|to| Uri::parse(to.uri).ok())
+        .map_or(&b""[..], |uri| uri.host);
     let domain = domain.strip_prefix(b"@").unwrap_or(host);
     out.extend_from_slice(b";pub-gruu=\"sip:");
     out.extend_from_slice(&user_escape(user));
@@ -173,7 +183,9 @@ pub(crate) const TEMPORARY: &[u8] = b"-0";
 
 /// An instance without its angle brackets.
 pub(crate) fn bare(instance: &[u8]) -> &[u8] {
-    let inner = instance.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">"));
+    let inner = instance
+        .strip_prefix(b"<")
+        .and_then(|text| text.strip_suffix(b">"));
     inner.unwrap_or(instance)
 }
 
@@ -216,7 +228,10 @@ mod tests {
             push_q(q, &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert_eq!([0, 5, 250, 333, 500, 1000].map(text), ["0", "0.005", "0.25", "0.333", "0.5", "1"]);
+        assert_eq!(
+            [0, 5, 250, 333, 500, 1000].map(text),
+            ["0", "0.005", "0.25", "0.333", "0.5", "1"]
+        );
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Options {
     /// In Supported or in Require.
     pub outbound: bool,
     pub requires_outbound: bool,
+    /// There is a Supported header at all.
+    pub says_something: bool,
 }
 
 /// A contact as it would be kept, and for how long.
@@ -161,6 +163,7 @@ fn options(cx: &Cx) -> Options {
         gruu: has(HeaderId::Supported, "gruu"),
         outbound: requires_outbound || has(HeaderId::Supported, "outbound"),
         requires_outbound,
+        says_something: cx.msg.has(HeaderId::Supported),
     }
 }
 
@@ -253,8 +256,14 @@ fn wanted(
     }
     let first_hop = path.map(|path| check_path(path)).transpose()?;
     let from_path = first_hop.flatten().filter(|_| fixed.path_use_received);
-    let cseq = cx.msg.first(HeaderId::CSeq).map(|header| CSeq::parse(cx.msg.value(header)));
-    let agent = cx.msg.first(HeaderId::UserAgent).map(|header| cx.msg.value(header));
+    let cseq = cx
+        .msg
+        .first(HeaderId::CSeq)
+        .map(|header| CSeq::parse(cx.msg.value(header)));
+    let agent = cx
+        .msg
+        .first(HeaderId::UserAgent)
+        .map(|header| cx.msg.value(header));
     let agent = agent.filter(|agent| !agent.is_empty()).unwrap_or(b"n/a");
     let socket = socket::of_message(fixed, cx);
     let natted = if from_path.is_some() { around.nat_flag } else { 0 };
@@ -281,8 +290,10 @@ fn wanted(
         q: around.q.or_else(|| xavps::number(cx, class, b"q")),
         expires: xavps::number(cx, class, b"expires"),
     };
-    let wanted: Result<Vec<Wanted>, Refusal> =
-        contacts.iter().map(|contact| common.wanted(contact, &ruid())).collect();
+    let wanted: Result<Vec<Wanted>, Refusal> = contacts
+        .iter()
+        .map(|contact| common.wanted(contact, &ruid()))
+        .collect();
     wanted
 }
 
@@ -296,7 +307,9 @@ fn check_path(path: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
             return Err(Refusal::PathParse);
         }
         if at == 0 {
-            first = uri.param("received").map(|value| percent_decode(&unquote(value)).into_owned());
+            first = uri
+                .param("received")
+                .map(|value| percent_decode(&unquote(value)).into_owned());
         }
     }
     Ok(first.filter(|uri| !uri.is_empty()))
@@ -319,7 +332,11 @@ impl Common<'_> {
             },
             reg_id: self.reg_id(contact, &instance)?,
             server_id: self.server_id,
-            connection: self.cx.received.connection.filter(|_| self.cx.route != RouteKind::Reply),
+            connection: self
+                .cx
+                .received
+                .connection
+                .filter(|_| self.cx.route != RouteKind::Reply),
             attributes: self.attributes.clone(),
             ..Draft::default()
         };
@@ -377,7 +394,12 @@ impl Common<'_> {
         if most == 0 || !self.randomly {
             return seconds;
         }
-        let lot = self.cx.worker.random().checked_rem(most.saturating_add(1)).unwrap_or(0);
+        let lot = self
+            .cx
+            .worker
+            .random()
+            .checked_rem(most.saturating_add(1))
+            .unwrap_or(0);
         seconds.saturating_sub(u32::try_from(lot).unwrap_or(0))
     }
 
@@ -392,9 +414,10 @@ impl Common<'_> {
         }
     }
 
-    /// `reg-id` counts with an instance only (RFC 5626 section 4.2), and where both sides use outbound.
+    /// `reg-id` counts with an instance only (RFC 5626 section 4.2), and unless the user agent lists what it supports
+    /// without outbound among it.
     fn reg_id(&self, contact: &NameAddr<'_>, instance: &[u8]) -> Result<u32, Refusal> {
-        let counts = self.options.outbound || self.fixed.regid_always;
+        let counts = self.options.outbound || self.fixed.regid_always || !self.options.says_something;
         if instance.is_empty() || !counts || !contact.params.has("reg-id") {
             return Ok(0);
         }
@@ -423,7 +446,10 @@ fn whole_number(text: &[u8]) -> Option<u32> {
 /// Seconds at the start of a header's value.
 fn leading_number(text: &[u8]) -> Option<u32> {
     let text = text.trim_ascii();
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     whole_number(text.get(..end)?)
 }
 

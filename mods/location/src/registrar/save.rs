@@ -73,7 +73,10 @@ impl Inner {
     fn save(self: Arc<Self>, cx: &mut Cx, domain: &Arc<Domain>, flags: i64, uri: Option<Str>) -> Ret {
         let settings = self.service.settings();
         if flags & MEMORY_ONLY != 0 && settings.mode == Mode::DatabaseOnly {
-            return Fault::script("save() with flag 1 keeps contacts in memory alone, where db_mode 3 has none").into();
+            return Fault::script(
+                "save() with flag 1 keeps contacts in memory alone, where db_mode 3 has none",
+            )
+            .into();
         }
         let live = self.live.get(cx);
         let received = self.fixed.received.clone().and_then(|var| var.get(cx).str());
@@ -133,7 +136,9 @@ impl Inner {
         let plan = Plan {
             asked,
             one: pending.flags & ONE_CONTACT != 0,
-            most: most.map_or(pending.live.max_contacts, |most| u32::try_from(most.max(0)).unwrap_or(u32::MAX)),
+            most: most.map_or(pending.live.max_contacts, |most| {
+                u32::try_from(most.max(0)).unwrap_or(u32::MAX)
+            }),
             matching: settings.matching,
             cseq_delay: settings.cseq_delay,
             now: pending.now,
@@ -160,7 +165,11 @@ impl Inner {
         edited: Result<Edited<Result<i64, Refusal>>, Fault>,
     ) -> Ret {
         let edited = edited.unwrap_or_else(|fault| {
-            log::write(Level::Error, "registrar", format_args!("a registration was not taken: {fault}"));
+            log::write(
+                Level::Error,
+                "registrar",
+                format_args!("a registration was not taken: {fault}"),
+            );
             Edited {
                 result: Err(Refusal::Database),
                 contacts: crate::usrloc::Contacts::new(),
@@ -208,7 +217,11 @@ impl Inner {
             return;
         }
         if flags & REPLY_HEADERS != 0 {
-            let lines = outcome.lines.iter().cloned().map(kahea_module::ReplyExtra::Header);
+            let lines = outcome
+                .lines
+                .iter()
+                .cloned()
+                .map(kahea_module::ReplyExtra::Header);
             cx.reply_extra.extend(lines);
             outcome.added = true;
         }
@@ -253,10 +266,16 @@ impl Plan {
     }
 
     fn check(&self, contacts: &[Contact], wanted: &[Wanted]) -> Result<(), Refusal> {
-        let valid = contacts.iter().filter(|contact| contact.is_valid(self.now)).count();
+        let valid = contacts
+            .iter()
+            .filter(|contact| contact.is_valid(self.now))
+            .count();
         let mut count = valid;
         for Wanted { contact, seconds } in wanted {
-            let known = self.matching.find(contacts, contact).and_then(|at| contacts.get(at));
+            let known = self
+                .matching
+                .find(contacts, contact)
+                .and_then(|at| contacts.get(at));
             match known {
                 Some(known) if Turn::of(known, contact, self.cseq_delay) == Turn::Older => {
                     return Err(Refusal::CSeq);
@@ -279,7 +298,9 @@ impl Plan {
         for Wanted { contact, seconds } in wanted {
             match self.matching.find(edit.contacts(), contact) {
                 Some(at) => {
-                    let Some(known) = edit.contacts().get(at).cloned() else { continue };
+                    let Some(known) = edit.contacts().get(at).cloned() else {
+                        continue;
+                    };
                     if Turn::of(&known, contact, self.cseq_delay) != Turn::Newer {
                         continue;
                     }

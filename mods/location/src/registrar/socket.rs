@@ -76,6 +76,6 @@ pub(super) fn add_sock_hdr(_: &Registrar, cx: &mut Cx, name: Str) -> Result<bool
     let line = [&*name, b": ", &socket, b"\r\n"].concat();
     let tag = EditTag::Header(HeaderId::parse(&name));
     let end = cx.msg.headers_end();
-    cx.edits.insert(end, Place::Before, Str::from(line), tag);
+    cx.edits.insert(end, Place::After, Str::from(line), tag);
     Ok(true)
 }

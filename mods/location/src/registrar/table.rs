@@ -19,8 +19,10 @@ impl Literal for Table {
         let name = text.trim();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if name.is_empty() || !name.bytes().all(plain) {
-            return Err(BindError::new(format!("'{text}' cannot be the name of a location table"))
-                .help("write it as it is, without variables: \"location\""));
+            return Err(
+                BindError::new(format!("'{text}' cannot be the name of a location table"))
+                    .help("write it as it is, without variables: \"location\""),
+            );
         }
         bind.note(TABLES, name);
         Ok(Table {

@@ -1,9 +1,6 @@
 //! `$ulc(profile=>attribute)`, and the functions that fill and empty profiles.
 
-use kahea_module::{
-    Bind, BindError, Cx, Fault, Given, Index, Lit, Ret, Str, Value,
-    xavp::XValue,
-};
+use kahea_module::{Bind, BindError, Cx, Fault, Given, Index, Lit, Ret, Str, Value, xavp::XValue};
 
 use super::{Registrar, table::Table};
 use crate::usrloc::{Contact, Profile, Profiles};
@@ -62,7 +59,10 @@ const NAMES: [(&str, Attribute); 22] = [
 
 impl Attribute {
     fn parse(name: &str) -> Option<Attribute> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, attribute)| *attribute)
+        NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, attribute)| *attribute)
     }
 
     /// Of the profile itself; `None` for an attribute of a contact.

@@ -6,12 +6,12 @@ use kahea_module::{Fault, RouteId, Str, Worker, ret::LocalFuture};
 use parking_lot::RwLock;
 
 use super::{
+    backend::{Backend, to_write},
     contact::{Contact, Contacts},
     domain::{Domain, Domains},
     expired::Expired,
     order::{Matching, Order},
-    store::Store,
-    table::{Change, Changes, Edit, Unwritten, Writing},
+    table::{Change, Edit, Writing},
 };
 
 /// `db_mode`: where contacts are kept.
@@ -102,7 +102,7 @@ pub enum Now<T> {
 pub struct Service {
     settings: Settings,
     pub(crate) domains: Arc<Domains>,
-    pub(crate) store: Option<Arc<Store>>,
+    pub(crate) store: Option<Arc<dyn Backend>>,
     callbacks: RwLock<Vec<Callback>>,
     expired: RwLock<Expired>,
 }
@@ -116,7 +116,7 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    pub(crate) fn new(settings: Settings, domains: Arc<Domains>, store: Option<Arc<Store>>) -> Service {
+    pub(crate) fn new(settings: Settings, domains: Arc<Domains>, store: Option<Arc<dyn Backend>>) -> Service {
         Service {
             settings,
             domains,
@@ -173,7 +173,11 @@ impl Service {
     }
 
     /// The contact with that identifier.
-    pub fn by_ruid(self: &Arc<Self>, domain: &Arc<Domain>, ruid: &Str) -> Now<Result<Option<Contact>, Fault>> {
+    pub fn by_ruid(
+        self: &Arc<Self>,
+        domain: &Arc<Domain>,
+        ruid: &Str,
+    ) -> Now<Result<Option<Contact>, Fault>> {
         let Some(store) = self.asked() else {
             return Now::Ready(Ok(domain.by_ruid(ruid)));
         };
@@ -254,21 +258,18 @@ impl Service {
         worker: Rc<Worker>,
         domain: Arc<Domain>,
         aor: Str,
-        store: Arc<Store>,
+        store: Arc<dyn Backend>,
         change: impl FnOnce(&mut Edit<'_>) -> R,
     ) -> Result<Edited<R>, Fault> {
         let turn = domain.turn(&aor).await;
-        let (result, changes, contacts) =
-            domain
-                .table
-                .edit(&aor, self.settings.order, Writing::No, change);
-        let written = store.write(domain.name(), &changes).await;
+        let (result, changes, contacts) = domain.table.edit(&aor, self.settings.order, Writing::No, change);
+        let written = store.write_all(domain.name(), &to_write(&changes)).await;
         match &written {
             Ok(()) => {
                 let kept = changes.iter().filter(|change| !change.is_gone());
                 kept.for_each(|change| domain.table.written(change.contact()));
             }
-            Err(_) => domain.table.put_back(unwritten(&changes)),
+            Err(_) => domain.table.put_back(to_write(&changes)),
         }
         drop(turn);
         self.tell(&worker, &domain, &changes);
@@ -281,7 +282,7 @@ impl Service {
         worker: Rc<Worker>,
         domain: Arc<Domain>,
         aor: Str,
-        store: Arc<Store>,
+        store: Arc<dyn Backend>,
         change: impl FnOnce(&mut Edit<'_>) -> R,
     ) -> Result<Edited<R>, Fault> {
         let turn = domain.turn(&aor).await;
@@ -291,7 +292,7 @@ impl Service {
         let result = change(&mut edit);
         let changes = edit.changes;
         if !changes.is_empty() {
-            store.write(domain.name(), &changes).await?;
+            store.write_all(domain.name(), &to_write(&changes)).await?;
         }
         drop(turn);
         self.tell(&worker, &domain, &changes);
@@ -299,7 +300,7 @@ impl Service {
     }
 
     /// The database, where it is asked for every contact.
-    fn asked(&self) -> Option<Arc<Store>> {
+    fn asked(&self) -> Option<Arc<dyn Backend>> {
         let store = self.store.clone()?;
         (self.settings.mode == Mode::DatabaseOnly).then_some(store)
     }
@@ -345,18 +346,6 @@ impl Filter {
     pub fn has_slice(&self, at: usize) -> bool {
         self.parts < 2 || at.checked_rem(self.parts) == Some(self.part)
     }
-}
-
-/// What could not be written at once.
-fn unwritten(changes: &Changes) -> Unwritten {
-    let mut out = Unwritten::default();
-    for change in changes {
-        match change.is_gone() {
-            true => out.gone.push(change.contact().clone()),
-            false => out.contacts.push(change.contact().clone()),
-        }
-    }
-    out
 }
 
 fn sorted(contacts: Vec<Contact>, order: Order) -> Contacts {
