@@ -70,7 +70,9 @@ impl Settings {
     /// Bounds a declared number.
     pub fn bound(&self, group: &str, name: &str, least: i64, most: i64) {
         let mut groups = self.groups.write();
-        let setting = groups.get_mut(group.as_bytes()).and_then(|names| names.get_mut(name.as_bytes()));
+        let setting = groups
+            .get_mut(group.as_bytes())
+            .and_then(|names| names.get_mut(name.as_bytes()));
         if let Some(setting) = setting {
             setting.range = Some((least, most));
         }
@@ -136,7 +138,13 @@ impl Settings {
             return;
         };
         let fits = |(of, own, _): &&(Str, Str, Changed)| **of == *group && **own == *name;
-        let found: Vec<Changed> = self.watchers.read().iter().filter(fits).map(|row| row.2.clone()).collect();
+        let found: Vec<Changed> = self
+            .watchers
+            .read()
+            .iter()
+            .filter(fits)
+            .map(|row| row.2.clone())
+            .collect();
         found.iter().for_each(|changed| changed(&value));
     }
 
