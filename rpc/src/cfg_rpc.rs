@@ -35,17 +35,33 @@ impl Module for CfgRpc {
     type Params = ();
 
     fn declare(d: &mut Decl<Self>) {
-        d.rpc("cfg.list", list, "The parameters, as group: name; of one group where it is named.")
-            .list();
-        d.rpc("cfg.get", get, "The value of a parameter, or all of a group: group, name.");
+        d.rpc(
+            "cfg.list",
+            list,
+            "The parameters, as group: name; of one group where it is named.",
+        )
+        .list();
+        d.rpc(
+            "cfg.get",
+            get,
+            "The value of a parameter, or all of a group: group, name.",
+        );
         let doc = "What a parameter means and of which type it is: group, name.";
         d.rpc("cfg.help", help, doc);
         setting(d);
         preparing(d);
         let doc = "Gives the parameters of a group the values of the configuration again: group.";
         d.rpc("cfg.reset", reset, doc);
-        d.rpc("cfg.add_group_inst", add_instance, "Makes an instance of a group: group[id].");
-        d.rpc("cfg.del_group_inst", remove_instance, "Removes an instance of a group: group[id].");
+        d.rpc(
+            "cfg.add_group_inst",
+            add_instance,
+            "Makes an instance of a group: group[id].",
+        );
+        d.rpc(
+            "cfg.del_group_inst",
+            remove_instance,
+            "Removes an instance of a group: group[id].",
+        );
     }
 
     fn init(_: (), _: &mut Env<'_>) -> Result<Self, InitError> {
@@ -72,13 +88,29 @@ fn setting(d: &mut Decl<CfgRpc>) {
 
 fn preparing(d: &mut Decl<CfgRpc>) {
     let doc = "Prepares to set a parameter to a number: group or group[id], name, number.";
-    d.rpc("cfg.set_delayed_int", |m, call| int_change(call, |s, change| m.prepare(s, change)), doc);
+    d.rpc(
+        "cfg.set_delayed_int",
+        |m, call| int_change(call, |s, change| m.prepare(s, change)),
+        doc,
+    );
     let doc = "Prepares to set a parameter to a text: group or group[id], name, text.";
-    d.rpc("cfg.set_delayed_string", |m, call| text_change(call, |s, change| m.prepare(s, change)), doc);
+    d.rpc(
+        "cfg.set_delayed_string",
+        |m, call| text_change(call, |s, change| m.prepare(s, change)),
+        doc,
+    );
     let doc = "Prepares to set a parameter to a number or a text: group or group[id], name, value.";
-    d.rpc("cfg.set_delayed", |m, call| any_change(call, |s, change| m.prepare(s, change)), doc);
+    d.rpc(
+        "cfg.set_delayed",
+        |m, call| any_change(call, |s, change| m.prepare(s, change)),
+        doc,
+    );
     let doc = "Prepares to take the value of an instance away: group[id], name.";
-    d.rpc("cfg.del_delayed", |m, call| deletion(call, |s, change| m.prepare(s, change)), doc);
+    d.rpc(
+        "cfg.del_delayed",
+        |m, call| deletion(call, |s, change| m.prepare(s, change)),
+        doc,
+    );
     d.rpc("cfg.commit", commit, "Makes all prepared changes.");
     d.rpc("cfg.rollback", rollback, "Drops all prepared changes.");
     d.rpc("cfg.diff", diff, "The prepared changes.");
@@ -146,7 +178,11 @@ fn apply(settings: &Settings, change: Change) -> Result<(), RpcFault> {
 
 impl CfgRpc {
     fn prepare(&self, settings: &Settings, change: Change) -> Result<(), RpcFault> {
-        let failed = if change.value.is_some() { NOT_SET } else { NOT_DELETED };
+        let failed = if change.value.is_some() {
+            NOT_SET
+        } else {
+            NOT_DELETED
+        };
         let Change { place, value } = change;
         if place.value(settings).is_none() {
             return Err(refused(failed));
@@ -162,17 +198,16 @@ impl CfgRpc {
         };
         let mut prepared = self.prepared.lock();
         if prepared.len() >= MOST_PREPARED {
-            return Err(refused("Too many changes are prepared: commit them or roll them back"));
+            return Err(refused(
+                "Too many changes are prepared: commit them or roll them back",
+            ));
         }
         prepared.push(Change { place, value });
         Ok(())
     }
 }
 
-fn int_change(
-    call: &mut RpcCall,
-    make: impl FnOnce(&Settings, Change) -> Result<(), RpcFault>,
-) -> RpcResult {
+fn int_change(call: &mut RpcCall, make: impl FnOnce(&Settings, Change) -> Result<(), RpcFault>) -> RpcResult {
     let (group, name, n) = (call.text()?, call.text()?, call.int()?);
     change(call, group, name, Value::Int(n), make)
 }
@@ -185,10 +220,7 @@ fn text_change(
     change(call, group, name, Value::Str(text), make)
 }
 
-fn any_change(
-    call: &mut RpcCall,
-    make: impl FnOnce(&Settings, Change) -> Result<(), RpcFault>,
-) -> RpcResult {
+fn any_change(call: &mut RpcCall, make: impl FnOnce(&Settings, Change) -> Result<(), RpcFault>) -> RpcResult {
     let (group, name) = (call.text()?, call.text()?);
     let value = match call.next_value() {
         Some(RpcValue::Int(n)) => Value::Int(n),
@@ -328,7 +360,10 @@ fn diff(m: &CfgRpc, call: &mut RpcCall) -> RpcResult {
         if let Some(id) = place.id {
             members.push((Str::from_static("group id"), RpcValue::Int(i64::from(id))));
         }
-        members.push((Str::from_static("variable name"), RpcValue::Str(place.name.clone())));
+        members.push((
+            Str::from_static("variable name"),
+            RpcValue::Str(place.name.clone()),
+        ));
         members.push((Str::from_static("old value"), RpcValue::from(old)));
         members.push((Str::from_static("new value"), RpcValue::from(new)));
         RpcValue::Struct(members)
@@ -365,7 +400,10 @@ mod tests {
         }
 
         fn call(&self, run: impl FnOnce(&CfgRpc, &mut RpcCall) -> RpcResult, args: &[RpcValue]) -> RpcResult {
-            run(&self.module, &mut RpcCall::new(self.server.worker.clone(), args.to_vec()))
+            run(
+                &self.module,
+                &mut RpcCall::new(self.server.worker.clone(), args.to_vec()),
+            )
         }
 
         fn limit(&self, group: &str) -> RpcResult {
@@ -378,14 +416,20 @@ mod tests {
         let client = Client::new();
         let set = |name: &str, value: RpcValue| {
             client
-                .call(|_, call| any_change(call, apply), &["mail".into(), name.into(), value])
+                .call(
+                    |_, call| any_change(call, apply),
+                    &["mail".into(), name.into(), value],
+                )
                 .is_ok()
         };
         assert!(set("limit", 7.into()) && set("limit", "8".into()) && set("host", 9.into()));
         assert!(!set("limit", 11.into()) && !set("limit", "x".into()) && !set("fixed", 2.into()));
         assert!(!set("limit", RpcValue::Array(Vec::new())));
         assert_eq!(client.limit("mail"), Ok(vec![8.into()]));
-        assert_eq!(client.call(get, &["mail".into(), "host".into()]), Ok(vec!["9".into()]));
+        assert_eq!(
+            client.call(get, &["mail".into(), "host".into()]),
+            Ok(vec!["9".into()])
+        );
     }
 
     #[test]
@@ -405,7 +449,10 @@ mod tests {
         let client = Client::new();
         let later = |value: i64| {
             let args = ["mail".into(), "limit".into(), value.into()];
-            client.call(|m, call| int_change(call, |s, change| m.prepare(s, change)), &args)
+            client.call(
+                |m, call| int_change(call, |s, change| m.prepare(s, change)),
+                &args,
+            )
         };
         assert!(later(9).is_ok() && later(11).is_err());
         assert_eq!(client.limit("mail"), Ok(vec![5.into()]));

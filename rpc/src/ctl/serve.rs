@@ -143,7 +143,11 @@ impl Place {
         self.house.guests.served_by(number, task.abort_handle());
     }
 
-    async fn talk(&self, mut client: impl AsyncRead + AsyncWrite + Unpin, heard: impl Fn()) -> io::Result<()> {
+    async fn talk(
+        &self,
+        mut client: impl AsyncRead + AsyncWrite + Unpin,
+        heard: impl Fn(),
+    ) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             while let Some((request, used)) = self.whole(&buffer)? {
@@ -210,7 +214,13 @@ impl Place {
         let mut reader = Reader::new(body);
         let method = match reader.method() {
             Ok(method) => method,
-            Err(wrong) => return refuse(header.cookie, 400, format!("bad request method: {}", wrong.text())),
+            Err(wrong) => {
+                return refuse(
+                    header.cookie,
+                    400,
+                    format!("bad request method: {}", wrong.text()),
+                );
+            }
         };
         let result = match reader.values() {
             Ok(args) => {
@@ -248,7 +258,9 @@ impl Place {
             .desk
             .call(method.clone(), request.args, RpcVia::Lines)
             .await;
-        let result = result(done, || RpcFault::new(500, format!("Command '{method}' not found")));
+        let result = result(done, || {
+            RpcFault::new(500, format!("Command '{method}' not found"))
+        });
         (request.reply, lines::answer(&result))
     }
 
@@ -287,8 +299,7 @@ impl Place {
                 let (reply, bytes) = self.answer_lines(request).await;
                 buffer.drain(..used);
                 if !reply.is_empty() {
-                    let pipe = open_for_reply(REPLY_FOLDER.as_ref(), &reply);
-                    tokio::spawn(deliver(pipe, reply, bytes));
+                    tokio::spawn(deliver(reply, bytes));
                 }
             }
             if buffer.is_empty() {
@@ -302,8 +313,8 @@ impl Place {
     }
 }
 
-async fn deliver(pipe: io::Result<tokio::net::unix::pipe::Sender>, name: String, bytes: Vec<u8>) {
-    let sent = match pipe {
+async fn deliver(name: String, bytes: Vec<u8>) {
+    let sent = match open_for_reply(REPLY_FOLDER.as_ref(), &name).await {
         Ok(mut pipe) => send(&mut pipe, &bytes).await,
         Err(error) => Err(error),
     };

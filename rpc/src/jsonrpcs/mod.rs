@@ -135,8 +135,12 @@ impl Module for Jsonrpcs {
             },
             "The answer to the last command of jsonrpc_exec(): code, text, body.",
         );
-        d.rpc("jsonrpc.echo", echo, "Answers with its first argument, a text, and its second, a number.")
-            .list();
+        d.rpc(
+            "jsonrpc.echo",
+            echo,
+            "Answers with its first argument, a text, and its second, a number.",
+        )
+        .list();
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {
@@ -152,7 +156,11 @@ impl Module for Jsonrpcs {
             if worker.index == 0 {
                 own.desk.attach(worker);
                 *own.settings.lock() = settings.clone();
-                worker.config.shared.keep(Doors::default).keep_only("jsonrpcs", &opened);
+                worker
+                    .config
+                    .shared
+                    .keep(Doors::default)
+                    .keep_only("jsonrpcs", &opened);
                 opened.iter().for_each(|door| serve::open(&own, door));
             }
         }));
@@ -173,19 +181,39 @@ fn params(d: &mut Decl<Jsonrpcs>) {
 }
 
 fn pipe_and_socket_params(d: &mut Decl<Jsonrpcs>) {
-    d.param("fifo_name", |p| &mut p.fifo_name, "The named pipe; below rundir where it is not absolute.");
+    d.param(
+        "fifo_name",
+        |p| &mut p.fifo_name,
+        "The named pipe; below rundir where it is not absolute.",
+    );
     let doc = "The mode of the pipe, 0660; others can never write, whatever it says.";
     d.param("fifo_mode", |p| &mut p.fifo_mode, doc);
-    d.param("fifo_user", |p| &mut p.fifo_user, "The owner of the pipe, by name or number.");
-    d.param("fifo_group", |p| &mut p.fifo_group, "The group of the pipe, by name or number.");
+    d.param(
+        "fifo_user",
+        |p| &mut p.fifo_user,
+        "The owner of the pipe, by name or number.",
+    );
+    d.param(
+        "fifo_group",
+        |p| &mut p.fifo_group,
+        "The group of the pipe, by name or number.",
+    );
     let doc = "The folder of the pipes that answers go to (reply_name of a request).";
     d.param("fifo_reply_dir", |p| &mut p.fifo_reply_dir, doc);
     let doc = "The unix datagram socket, below rundir where it is not absolute, or udp:HOST:PORT.";
     d.param("dgram_socket", |p| &mut p.dgram_socket, doc);
     let doc = "The mode of the unix socket, 0660; others can never write, whatever it says.";
     d.param("dgram_mode", |p| &mut p.dgram_mode, doc);
-    d.param("dgram_user", |p| &mut p.dgram_user, "The owner of the unix socket, by name or number.");
-    d.param("dgram_group", |p| &mut p.dgram_group, "The group of the unix socket, by name or number.");
+    d.param(
+        "dgram_user",
+        |p| &mut p.dgram_user,
+        "The owner of the unix socket, by name or number.",
+    );
+    d.param(
+        "dgram_group",
+        |p| &mut p.dgram_group,
+        "The group of the unix socket, by name or number.",
+    );
     let doc = "How long an answer to a datagram may wait for its client, in milliseconds.";
     d.param("dgram_timeout", |p| &mut p.dgram_timeout, doc);
     let doc = "Has no meaning here: one thread takes all datagrams, and none waits for another.";
@@ -204,21 +232,36 @@ fn open(params: &Params, env: &Env<'_>) -> Result<Vec<Arc<Door>>, InitError> {
     let mut doors = Vec::new();
     if wanted(transport::FIFO) && !params.fifo_name.is_empty() {
         let address = read("fifo_name", &params.fifo_name, Bare::Fifo)?;
-        let access = Access::new(params.fifo_mode, &params.fifo_user, &params.fifo_group, env.globals)?;
+        let access = Access::new(
+            params.fifo_mode,
+            &params.fifo_user,
+            &params.fifo_group,
+            env.globals,
+        )?;
         doors.push(known.open("jsonrpcs", &address, &access)?);
     }
-    let access = Access::new(params.dgram_mode, &params.dgram_user, &params.dgram_group, env.globals)?;
+    let access = Access::new(
+        params.dgram_mode,
+        &params.dgram_user,
+        &params.dgram_group,
+        env.globals,
+    )?;
     if wanted(transport::DATAGRAM) && !params.dgram_socket.is_empty() {
         let address = read("dgram_socket", &params.dgram_socket, Bare::Datagram)?;
         if !matches!(address, Address::UnixDatagram(_) | Address::Udp(_)) {
-            return Err(InitError::new(format!("dgram_socket {} is no datagram socket", params.dgram_socket)));
+            return Err(InitError::new(format!(
+                "dgram_socket {} is no datagram socket",
+                params.dgram_socket
+            )));
         }
         doors.push(known.open("jsonrpcs", &address, &access)?);
     }
     if let Some(text) = params.tcp_socket.as_ref().filter(|_| wanted(transport::TCP)) {
         let address = read("tcp_socket", text, Bare::Datagram)?;
         if !matches!(address, Address::Tcp(_)) {
-            return Err(InitError::new(format!("tcp_socket {text} is not of the form tcp:HOST:PORT")));
+            return Err(InitError::new(format!(
+                "tcp_socket {text} is not of the form tcp:HOST:PORT"
+            )));
         }
         doors.push(known.open("jsonrpcs", &address, &access)?);
     }

@@ -43,7 +43,9 @@ pub fn exec(m: &Jsonrpcs, cx: &mut Cx, document: Str) -> Result<Ret, Fault> {
 
 /// `KSR.jsonrpcs.execx(request)`: fails where the command does, too.
 pub fn exec_and_judge(m: &Jsonrpcs, cx: &mut Cx, document: Str) -> Result<Ret, Fault> {
-    run(m, cx, &document, |reply| Ret::Code(if reply.code == 200 { 1 } else { -1 }))
+    run(m, cx, &document, |reply| {
+        Ret::Code(if reply.code == 200 { 1 } else { -1 })
+    })
 }
 
 /// `KSR.jsonrpcs.response()`.
@@ -67,8 +69,7 @@ fn run(m: &Jsonrpcs, cx: &mut Cx, document: &Str, judge: fn(&Reply) -> Ret) -> R
     let Request { method, args, id, .. } = text::read(document)
         .map_err(|wrong| Fault::script(format!("jsonrpc_exec(): {}", wrong.fault.text)))?;
     let (worker, pretty) = (cx.worker.clone(), m.pretty);
-    let mut running: Running =
-        Box::pin(async move { rpc::run(worker, &method, args, RpcVia::Json).await });
+    let mut running: Running = Box::pin(async move { rpc::run(worker, &method, args, RpcVia::Json).await });
     // Most commands answer at once, and then the message need not wait.
     match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Ok(judge(keep(cx, done, id.as_ref(), pretty))),

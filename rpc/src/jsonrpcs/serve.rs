@@ -40,7 +40,10 @@ pub fn open(house: &Arc<House>, door: &Arc<Door>) {
             None => task.abort(),
         }
         if let Ok(Err(error)) = task.await {
-            kahea_module::error!("jsonrpcs", "Commands are not taken at {address} any more: {error}.");
+            kahea_module::error!(
+                "jsonrpcs",
+                "Commands are not taken at {address} any more: {error}."
+            );
         }
     });
 }
@@ -65,7 +68,12 @@ async fn serve(house: Arc<House>, opened: Opened) -> io::Result<()> {
 async fn run(house: &House, request: Result<Request, Malformed>) -> (Str, Option<String>) {
     let pretty = house.settings.lock().pretty;
     match request {
-        Ok(Request { method, args, id, reply }) => {
+        Ok(Request {
+            method,
+            args,
+            id,
+            reply,
+        }) => {
             let done = house.desk.call(method, args, RpcVia::Json).await;
             let done = done.map_err(|undone| undone.fault(text::unknown));
             (text::answer(done, id.as_ref(), pretty), reply)
@@ -87,11 +95,19 @@ fn document(buffer: &[u8]) -> Result<Option<(Json, usize)>, serde_json::Error> {
     }
 }
 
-async fn fill(input: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>, idle: Duration) -> io::Result<usize> {
+async fn fill(
+    input: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+    idle: Duration,
+) -> io::Result<usize> {
     if buffer.len() > LONGEST {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let limit = if buffer.trim_ascii().is_empty() { idle } else { PATIENCE };
+    let limit = if buffer.trim_ascii().is_empty() {
+        idle
+    } else {
+        PATIENCE
+    };
     timeout(limit, input.read_buf(buffer))
         .await
         .map_err(|_| io::ErrorKind::TimedOut)?
@@ -115,7 +131,7 @@ async fn read_pipe(house: &Arc<House>, pipe: &mut (impl AsyncRead + Unpin)) -> i
 
 async fn deliver(house: &House, name: &str, answer: &[u8]) {
     let folder = house.settings.lock().reply_folder.clone();
-    let sent = match open_for_reply(Path::new(&*folder.text()), name) {
+    let sent = match open_for_reply(Path::new(&*folder.text()), name).await {
         Ok(mut pipe) => timeout(PATIENCE, pipe.write_all(answer))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),

@@ -106,9 +106,18 @@ pub fn unknown() -> RpcFault {
 /// The document of an answer.
 pub fn answer(done: Result<RpcAnswer, RpcFault>, id: Option<&Json>, pretty: bool) -> Str {
     let outcome = match done {
-        Ok(RpcAnswer { result: Ok(values), list }) => ("result", result(values, list)),
-        Ok(RpcAnswer { result: Err(fault), .. }) | Err(fault) => {
-            let members = [("code", RpcValue::Int(fault.code)), ("message", RpcValue::Str(fault.text))];
+        Ok(RpcAnswer {
+            result: Ok(values),
+            list,
+        }) => ("result", result(values, list)),
+        Ok(RpcAnswer {
+            result: Err(fault), ..
+        })
+        | Err(fault) => {
+            let members = [
+                ("code", RpcValue::Int(fault.code)),
+                ("message", RpcValue::Str(fault.text)),
+            ];
             ("error", RpcValue::members(members))
         }
     };
@@ -134,7 +143,9 @@ fn result(values: Vec<RpcValue>, list: bool) -> RpcValue {
     }
     match <[RpcValue; 1]>::try_from(values) {
         Ok([one]) => one,
-        Err(values) if values.is_empty() => RpcValue::Struct(values.into_iter().map(|one| (Str::EMPTY, one)).collect()),
+        Err(values) if values.is_empty() => {
+            RpcValue::Struct(values.into_iter().map(|one| (Str::EMPTY, one)).collect())
+        }
         Err(values) => RpcValue::Array(values),
     }
 }
@@ -182,7 +193,8 @@ impl Printer {
             }
             self.line(inner);
             self.text(name);
-            self.out.extend_from_slice(if self.pretty { b":\t" } else { b":" });
+            self.out
+                .extend_from_slice(if self.pretty { b":\t" } else { b":" });
             self.value(value, inner);
         }
         self.line(depth);
@@ -212,7 +224,9 @@ impl Printer {
                     let escaped = format!("\\u{:04x}", u32::from(control));
                     self.out.extend_from_slice(escaped.as_bytes());
                 }
-                other => self.out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+                other => self
+                    .out
+                    .extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
         self.out.push(b'"');
@@ -243,9 +257,18 @@ mod tests {
         assert_eq!(shown(vec![row(0)], false, true), expected);
         let expected = "{\n\t\"jsonrpc\":\t\"2.0\",\n\t\"result\":\t{\n\t},\n\t\"id\":\t1\n}";
         assert_eq!(shown(vec![], false, true), expected);
-        assert_eq!(shown(vec![], true, false), r#"{"jsonrpc":"2.0","result":[],"id":1}"#);
-        assert_eq!(shown(vec!["v".into()], false, false), r#"{"jsonrpc":"2.0","result":"v","id":1}"#);
-        assert_eq!(shown(vec!["v".into()], true, false), r#"{"jsonrpc":"2.0","result":["v"],"id":1}"#);
+        assert_eq!(
+            shown(vec![], true, false),
+            r#"{"jsonrpc":"2.0","result":[],"id":1}"#
+        );
+        assert_eq!(
+            shown(vec!["v".into()], false, false),
+            r#"{"jsonrpc":"2.0","result":"v","id":1}"#
+        );
+        assert_eq!(
+            shown(vec!["v".into()], true, false),
+            r#"{"jsonrpc":"2.0","result":["v"],"id":1}"#
+        );
         let sockets = RpcValue::named("socket", [RpcValue::Int(1), RpcValue::Int(2)]);
         let expected = r#"{"jsonrpc":"2.0","result":[{"socket":1},{"socket":2}],"id":1}"#;
         assert_eq!(shown(vec![sockets], false, false), expected);
@@ -254,13 +277,20 @@ mod tests {
     #[test]
     fn refusals_have_code_and_text() {
         let refused = answer(Err(unknown()), None, false);
-        assert_eq!(refused.text(), r#"{"jsonrpc":"2.0","error":{"code":500,"message":"Method Not Found"}}"#);
+        assert_eq!(
+            refused.text(),
+            r#"{"jsonrpc":"2.0","error":{"code":500,"message":"Method Not Found"}}"#
+        );
     }
 
     #[test]
     fn what_is_written_is_json() {
         let odd = "a\"b\\c/\n\t\u{1}é€\u{7f}";
-        let text = shown(vec![odd.into(), RpcValue::Double(1.5), RpcValue::Null], false, true);
+        let text = shown(
+            vec![odd.into(), RpcValue::Double(1.5), RpcValue::Null],
+            false,
+            true,
+        );
         let read: Json = serde_json::from_str(&text).unwrap();
         assert_eq!(read["result"], json!([odd, 1.5, null]));
         let bytes = shown(vec![Str::copy(b"\xff").into()], false, true);

@@ -14,10 +14,18 @@ pub fn declare(d: &mut Decl<Core>) {
     d.rpc("core.echo", echo, "Answers with its arguments.").list();
     let doc = "Answers with its arguments, no sooner than rpc_exec_delta seconds after the last time.";
     d.rpc("core.echo_delta", echo_delta, doc).list();
-    d.rpc("core.printi", printi, "Answers with its arguments, which are numbers.")
-        .list();
-    d.rpc("core.prints", prints, "Answers with its arguments, which are texts.")
-        .list();
+    d.rpc(
+        "core.printi",
+        printi,
+        "Answers with its arguments, which are numbers.",
+    )
+    .list();
+    d.rpc(
+        "core.prints",
+        prints,
+        "Answers with its arguments, which are texts.",
+    )
+    .list();
 }
 
 fn echo(_: &Core, call: &mut RpcCall) -> RpcResult {

@@ -15,7 +15,8 @@ pub fn declare(d: &mut Decl<Core>) {
         "core.ps",
         ps,
         "Number and task of each thread; all have the number of the one process.",
-    ).list();
+    )
+    .list();
     d.rpc("core.psx", psx, "The same with names.").list();
     d.rpc("core.psa", psa, "The same with status and rank.").list();
     d.rpc("core.pwd", pwd, "The working directory.").list();

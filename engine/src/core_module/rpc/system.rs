@@ -9,7 +9,8 @@ use crate::core_module::Core;
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Core>) {
-    d.rpc("system.listMethods", list_methods, "The names of all commands.").list();
+    d.rpc("system.listMethods", list_methods, "The names of all commands.")
+        .list();
     d.rpc("system.methodHelp", method_help, "What a command does.");
     d.rpc(
         "system.methodSignature",
