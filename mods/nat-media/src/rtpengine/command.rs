@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     body,
-    relay::manage::{self, Step},
+    relay::manage::{self, InPrack, Step},
 };
 
 /// What an engine is asked to do.
@@ -335,11 +335,13 @@ pub fn managed(core: &Core, cx: &mut Cx) -> Option<Operation> {
     let given = core.options.read_sdp.as_ref().map(|var| var.get(cx));
     let given = matches!(given, Some(kahea_module::Value::Str(text)) if !text.is_empty());
     let has_sdp = given || body::find(&cx.msg).is_some();
-    Some(match manage::step(core.tm.as_deref(), cx, has_sdp)? {
-        Step::Offer => Operation::Offer,
-        Step::Answer => Operation::Answer,
-        Step::Delete => Operation::Delete,
-    })
+    Some(
+        match manage::step(core.tm.as_deref(), cx, has_sdp, InPrack::Answer)? {
+            Step::Offer => Operation::Offer,
+            Step::Answer => Operation::Answer,
+            Step::Delete => Operation::Delete,
+        },
+    )
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     body,
-    relay::manage::{self, Step},
+    relay::manage::{self, InPrack, Step},
 };
 
 /// The code for a description that another proxy marked.
@@ -408,7 +408,7 @@ fn stream(m: &RtpProxy, cx: &mut Cx, hearer: Hearer, prompt: Option<(Str, i64)>)
 
 fn manage(m: &RtpProxy, cx: &mut Cx, flags: Option<Format>, address: Option<Format>) -> Ret {
     let has_sdp = body::find(&cx.msg).is_some();
-    match manage::step(m.core.tm.as_deref(), cx, has_sdp) {
+    match manage::step(m.core.tm.as_deref(), cx, has_sdp, InPrack::Offer) {
         Some(Step::Delete) => destroy(m, cx, flags),
         Some(step) => update(m, cx, step, flags, address),
         None => Ret::FALSE,
