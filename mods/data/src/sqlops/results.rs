@@ -64,21 +64,21 @@ fn kemi(d: &mut Decl<Sqlops>) {
         "sqlops",
         "sql_result_get",
         ["result", "row", "column"],
-        |_, cx, name: Str, row: i64, column: i64| give(cx, &name, row, column, Value::Null),
+        get,
         "The value at that place, null for NULL.",
     );
     d.kemi_func(
         "sqlops",
         "sql_result_gete",
         ["result", "row", "column"],
-        |_, cx, name: Str, row: i64, column: i64| give(cx, &name, row, column, Value::EMPTY),
+        gete,
         "The value at that place, an empty text for NULL.",
     );
     d.kemi_func(
         "sqlops",
         "sql_result_getz",
         ["result", "row", "column"],
-        |_, cx, name: Str, row: i64, column: i64| give(cx, &name, row, column, Value::Int(0)),
+        getz,
         "The value at that place, 0 for NULL.",
     );
 }
@@ -289,6 +289,18 @@ fn num_columns(_: &Sqlops, cx: &mut Cx, name: Str) -> i64 {
 
 fn is_null(_: &Sqlops, cx: &mut Cx, name: Str, row: i64, column: i64) -> bool {
     cell(cx, &name, row, column).is_none_or(|value| value.is_null())
+}
+
+fn get(_: &Sqlops, cx: &mut Cx, name: Str, row: i64, column: i64) -> bool {
+    give(cx, &name, row, column, Value::Null)
+}
+
+fn gete(_: &Sqlops, cx: &mut Cx, name: Str, row: i64, column: i64) -> bool {
+    give(cx, &name, row, column, Value::EMPTY)
+}
+
+fn getz(_: &Sqlops, cx: &mut Cx, name: Str, row: i64, column: i64) -> bool {
+    give(cx, &name, row, column, Value::Int(0))
 }
 
 fn give(cx: &mut Cx, name: &Str, row: i64, column: i64, null: Value) -> bool {
