@@ -300,7 +300,7 @@ impl Ephemeral {
             Ok(None) => return Verdict::Accepted.into(),
             Err(verdict) => return verdict.into(),
         };
-        let username = shown.username();
+        let username = shown.username().clone();
         match self.ends(cx, &username) {
             Verdict::Accepted => {}
             verdict => return verdict.into(),

@@ -104,9 +104,17 @@ pub enum Secret<'a> {
 /// Credentials whose nonce holds.
 pub struct Shown {
     value: Str,
+    username: Str,
     realm: Str,
     algorithm: Algorithm,
     /// To be noted where the password is right.
+    count: Option<(Number, u32)>,
+}
+
+/// What the first step finds out.
+struct Judged {
+    username: Str,
+    algorithm: Algorithm,
     count: Option<(Number, u32)>,
 }
 
@@ -121,24 +129,19 @@ impl Shown {
     }
 
     /// The user name with its domain, where it has one; without quotes.
-    pub fn username(&self) -> Str {
-        let name = self
-            .credentials()
-            .ok()
-            .and_then(|credentials| credentials.username);
-        self.value.share(name.unwrap_or_default())
+    pub fn username(&self) -> &Str {
+        &self.username
     }
 
     /// The part of the user name before `@`, without a scheme.
     pub fn user(&self) -> Str {
-        let name = self.username();
-        name.share(user_and_domain(&name).0)
+        self.username.share(user_and_domain(&self.username).0)
     }
 
     /// The part of the user name behind `@`.
     pub fn domain(&self) -> Option<Str> {
-        let name = self.username();
-        user_and_domain(&name).1.map(|domain| name.share(domain))
+        let domain = user_and_domain(&self.username).1;
+        domain.map(|domain| self.username.share(domain))
     }
 
     /// The realm asked for.
@@ -227,9 +230,14 @@ impl Service {
         }
         let judged = self.judge(cx, &value, how);
         cx.extra::<Left>().stale = matches!(judged, Err(Verdict::Stale | Verdict::Reused));
-        let (algorithm, count) = judged?;
+        let Judged {
+            username,
+            algorithm,
+            count,
+        } = judged?;
         Ok(Some(Shown {
             value,
+            username,
             realm: Str::copy(realm),
             algorithm,
             count,
@@ -310,12 +318,12 @@ impl Service {
     }
 
     /// All parts are there, the response is of the right length, and the nonce holds.
-    fn judge(&self, cx: &Cx, value: &[u8], how: How) -> Result<(Algorithm, Option<(Number, u32)>), Verdict> {
+    fn judge(&self, cx: &Cx, value: &Str, how: How) -> Result<Judged, Verdict> {
         let shown = Credentials::parse(value).map_err(|_| Verdict::Failed)?;
         let counted = shown.qop_text.is_none()
             || shown.cnonce.is_some_and(|cnonce| !cnonce.is_empty())
                 && shown.nc_text.is_some_and(|nc| !nc.is_empty());
-        let (Some(_), Some(nonce), Some(_), Some(response), true) =
+        let (Some(username), Some(nonce), Some(_), Some(response), true) =
             (shown.username, shown.nonce, shown.uri, shown.response, counted)
         else {
             return Err(Verdict::Failed);
@@ -324,8 +332,12 @@ impl Service {
         if response.len() != algorithm.hex_len() {
             return Err(Verdict::Failed);
         }
-        self.judge_nonce(cx, &shown, nonce, how)
-            .map(|count| (algorithm, count))
+        let count = self.judge_nonce(cx, &shown, nonce, how)?;
+        Ok(Judged {
+            username: value.share(username),
+            algorithm,
+            count,
+        })
     }
 
     fn judge_nonce(
