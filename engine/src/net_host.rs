@@ -99,6 +99,10 @@ impl Net for NetHost {
         self.worker.net().find_connection(transport, peer)
     }
 
+    fn is_open(&self, connection: ConnectionId) -> bool {
+        self.worker.net().is_open(connection)
+    }
+
     fn add_alias(&self, connection: ConnectionId, port: u16) -> bool {
         self.worker.net().add_alias(connection, port)
     }

@@ -81,6 +81,29 @@ pub trait Bind: Send + Sync {
 
     /// The flag number that `flags NAME:n` declared.
     fn flag(&self, name: &str) -> Option<u8>;
+
+    /// Notes that the script names something (`topic`) which a module has to make ready before the first message: the
+    /// location tables of `save()`. Without a compiler behind it nothing is kept.
+    fn note(&self, _topic: &'static str, _name: &str) {}
+
+    /// What was noted under a topic, in the order of the script, each name once.
+    fn noted(&self, _topic: &str) -> Vec<Str> {
+        Vec::new()
+    }
+
+    /// The path of the main configuration file: modules mean names of files without a folder from its folder.
+    fn file(&self) -> Option<&str> {
+        None
+    }
+
+    /// A name of a file as it is to be opened: from the folder of the main configuration file unless it begins with
+    /// `/`, as Kamailio's modules take names.
+    fn beside(&self, name: &str) -> String {
+        match self.file().and_then(|file| file.rsplit_once('/')) {
+            Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
+            _ => name.to_owned(),
+        }
+    }
 }
 
 /// A text with variables, compiled.

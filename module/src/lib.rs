@@ -3,6 +3,7 @@
 //! Start at [`Module`]; functions are plain Rust functions, see [`Handler`]; the message they work on is [`Cx`].
 
 pub mod arg;
+pub mod authorized;
 pub mod avp;
 pub mod bind;
 pub mod config;

@@ -119,6 +119,11 @@ pub trait Net {
     /// The open connection to this address.
     fn connection_to(&self, peer: SocketAddr, transport: Transport) -> Option<ConnectionId>;
 
+    /// The connection is still open. Where nothing is known of connections every one is taken to be.
+    fn is_open(&self, _connection: ConnectionId) -> bool {
+        true
+    }
+
     /// Lets requests to `port` of the connection's peer use the connection (RFC 5923).
     fn add_alias(&self, connection: ConnectionId, port: u16) -> bool;
 

@@ -451,6 +451,11 @@ impl Net {
         true
     }
 
+    /// The connection is there and takes messages.
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.table.get(id).is_some()
+    }
+
     /// Closes a connection after what is queued was sent; false where it is gone.
     pub fn close(&self, id: ConnectionId, reason: CloseReason) -> bool {
         let Some(connection) = self.table.get(id) else {

@@ -18,6 +18,7 @@ pub struct Params {
 
 impl Module for DbSqlite {
     const NAME: &'static str = "db_sqlite";
+    const FIRST: bool = true;
     type Params = Params;
 
     fn declare(d: &mut Decl<Self>) {

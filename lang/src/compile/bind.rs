@@ -29,9 +29,11 @@ pub struct Binder {
     defines: HashMap<String, Str>,
     flags: HashMap<String, u8>,
     slots: Mutex<HashMap<String, usize>>,
+    noted: Mutex<Vec<(&'static str, Str)>>,
     /// Variables that were compiled, by their spelling.
     used: Mutex<HashMap<String, Var>>,
     env: fn(&str) -> Option<String>,
+    file: Option<Box<str>>,
 }
 
 impl Binder {
@@ -52,9 +54,17 @@ impl Binder {
             defines,
             flags,
             slots: Mutex::default(),
+            noted: Mutex::default(),
             used: Mutex::default(),
             env: |name| std::env::var(name).ok(),
+            file: None,
         }
+    }
+
+    /// For the configuration file at this path.
+    pub fn reading(mut self, path: Option<&str>) -> Binder {
+        self.file = path.map(Box::from);
+        self
     }
 
     /// The declarations of the loaded modules, the last loaded first.
@@ -337,5 +347,25 @@ impl Bind for Binder {
 
     fn flag(&self, name: &str) -> Option<u8> {
         self.flags.get(name).copied()
+    }
+
+    fn note(&self, topic: &'static str, name: &str) {
+        let mut noted = self.noted.lock();
+        if !noted
+            .iter()
+            .any(|(known, text)| *known == topic && *text == *name)
+        {
+            noted.push((topic, Str::from(name)));
+        }
+    }
+
+    fn noted(&self, topic: &str) -> Vec<Str> {
+        let noted = self.noted.lock();
+        let of_topic = noted.iter().filter(|(known, _)| *known == topic);
+        of_topic.map(|(_, name)| name.clone()).collect()
+    }
+
+    fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 }

@@ -6,7 +6,7 @@ use kahea_module::{
 };
 use kahea_sip::Transport;
 
-use super::{int, members, yes_no};
+use super::{int, members, named, yes_no};
 use crate::core_module::Core;
 
 /// Declares them.
@@ -38,7 +38,7 @@ fn sockets_list(_: &Core, call: &mut RpcCall) -> RpcResult {
         ]);
         ("socket", socket)
     };
-    Ok(vec![members(listeners.map(row).collect())])
+    Ok(vec![named(listeners.map(row).collect())])
 }
 
 fn aliases_list(_: &Core, call: &mut RpcCall) -> RpcResult {
@@ -63,7 +63,7 @@ fn aliases_list(_: &Core, call: &mut RpcCall) -> RpcResult {
         ("myself_callbacks", yes_no(!identity.tests.is_empty())),
         (
             "aliases",
-            members(identity.aliases.iter().rev().map(row).collect()),
+            named(identity.aliases.iter().rev().map(row).collect()),
         ),
     ])])
 }

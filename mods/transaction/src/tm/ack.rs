@@ -77,7 +77,7 @@ pub fn send(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) {
             return;
         }
         match state.branches.get(branch.index()) {
-            Some(known) => (known.data.clone(), known.to),
+            Some(known) => (cell.sent_on(known), known.to),
             None => return,
         }
     };

@@ -43,7 +43,9 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
                 state.tx.server().status()
             )));
         }
-        state.sent = Some(Sent {
+        // The 100 of most calls is never asked for again: `repeat()` makes it anew.
+        let automatic = status == 100 && *reason == *cell.core.options.auto_inv_100_reason;
+        state.sent = (!automatic).then(|| Sent {
             to,
             data: data.clone(),
         });
@@ -103,6 +105,24 @@ pub fn trying(cell: &Arc<Cell>, cx: &mut Cx) -> Result<(), Fault> {
         local(cell, cx, 100, &options.auto_inv_100_reason)?;
     }
     Ok(())
+}
+
+/// Sends the last reply once more; `cx` is the request or its repetition. False where there was no reply so far.
+pub fn repeat(cell: &Cell, cx: &mut Cx) -> bool {
+    let (sent, reply_to, status) = {
+        let state = cell.state.lock();
+        (state.sent.clone(), state.reply_to, state.tx.server().status())
+    };
+    let sent = match (sent, reply_to) {
+        (None, Some(to)) if status == 100 => {
+            let data = proxy::build_reply(cx, status, &cell.core.options.auto_inv_100_reason, None);
+            data.ok().map(|data| Sent { to, data })
+        }
+        (sent, _) => sent,
+    };
+    let known = sent.is_some();
+    wire::send(&cx.worker, sent.into_iter().collect());
+    known
 }
 
 /// The To-tag of replies made for this transaction.

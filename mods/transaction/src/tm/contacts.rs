@@ -311,7 +311,7 @@ fn failed_instance(cx: &Cx) -> Option<Str> {
     };
     let cell = attached::cell(cx)?;
     let state = cell.state.lock();
-    state.branches.get(branch.index())?.target.instance.clone()
+    state.branches.get(branch.index())?.target.instance().cloned()
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use kahea_tx::{Actions, Key, Transaction};
 use parking_lot::Mutex;
 
 use super::{
+    answer,
     attached::{Attached, Role},
     cell::{Cell, Context, State, Switches},
     core::{Core, now},
     timer, watch,
-    wire::{self, Packets, carry_out},
+    wire::carry_out,
 };
 
 /// How a transaction began.
@@ -94,7 +95,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
             core.counters.uas.inc();
             core.counters.active.inc();
             core.counters.inuse.inc();
-            timer::arm(&cell, &mut cell.state.lock(), &worker);
+            timer::arm_first(&cell, &worker);
             let attached = cx.extra::<Attached>();
             attached.cell = Some(cell.clone());
             attached.role = Role::Request;
@@ -103,16 +104,10 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         }
         Err(known) => {
             cx.extra::<Attached>().settled = true;
-            repeated(&known, cx);
+            answer::repeat(&known, cx);
             Ok(Began::Repeated)
         }
     }
-}
-
-/// The request came once more: the last reply goes out again.
-pub fn repeated(cell: &Arc<Cell>, cx: &Cx) {
-    let packets: Packets = cell.state.lock().sent.clone().into_iter().collect();
-    wire::send(&cx.worker, packets);
 }
 
 /// The ACK to a reply of this transaction came; true where it was for one that was no 2xx, or made here.

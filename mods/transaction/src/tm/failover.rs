@@ -9,6 +9,7 @@ use kahea_tx::{BranchId, Outcome};
 use super::{
     cell::{Branch, Cell, State, Switches},
     core::now,
+    kept::SentRequest,
     replies::branch_text,
 };
 
@@ -77,7 +78,7 @@ fn begin(
         let branch = BranchId::at(state.branches.len());
         let mut via = Vec::with_capacity(96);
         proxy::own_via_text(cx, listener, transport, &branch_text(cell.id, branch), &mut via);
-        let Some(data) = with_via(&old.data, &via) else {
+        let Some(data) = with_via(&cell.sent_on(old), &via) else {
             return false;
         };
         let destination = Destination {
@@ -89,7 +90,7 @@ fn begin(
         };
         let next = Branch {
             to: destination,
-            data: data.clone(),
+            sent: SentRequest::of(&data, &cell.request),
             target: old.target.clone(),
             rest,
             on_reply: old.on_reply,

@@ -431,7 +431,7 @@ mod tests {
 
     /// Lets a reply to the first branch come.
     fn reply(bench: &Bench, cell: &Arc<Cell>, method: &str, status: &str) {
-        let data = cell.state.lock().branches[0].data.clone();
+        let data = cell.sent_on(&cell.state.lock().branches[0]);
         let request = Message::parse(data, &Limits::default()).unwrap();
         let via = header(&request, HeaderId::Via);
         let call_id = header(&request, HeaderId::CallId);

@@ -17,7 +17,10 @@ mod failover;
 mod failure;
 mod further;
 mod hop;
+mod kept;
 mod local;
+#[cfg(test)]
+mod memory;
 pub(crate) mod more_branches;
 mod original;
 mod params;
@@ -25,6 +28,7 @@ pub(crate) mod relay;
 mod relaying;
 pub(crate) mod replies;
 pub(crate) mod replying;
+pub mod service;
 mod setting;
 pub(crate) mod suspend;
 pub(crate) mod table;
@@ -99,6 +103,7 @@ impl Module for Tm {
         }));
         Stateful::of(env).set(Box::new(replying::ForSl(core.clone())));
         env.provide(Arc::new(uac::Requests(core.clone())));
+        env.provide(Arc::new(service::Transactions));
         Ok(Tm { core })
     }
 }

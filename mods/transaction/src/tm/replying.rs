@@ -138,10 +138,12 @@ fn t_send_reply(m: &Tm, cx: &mut Cx, code: Value, reason: Value) -> Result<Ret, 
 
 fn t_retransmit_reply(m: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     let cell = known(&m.core, cx).ok_or_else(no_transaction)?;
-    let sent = cell.state.lock().sent.is_some();
-    if sent {
-        create::repeated(&cell, cx);
+    if cx.msg.is_request() {
+        return Ok(answer::repeat(&cell, cx));
     }
+    let mut request = cell.request_cx(cx.worker.clone())?;
+    let sent = answer::repeat(&cell, &mut request);
+    request.finish();
     Ok(sent)
 }
 

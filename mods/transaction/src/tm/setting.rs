@@ -9,8 +9,9 @@ use kahea_tx::Timing;
 use super::{
     Tm,
     attached::{self, Attached},
-    cell::{Snapshot, Switches},
+    cell::Switches,
     core::now,
+    kept::Snapshot,
     relaying::set_switch,
     timer,
 };

@@ -13,10 +13,12 @@ use kahea_tx::{Actions, BranchId, Client};
 use super::{
     Tm, answer,
     attached::{self, Attached, Role},
-    cell::{Branch, Cell, Context, Held, Snapshot, State, Switches, Work},
+    cell::{Branch, Cell, Context, Held, State, Switches, Work},
     core::{Core, now},
     create::{self, Began},
-    failure, replies, timer, turn,
+    failure,
+    kept::{SavedTarget, SentRequest, Snapshot},
+    replies, timer, turn,
 };
 
 /// What a transaction waits with.
@@ -162,7 +164,7 @@ fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fau
             "the request has {limit} branches already (max_branches)"
         )));
     }
-    let mut target = Box::new(cx.target.clone());
+    let mut target = SavedTarget::from(&cx.target);
     target.flags = 0;
     let failed = attached::role(cx).branch();
     let failed = failed.and_then(|branch| state.branches.get(branch.index()));
@@ -172,7 +174,7 @@ fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fau
         .or_else(|| failed.and_then(|known| known.on_reply));
     state.branches.push(Branch {
         to,
-        data: Str::EMPTY,
+        sent: SentRequest::NONE,
         target,
         rest: Vec::new(),
         on_reply,

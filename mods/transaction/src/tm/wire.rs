@@ -37,7 +37,7 @@ pub fn carry_out(cell: &Cell, state: &mut State, actions: Actions, at_hand: AtHa
     let mut left = Left::default();
     for action in actions {
         match action {
-            Action::Resend(branch) => again(state, branch, &mut left.packets),
+            Action::Resend(branch) => again(cell, state, branch, &mut left.packets),
             Action::Ack(branch) => ack(cell, state, branch, at_hand, &mut left.packets),
             Action::Cancel(branch) => cancel(cell, state, branch, &mut left.packets),
             Action::CancelAgain(branch) => {
@@ -69,20 +69,20 @@ fn rest(state: &mut State) {
     }
 }
 
-fn again(state: &State, branch: BranchId, packets: &mut Packets) {
+fn again(cell: &Cell, state: &State, branch: BranchId, packets: &mut Packets) {
     if let Some(branch) = state.branches.get(branch.index()) {
         packets.push(Sent {
             to: branch.to,
-            data: branch.data.clone(),
+            data: cell.sent_on(branch),
         });
     }
 }
 
-fn sent_request(data: &Str) -> Option<Message> {
+fn sent_request(data: Str) -> Option<Message> {
     if data.is_empty() {
         return None;
     }
-    Message::parse(data.clone(), &Limits::default())
+    Message::parse(data, &Limits::default())
         .inspect_err(|error| info!("tm", "A request as it was sent cannot be read again: {error}."))
         .ok()
 }
@@ -94,7 +94,7 @@ fn ack(cell: &Cell, state: &State, branch: BranchId, at_hand: AtHand<'_>, packet
     if state.switches.has(super::cell::Switches::NO_AUTO_ACK) {
         return;
     }
-    let Some(sent) = sent_request(&known.data) else {
+    let Some(sent) = sent_request(cell.sent_on(known)) else {
         return;
     };
     let to = at_hand
@@ -113,7 +113,7 @@ fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packet
     let Some(known) = state.branches.get_mut(branch.index()) else {
         return;
     };
-    let Some(sent) = sent_request(&known.data) else {
+    let Some(sent) = sent_request(cell.sent_on(known)) else {
         return;
     };
     let data = match original {
