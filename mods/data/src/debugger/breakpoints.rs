@@ -47,12 +47,17 @@ pub(super) fn hold(state: &Arc<State>, cx: &mut Cx, place: &str) -> Option<Later
         );
         return None;
     }
-    let (state, place) = (state.clone(), place.to_owned());
+    let place = place.to_owned();
+    // Taken away however the wait ends, and where it never begins.
+    let held = Held {
+        state: state.clone(),
+        worker,
+        id,
+    };
     Some(Box::new(move |cx: &mut Cx| {
         Box::pin(async move {
-            // Taken away however the wait ends.
-            let _held = Held { state, worker, id };
             obey(cx, receiver, &place).await;
+            drop(held);
             Ret::TRUE
         })
     }))
@@ -118,4 +123,70 @@ pub(super) fn anchor(m: &Debugger, cx: &mut Cx, mode: i64) -> Result<Ret, Fault>
         None => "[:0] a=25 n=dbg_breakpoint".to_owned(),
     };
     Ok(hold(&m.state, cx, &place).map_or(Ret::TRUE, Ret::Wait))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kahea_module::testing::Server;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn ask(state: &State, command: Command) -> String {
+        let mut held = None;
+        state.each(Some(1), |_, worker| {
+            held = worker.held.first().map(|(_, sender)| sender.clone())
+        });
+        let (answer, asked) = oneshot::channel();
+        held.expect("a held message")
+            .send((command, answer))
+            .expect("it listens");
+        asked.await.expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn a_held_message_obeys() {
+        let state = Arc::new(State::new(false, true, Duration::from_secs(1)));
+        state.add_worker(0);
+        let mut cx = Server::default().invite();
+        let later = hold(&state, &mut cx, "[a.cfg:7] a=5 n=route").expect("it is held");
+        let commands = async {
+            assert_eq!(ask(&state, Command::Show).await, "at bkp [a.cfg:7] a=5 n=route");
+            assert_eq!(
+                ask(&state, Command::Eval("$var(x)".to_owned())).await,
+                "$var(x) : t=int v=0"
+            );
+            assert!(
+                ask(&state, Command::Eval("$nope".to_owned()))
+                    .await
+                    .contains("unknown")
+            );
+            assert_eq!(ask(&state, Command::Next).await, "exec [a.cfg:7] a=5 n=route");
+        };
+        tokio::join!(later(&mut cx), commands);
+        state.each(None, |_, worker| assert!(worker.held.is_empty()));
+        let later = hold(&state, &mut cx, "[a.cfg:8]").expect("it is held again");
+        tokio::join!(later(&mut cx), async { ask(&state, Command::Move).await });
+        assert!(hold(&state, &mut cx, "[a.cfg:9]").is_none(), "it moves on");
+    }
+
+    #[test]
+    fn a_message_that_ends_is_not_held_any_more_and_there_is_a_limit() {
+        let state = Arc::new(State::new(false, true, Duration::from_secs(1)));
+        state.add_worker(0);
+        let server = Server::default();
+        let mut cx = server.invite();
+        let held: Vec<_> = (0..MOST)
+            .map(|_| hold(&state, &mut cx, "x").expect("it is held"))
+            .collect();
+        assert!(hold(&state, &mut cx, "x").is_none());
+        assert_eq!(held.len(), MOST);
+        let mut faked = server.invite();
+        faked.faked = true;
+        assert!(hold(&state, &mut faked, "x").is_none());
+        drop(held);
+        state.each(None, |_, worker| assert!(worker.held.is_empty()));
+    }
 }
