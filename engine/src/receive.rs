@@ -43,6 +43,8 @@ pub struct Entries {
 pub struct Receiver {
     current: RefCell<Rc<Current>>,
     count: std::cell::Cell<u64>,
+    /// The resets of the count that were seen.
+    resets: std::cell::Cell<u64>,
 }
 
 impl Receiver {
@@ -51,6 +53,7 @@ impl Receiver {
         Receiver {
             current: RefCell::new(current),
             count: std::cell::Cell::new(0),
+            resets: std::cell::Cell::new(0),
         }
     }
 
@@ -65,6 +68,11 @@ impl Receiver {
     }
 
     fn number(&self) -> u64 {
+        let shared = &self.current.borrow().worker.config.shared;
+        let resets = shared.number_resets.load(std::sync::atomic::Ordering::Relaxed);
+        if resets != self.resets.replace(resets) {
+            self.count.set(0);
+        }
         let next = self.count.get().wrapping_add(1);
         self.count.set(next);
         next

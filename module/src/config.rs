@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Instant, SystemTime},
 };
 
@@ -185,6 +185,8 @@ pub struct Shared {
     pub pid: u32,
     /// The command line.
     pub args: Vec<String>,
+    /// Grows whenever workers are to count messages (`$mi`) from 1 again.
+    pub number_resets: AtomicU64,
     kept: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -197,6 +199,7 @@ impl Shared {
             started_at,
             pid: std::process::id(),
             args,
+            number_resets: AtomicU64::new(0),
             kept: RwLock::default(),
         }
     }
