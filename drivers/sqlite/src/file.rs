@@ -5,7 +5,8 @@ use std::thread;
 use kahea_db::{Done, Error, Kind, Row, Statement, sql::Dialect};
 use kahea_module::{Str, warning};
 use rusqlite::{
-    Batch, Connection, InterruptHandle, OpenFlags, Statement as Prepared, fallible_iterator::FallibleIterator,
+    Batch, Connection, ErrorCode, InterruptHandle, OpenFlags, Statement as Prepared,
+    fallible_iterator::FallibleIterator,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -89,19 +90,36 @@ fn prepare(connection: &Connection, opening: &Opening) -> rusqlite::Result<()> {
     if opening.readonly || opening.in_memory() {
         return Ok(());
     }
-    let wanted = opening.journal;
-    let is: String = connection.query_row(&format!("PRAGMA journal_mode={}", wanted.name()), [], |row| {
-        row.get(0)
-    })?;
-    if !is.eq_ignore_ascii_case(wanted.name()) {
+    journal(connection, opening)
+}
+
+/// A file whose journal cannot be changed now, because another process holds it, is used as it is.
+fn journal(connection: &Connection, opening: &Opening) -> rusqlite::Result<()> {
+    let (path, wanted) = (&opening.path, opening.journal.name());
+    let change = format!("PRAGMA journal_mode={wanted}");
+    let is: String = match connection.query_row(&change, [], |row| row.get(0)) {
+        Ok(is) => is,
+        Err(problem)
+            if matches!(
+                problem.sqlite_error_code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+            ) =>
+        {
+            warning!(
+                "db_sqlite",
+                "{path}: the journal mode {wanted} has to wait: {problem}\n"
+            );
+            return Ok(());
+        }
+        Err(problem) => return Err(problem),
+    };
+    if !is.eq_ignore_ascii_case(wanted) {
         warning!(
             "db_sqlite",
-            "{}: the journal mode stays {is}, {} is not possible\n",
-            opening.path,
-            wanted.name()
+            "{path}: the journal mode stays {is}, {wanted} is not possible\n"
         );
     }
-    if wanted == Journal::Wal && is.eq_ignore_ascii_case("wal") {
+    if opening.journal == Journal::Wal && is.eq_ignore_ascii_case("wal") {
         // Safe against a killed process; only a power cut can take the last transactions.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
     }
