@@ -165,6 +165,8 @@ pub struct Contact {
     pub(crate) last_answer: u32,
     pub(crate) round_trip: u32,
     pub(crate) state: State,
+    /// It stays out of the database.
+    pub(crate) local: bool,
 }
 
 const NO_Q: u16 = u16::MAX;
@@ -198,6 +200,7 @@ impl Contact {
             last_answer: draft.modified,
             round_trip: 0,
             state: State::New,
+            local: false,
         })
     }
 

@@ -108,17 +108,20 @@ impl Order {
         contacts.insert(at, contact);
     }
 
-    /// Puts a contact in the place of an older version of it.
+    /// Puts a contact in the place of an older version of it. It stays where it is as long as that is in order.
     pub fn replace(self, contacts: &mut Contacts, at: usize, contact: Contact) {
-        let Some(known) = contacts.get_mut(at) else {
-            return self.insert(contacts, contact);
-        };
-        if self == Order::Preference && known.q() == contact.q() {
-            *known = contact;
-            return;
+        let before = at.checked_sub(1).and_then(|before| contacts.get(before));
+        let behind = contacts.get(at.saturating_add(1));
+        let fits = before.is_none_or(|before| before.q() >= contact.q())
+            && behind.is_none_or(|behind| behind.q() <= contact.q());
+        match contacts.get_mut(at) {
+            Some(known) if self == Order::Preference && fits => *known = contact,
+            Some(_) => {
+                contacts.remove(at);
+                self.insert(contacts, contact);
+            }
+            None => self.insert(contacts, contact),
         }
-        contacts.remove(at);
-        self.insert(contacts, contact);
     }
 }
 

@@ -242,7 +242,8 @@ impl Service {
             }
             (mode, _) => {
                 let writing = match mode {
-                    Mode::WriteBack if !memory_only => Writing::Later,
+                    _ if memory_only => Writing::Never,
+                    Mode::WriteBack => Writing::Later,
                     _ => Writing::No,
                 };
                 let (result, changes, contacts) =

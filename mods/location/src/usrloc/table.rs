@@ -82,6 +82,8 @@ impl Record {
 pub struct Edit<'a> {
     contacts: &'a mut Contacts,
     order: Order,
+    /// What is put in stays out of the database.
+    local: bool,
     /// What happened.
     pub changes: Changes,
 }
@@ -92,7 +94,15 @@ impl<'a> Edit<'a> {
         Edit {
             contacts,
             order,
+            local: false,
             changes: Changes::new(),
+        }
+    }
+
+    fn of_table(contacts: &'a mut Contacts, order: Order, writing: Writing) -> Edit<'a> {
+        Edit {
+            local: writing == Writing::Never,
+            ..Edit::new(contacts, order)
         }
     }
 
@@ -102,13 +112,15 @@ impl<'a> Edit<'a> {
     }
 
     /// Adds one.
-    pub fn insert(&mut self, contact: Contact) {
+    pub fn insert(&mut self, mut contact: Contact) {
+        contact.local = self.local;
         self.changes.push(Change::Inserted(contact.clone()));
         self.order.insert(self.contacts, contact);
     }
 
     /// Puts a new version in the place of the old one.
     pub fn replace(&mut self, at: usize, mut contact: Contact) {
+        contact.local = self.local;
         if let Some(known) = self.contacts.get(at) {
             contact.state = known.state.changed();
             contact.round_trip = known.round_trip;
@@ -169,6 +181,8 @@ pub(crate) struct Counts {
 pub(crate) enum Writing {
     /// Nothing is written later.
     No,
+    /// What is put in is never written (`save()` with flag 1).
+    Never,
     /// Changes are kept until they are written.
     Later,
 }
@@ -244,7 +258,7 @@ impl Table {
         let same = |record: &Box<Record>| record.aor() == aor;
         let (result, changes, now) = match shard.records.find_mut(spread(hash), same) {
             Some(record) => {
-                let mut edit = Edit::new(&mut record.contacts, order);
+                let mut edit = Edit::of_table(&mut record.contacts, order, writing);
                 let result = change(&mut edit);
                 let changes = edit.changes;
                 let now = record.contacts.clone();
@@ -253,7 +267,7 @@ impl Table {
             }
             None => {
                 let mut contacts = Contacts::new();
-                let mut edit = Edit::new(&mut contacts, order);
+                let mut edit = Edit::of_table(&mut contacts, order, writing);
                 let result = change(&mut edit);
                 let changes = edit.changes;
                 let now = contacts.clone();
@@ -424,7 +438,7 @@ impl Table {
             for record in shard.records.iter_hash_mut(spread(hash)) {
                 if record.hash == hash && record.queued {
                     record.queued = false;
-                    let unwritten = record.contacts.iter().filter(|c| c.state != State::Synced);
+                    let unwritten = record.contacts.iter().filter(|c| c.state != State::Synced && !c.local);
                     out.contacts.extend(unwritten.cloned());
                 }
             }

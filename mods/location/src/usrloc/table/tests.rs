@@ -162,3 +162,13 @@ fn keepalives_find_their_contact() {
     let known = &table.get(b"alice")[0];
     assert_eq!((known.last_answer(), known.round_trip()), (150, 1234));
 }
+
+#[test]
+fn what_is_for_memory_alone_is_not_written_with_the_others() {
+    let table = Table::new(0, Counts::default());
+    put(&table, contact("alice", "a", 200), Writing::Later);
+    put(&table, contact("alice", "b", 200), Writing::Never);
+    assert_eq!(table.take_unwritten(0, 100).contacts.len(), 1);
+    put(&table, contact("alice", "b", 300), Writing::Later);
+    assert_eq!(table.take_unwritten(0, 100).contacts.len(), 2);
+}
