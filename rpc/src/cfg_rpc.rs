@@ -304,7 +304,11 @@ fn help(_: &CfgRpc, call: &mut RpcCall) -> RpcResult {
         Value::Int(_) => "(parameter type is integer)",
         Value::Str(_) | Value::Null => "(parameter type is string)",
     };
-    Ok(vec![setting.doc.into(), kind.into()])
+    let doc = match setting.doc.is_empty() {
+        true => Str::from_static("<null string>"),
+        false => setting.doc,
+    };
+    Ok(vec![doc.into(), kind.into()])
 }
 
 fn reset(_: &CfgRpc, call: &mut RpcCall) -> RpcResult {

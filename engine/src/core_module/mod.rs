@@ -57,6 +57,9 @@ impl Module for Core {
                 setting.read_only,
             );
         }
+        for (name, most) in [("force_rport", 1), ("udp_mtu", 65_535), ("udp_mtu_try_proto", 4)] {
+            env.settings.bound("core", name, 0, most);
+        }
         env.settings.watch("core", "debug", |value| {
             kahea_module::log::set_level(value.int().unwrap_or(0));
         });

@@ -386,7 +386,9 @@ fn sized(name: &Str, queue: &Queue) -> RpcValue {
 
 fn rpc_size(m: &Mqueue, call: &mut RpcCall) -> RpcResult {
     let name = call
-        .optional_text()?
+        .optional_text()
+        .ok()
+        .flatten()
         .ok_or_else(|| RpcFault::new(400, "No queue name"))?;
     let queue = m.find(&name).ok_or_else(|| RpcFault::new(404, "No such queue"))?;
     Ok(vec![sized(&name, queue)])
@@ -402,7 +404,9 @@ fn rpc_sizes(m: &Mqueue, _: &mut RpcCall) -> RpcResult {
 
 fn rpc_fetch(m: &Mqueue, call: &mut RpcCall) -> RpcResult {
     let name = call
-        .optional_text()?
+        .optional_text()
+        .ok()
+        .flatten()
         .ok_or_else(|| RpcFault::new(500, "No queue name"))?;
     let queue = m.find(&name).ok_or_else(|| RpcFault::new(500, "No such queue"))?;
     match queue.items.lock().pop_front() {

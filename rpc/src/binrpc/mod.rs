@@ -11,7 +11,7 @@
 //!
 //! A record is one byte (bit 7: S, bits 4-6: size, bits 0-3: type), and where S is set `size` further bytes that are the
 //! size of the value; then the value. A struct is a record of size 0, members (a record of type name before each value)
-//! and the same record with S set; an array likewise.
+//! and the same record with S set. Kamailio sends an array inside of a struct as a struct whose elements have no names.
 
 mod read;
 mod write;

@@ -183,18 +183,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Elements without names make an array, which is how arrays inside of structs are sent.
     fn members(&mut self, depth: usize) -> Result<RpcValue, WrongRecord> {
-        let mut members = Vec::new();
+        let (mut members, mut items) = (Vec::new(), Vec::new());
         loop {
             let record = self.record()?;
             match record.kind {
-                kind::STRUCT if record.long => return Ok(RpcValue::Struct(members)),
+                kind::STRUCT if record.long => break,
                 kind::NAME => {
                     let value = self.value(depth)?.ok_or(WrongRecord::Short)?;
                     members.push((Str::copy(until_nul(record.value)), value));
                 }
-                _ => return Err(WrongRecord::Type),
+                _ => items.push(self.read(&record, depth)?),
             }
+        }
+        match (members.is_empty(), items.is_empty()) {
+            (_, true) => Ok(RpcValue::Struct(members)),
+            (true, false) => Ok(RpcValue::Array(items)),
+            (false, false) => Err(WrongRecord::Type),
         }
     }
 
@@ -309,7 +315,7 @@ mod tests {
             (&b"\x71abc"[..], (0, WrongRecord::Short)),
             (b"\x10\x01\x03", (1, WrongRecord::Short)),
             (b"\x03\x25a\x00", (0, WrongRecord::Short)),
-            (b"\x03\x10\x01\x83", (0, WrongRecord::Type)),
+            (b"\x03\x10\x01\x25a\x00\x10\x01\x83", (0, WrongRecord::Type)),
             (b"\x83", (0, WrongRecord::Type)),
             (b"\x25a\x00", (0, WrongRecord::Type)),
             (b"\x1f\x01", (0, WrongRecord::Type)),

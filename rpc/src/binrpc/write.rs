@@ -112,7 +112,8 @@ impl Writer {
                 }
                 Ok(())
             })?,
-            RpcValue::Array(items) => self.group(kind::ARRAY, |writer| {
+            // As Kamailio does: kamcmd reads no arrays inside of structs.
+            RpcValue::Array(items) => self.group(kind::STRUCT, |writer| {
                 items.iter().try_for_each(|item| writer.value(item))
             })?,
         }
@@ -210,7 +211,7 @@ mod tests {
             ("double", RpcValue::Double(-1.5)),
             (
                 "list",
-                RpcValue::Array(vec!["x".into(), RpcValue::Array(Vec::new())]),
+                RpcValue::Array(vec!["x".into(), RpcValue::Array(vec!["y".into()])]),
             ),
             ("text", "longer than seven bytes".into()),
         ]);

@@ -68,7 +68,7 @@ fn view(core: &Core, call: &mut RpcCall) -> RpcResult {
             format!("    protocol: {}", entry.transport),
             format!("    ip: {}", entry.address.ip()),
             format!("    port: {}", entry.address.port()),
-            format!("    expires in (s): {}", entry.remaining.as_secs()),
+            format!("    expires in (s): {}", seconds(&entry)),
             format!("    flags: {}", entry.reason as i64),
             "}".to_owned(),
         ]
@@ -77,13 +77,19 @@ fn view(core: &Core, call: &mut RpcCall) -> RpcResult {
     Ok(entries.flat_map(lines).map(RpcValue::from).collect())
 }
 
+/// What is left of its time, begun seconds counted.
+fn seconds(entry: &BlockEntry) -> u64 {
+    let begun = u64::from(entry.remaining.subsec_nanos() > 0);
+    entry.remaining.as_secs().saturating_add(begun)
+}
+
 fn debug(core: &Core, call: &mut RpcCall) -> RpcResult {
     let row = |entry: BlockEntry| {
         [
             RpcValue::from(entry.transport.name()),
             entry.address.ip().to_string().into(),
             int(entry.address.port()),
-            int(entry.remaining.as_secs()),
+            int(seconds(&entry)),
             int(entry.reason as i64),
         ]
     };
