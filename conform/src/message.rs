@@ -137,6 +137,8 @@ pub struct Template {
     pub proto: String,
     /// Address and port in Via and Contact.
     pub hostport: String,
+    /// The host in From.
+    pub domain: String,
 }
 
 impl Template {
@@ -155,6 +157,7 @@ impl Template {
             body: String::new(),
             proto: proto.into(),
             hostport: hostport.into(),
+            domain: "example.com".into(),
         }
     }
 
@@ -183,13 +186,14 @@ impl Template {
             body,
             proto,
             hostport,
+            domain,
             ..
         } = self;
         let title = title(name);
         let extra = header_lines(&self.extra);
         format!(
             "{method} {uri} SIP/2.0\nVia: SIP/2.0/{proto} {hostport};branch=z9hG4bK{branch};rport\n\
-             Max-Forwards: 70\nFrom: \"{title}\" <sip:{name}@example.com>;tag={from_tag}\nTo: <{uri}>{to_tag}\n\
+             Max-Forwards: 70\nFrom: \"{title}\" <sip:{name}@{domain}>;tag={from_tag}\nTo: <{uri}>{to_tag}\n\
              Call-ID: {callid}@case\nCSeq: {cseq} {method}\nContact: <sip:{name}@{hostport}>\nUser-Agent: case\n\
              {extra}Content-Length: LEN\n\n{body}"
         )

@@ -358,7 +358,7 @@ fn act(who: String, mut words: Words) -> Result<Step, String> {
 
 const REQUEST_FIELDS: &[&str] = &[
     "name", "callid", "cseq", "branch", "n", "to_tag", "from_tag", "extra", "body", "proto", "hostport",
-    "to", "port",
+    "domain", "to", "port",
 ];
 
 /// `alice auth REGISTER sip:example.com user=alice password=secret n=2`: keys of the answer beside those of the request.

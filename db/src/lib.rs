@@ -14,6 +14,7 @@ mod health;
 mod pool;
 mod query;
 pub mod schema;
+pub mod script;
 pub mod sql;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -30,7 +31,7 @@ pub use self::{
     health::State,
     pool::Limits,
     query::{Kind, Op, Query, Statement},
-    time::{parse_time, time_text},
+    time::{local_moment, local_seconds, parse_time, time_text},
     url::Url,
     value::{Row, Rows, Value},
     version::{TableVersion, check_table},

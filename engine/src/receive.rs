@@ -8,9 +8,8 @@ use kahea_sip::{HeaderId, Limits, Message, ParseError, Received, view::Via};
 
 use crate::{
     latency,
-    logging::prefix,
     machine::{Machine, Step},
-    runner::{Runner, finish, guarded, wait},
+    runner::{Runner, begin, finish, guarded, in_its_name, wait},
 };
 
 /// What one worker runs messages with: swapped as a whole at a reload.
@@ -405,12 +404,10 @@ fn run(current: Rc<Current>, mut cx: Cx, entry: RouteId, after: After) {
 
 fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, after: After) {
     // While this message waits, others on this worker start with variables of their own.
-    tokio::task::spawn_local(async move {
+    begin(Box::pin(async move {
         let result = finish(&mut cx, &mut machine, step).await;
-        prefix::resume(&mut cx);
-        after(current, cx, result);
-        prefix::leave();
-    });
+        in_its_name(cx, |cx| after(current, cx, result));
+    }));
 }
 
 fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
@@ -464,10 +461,10 @@ fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>)
     }
     match proxy::forward_reply(&mut cx) {
         Ret::Wait(later) => {
-            tokio::task::spawn_local(async move {
+            begin(Box::pin(async move {
                 let ret = wait(&mut cx, later).await;
                 forwarded(&current, cx, &ret);
-            });
+            }));
         }
         ret => forwarded(&current, cx, &ret),
     }

@@ -6,7 +6,7 @@ use kahea_engine::{Loaded, boot};
 use kahea_lang::source::{self, Memory, Pattern, Sources};
 use kahea_module::{Str, globals::Globals, registry::Registry};
 
-use crate::options::Options;
+use crate::{data, options::Options};
 
 /// What is run without any configuration file.
 const BUILT_IN: &str = include_str!("default.cfg");
@@ -103,13 +103,19 @@ pub fn language(options: &Options) -> source::Options {
     }
 }
 
-/// The script lines that `--loadmodule` and `--modparam` stand for, in front of the configuration.
+/// The script lines that `--loadmodule` and `--modparam` stand for, and where the built-in configuration finds its
+/// database, in front of the configuration.
 fn prelude(place: &Place, options: &Options) -> Option<String> {
-    if options.modules.is_empty() && options.params.is_empty() {
+    let built_in = *place == Place::BuiltIn;
+    if options.modules.is_empty() && options.params.is_empty() && !built_in {
         return None;
     }
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = String::new();
+    if built_in {
+        let url = data::url(&data::folder());
+        text.push_str(&format!("#!define KAHEA_DB \"{}\"\n", quoted(&url)));
+    }
     for module in &options.modules {
         text.push_str(&format!("loadmodule \"{}\"\n", quoted(module)));
     }

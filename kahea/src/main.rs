@@ -3,6 +3,7 @@
 mod address;
 mod command;
 mod daemon;
+mod data;
 mod load;
 mod modules;
 mod options;

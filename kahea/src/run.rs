@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    FAILED, daemon,
+    FAILED, daemon, data,
     load::{self, Place},
     options::Options,
     out,
@@ -59,6 +59,9 @@ fn start(options: Options, args: Vec<String>, program: &str) -> Result<ExitCode,
         return Ok(print(&place, &options));
     }
     let registry = Arc::new(crate::modules::registry());
+    if place == Place::BuiltIn && !options.check {
+        data::prepare(&data::folder()).map_err(|text| text + "\n")?;
+    }
     let mut loaded = load::load(&place, &options, &registry).map_err(|text| text + "\n")?;
     let failed = loaded.diagnostics.has_errors();
     let findings = Findings::of(&loaded.diagnostics, std::mem::take(&mut loaded.sources));
@@ -262,11 +265,13 @@ fn welcome(net: &Net, place: &Place) -> String {
             .first()
             .map_or("127.0.0.1:5060".to_owned(), |one| one.socket_addr().to_string());
         text.push_str(&format!(
-            "\nThere is no configuration file, so the built-in one runs: it answers OPTIONS, and relays\n\
-             for this machine alone, not for what comes from other addresses.\n\
+            "\nThere is no configuration file, so the built-in one runs: a registrar and proxy for users of its own.\n\
+             Make a user:        kahea user add alice     (it says what to type into the phone)\n\
+             Its data:           {}\n\
              Try it:             sipsak -vv -s sip:{first}\n\
              Write your own:     kahea -f my.cfg (kamailio.cfg as it is), kahea check my.cfg\n\
-             Where it is sought: /etc/kahea/kahea.cfg\n"
+             Where it is sought: /etc/kahea/kahea.cfg\n",
+            data::folder().display()
         ));
     }
     text

@@ -74,6 +74,11 @@ pub trait Bind: Send + Sync {
     /// The value of `#!define NAME value` where there is one; an empty text for a define without a value.
     fn define(&self, name: &str) -> Option<Str>;
 
+    /// The variables that the script names, without indexes and transformations; for dumps.
+    fn variables(&self) -> Vec<Var> {
+        Vec::new()
+    }
+
     /// The flag number that `flags NAME:n` declared.
     fn flag(&self, name: &str) -> Option<u8>;
 
@@ -84,6 +89,20 @@ pub trait Bind: Send + Sync {
     /// What was noted under a topic, in the order of the script, each name once.
     fn noted(&self, _topic: &str) -> Vec<Str> {
         Vec::new()
+    }
+
+    /// The path of the main configuration file: modules mean names of files without a folder from its folder.
+    fn file(&self) -> Option<&str> {
+        None
+    }
+
+    /// A name of a file as it is to be opened: from the folder of the main configuration file unless it begins with
+    /// `/`, as Kamailio's modules take names.
+    fn beside(&self, name: &str) -> String {
+        match self.file().and_then(|file| file.rsplit_once('/')) {
+            Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
+            _ => name.to_owned(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     registry::{Env, Handle},
     ret::LocalFuture,
     route::ANY,
-    rpc::{RpcCall, RpcDecl, RpcResult, RpcRun},
+    rpc::{RpcCall, RpcDecl, RpcResult, RpcRow, RpcRun},
     var::{Named, Naming, VarDecl, bind_named, bind_plain},
 };
 
@@ -244,8 +244,13 @@ impl<M: Module> Decl<M> {
     }
 
     /// An RPC command; `name` is the full name, `module.command`.
-    pub fn rpc(&mut self, name: &'static str, run: fn(&M, &mut RpcCall) -> RpcResult, doc: &'static str) {
-        self.rpc_row(name, RpcRun::Now(run), doc);
+    pub fn rpc(
+        &mut self,
+        name: &'static str,
+        run: fn(&M, &mut RpcCall) -> RpcResult,
+        doc: &'static str,
+    ) -> RpcRow<'_> {
+        self.rpc_row(name, RpcRun::Now(run), doc)
     }
 
     /// An RPC command that waits.
@@ -254,17 +259,19 @@ impl<M: Module> Decl<M> {
         name: &'static str,
         run: for<'a> fn(&'a M, &'a mut RpcCall) -> LocalFuture<'a, RpcResult>,
         doc: &'static str,
-    ) {
-        self.rpc_row(name, RpcRun::Waits(run), doc);
+    ) -> RpcRow<'_> {
+        self.rpc_row(name, RpcRun::Waits(run), doc)
     }
 
-    fn rpc_row(&mut self, name: &'static str, run: RpcRun<M>, doc: &'static str) {
+    fn rpc_row(&mut self, name: &'static str, run: RpcRun<M>, doc: &'static str) -> RpcRow<'_> {
         let run = Arc::new(run);
         self.rpcs.push(RpcDecl {
             name,
             doc,
+            list: false,
             run: Box::new(move |slot, call| run_rpc(slot, call, run.clone())),
         });
+        RpcRow { rpcs: &mut self.rpcs }
     }
 
     /// An event route that the module runs.

@@ -3,6 +3,7 @@
 //! Start at [`Module`]; functions are plain Rust functions, see [`Handler`]; the message they work on is [`Cx`].
 
 pub mod arg;
+pub mod authorized;
 pub mod avp;
 pub mod bind;
 pub mod config;
@@ -28,6 +29,7 @@ pub mod stats;
 pub mod subst;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod trace;
 pub mod transform;
 pub mod value;
 pub mod var;

@@ -118,7 +118,7 @@ pub fn ensure_valgrind() -> Outcome {
         return Ok(());
     }
     let ask = "valgrind counts the instructions and is not there: apt-get install valgrind";
-    tools::install("valgrind", &[], ask)
+    tools::install(&["valgrind"], &[], ask)
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, u64>, String> {

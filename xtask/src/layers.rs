@@ -79,8 +79,16 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "mods/accounting",
-        may: &["module", "db", "sip", "diag", "mods/base", "mods/transaction"],
-        why: "records are made of transactions",
+        may: &[
+            "module",
+            "db",
+            "sip",
+            "diag",
+            "mods/base",
+            "mods/routing",
+            "mods/transaction",
+        ],
+        why: "records are made of transactions, and rr knows which way a request goes",
     },
     Layer {
         folder: "mods/subscriber",

@@ -10,10 +10,42 @@ use crate::{
 /// The sample configurations that Kamailio comes with; the tests check every one.
 const SAMPLES: &str = "/usr/share/doc/kamailio/examples";
 
+/// The files that show that a package is there, and the package: what real users have beside the server.
+const PEERS: &[(&str, &str)] = &[
+    ("/usr/bin/sqlite3", "sqlite3"),
+    ("/usr/sbin/mariadbd", "mariadb-server"),
+    ("/usr/lib/postgresql", "postgresql"),
+    ("/usr/bin/redis-server", "redis-server"),
+    ("/usr/bin/rtpengine", "rtpengine-daemon"),
+    ("/usr/bin/sipp", "sip-tester"),
+    ("/usr/bin/baresip", "baresip-core"),
+    ("/usr/sbin/kamcmd", "kamailio"),
+    ("/usr/share/kamailio/mysql", "kamailio-mysql-modules"),
+    ("/usr/share/kamailio/postgres", "kamailio-postgres-modules"),
+    ("/usr/share/kamailio/db_sqlite", "kamailio-sqlite-modules"),
+];
+
 /// Everything.
 pub fn ensure() -> Outcome {
     counts::ensure_valgrind()?;
-    ensure_samples()
+    ensure_samples()?;
+    ensure_peers()
+}
+
+fn ensure_peers() -> Outcome {
+    let missing: Vec<&str> = PEERS
+        .iter()
+        .filter(|(file, _)| !Path::new(file).exists())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let ask = format!(
+        "peers of the tests are not there: apt-get install {}",
+        missing.join(" ")
+    );
+    install(&missing, &["--no-install-recommends"], &ask)
 }
 
 fn ensure_samples() -> Outcome {
@@ -28,18 +60,22 @@ fn ensure_samples() -> Outcome {
         "DPkg::Options::=--path-include=/usr/share/doc/kamailio/*",
     ];
     let ask = "the samples of Debian's package kamailio are not there: apt-get install kamailio";
-    install("kamailio", &options, ask)
+    install(&["kamailio"], &options, ask)
 }
 
-/// Installs a Debian package where this user may; `ask` says what to do where not.
-pub fn install(package: &str, options: &[&str], ask: &str) -> Outcome {
+/// Installs Debian packages where this user may; `ask` says what to do where not.
+pub fn install(packages: &[&str], options: &[&str], ask: &str) -> Outcome {
     let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     if !is_root || !has("apt-get") {
         return Err(ask.to_owned());
     }
-    say(format!("{package} is not there: installing it"));
+    say(format!("not there, installing: {}", packages.join(" ")));
     let mut command = Command::new("apt-get");
-    command.args(["-qq", "-y", "install"]).args(options).arg(package);
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-qq", "-y", "install"])
+        .args(options)
+        .args(packages);
     run_command(Command::new("apt-get").args(["-qq", "update"]))
         .and_then(|()| run_command(&mut command))
         .map_err(|error| format!("{ask}\n{error}"))

@@ -3,31 +3,21 @@
 use std::fmt::Write as _;
 
 use super::{Column, Index, Kind, Table};
+use crate::sql::Dialect;
 
-/// A kind of SQL database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sql {
-    /// SQLite 3.
-    Sqlite,
-    /// MySQL and MariaDB.
-    Mysql,
-    /// PostgreSQL.
-    Postgres,
-}
-
-impl Sql {
+impl Dialect {
     fn quoted(self, name: &str) -> String {
         match self {
-            Sql::Mysql => format!("`{name}`"),
-            Sql::Sqlite | Sql::Postgres => name.to_owned(),
+            Dialect::Mysql => format!("`{name}`"),
+            Dialect::Sqlite | Dialect::Postgres => name.to_owned(),
         }
     }
 
     /// Within a MySQL table the index's own name will do; elsewhere it is unique in the database.
     fn index_name(self, table: &Table, index: &Index) -> String {
         match self {
-            Sql::Mysql => index.name.to_owned(),
-            Sql::Sqlite | Sql::Postgres => format!("{}_{}", table.name, index.name),
+            Dialect::Mysql => index.name.to_owned(),
+            Dialect::Sqlite | Dialect::Postgres => format!("{}_{}", table.name, index.name),
         }
     }
 
@@ -37,11 +27,11 @@ impl Sql {
     }
 
     /// The type of a column with its size, default and whether it may be NULL.
-    pub fn column(self, column: &Column) -> String {
+    pub fn column_type(self, column: &Column) -> String {
         let mut text = match (self, column.key) {
-            (Sql::Mysql, true) => format!("{} AUTO_INCREMENT PRIMARY KEY", self.kind(column)),
-            (Sql::Postgres, true) => "SERIAL PRIMARY KEY".to_owned(),
-            (Sql::Sqlite, true) => "INTEGER PRIMARY KEY".to_owned(),
+            (Dialect::Mysql, true) => format!("{} AUTO_INCREMENT PRIMARY KEY", self.kind(column)),
+            (Dialect::Postgres, true) => "SERIAL PRIMARY KEY".to_owned(),
+            (Dialect::Sqlite, true) => "INTEGER PRIMARY KEY".to_owned(),
             (_, false) => self.kind(column),
         };
         if let Some(default) = column.default {
@@ -59,22 +49,22 @@ impl Sql {
             None => name.to_owned(),
         };
         match (self, column.kind) {
-            (Sql::Mysql, Kind::Char) => sized("TINYINT"),
-            (Sql::Mysql, Kind::UnsignedChar) => sized("TINYINT") + " UNSIGNED",
-            (Sql::Mysql, Kind::Short) => sized("SMALLINT"),
-            (Sql::Mysql, Kind::UnsignedShort) => sized("SMALLINT") + " UNSIGNED",
-            (Sql::Mysql, Kind::Int) => sized("INT"),
-            (Sql::Mysql, Kind::UnsignedInt) => sized("INT") + " UNSIGNED",
-            (Sql::Mysql, Kind::Float) => sized("FLOAT"),
-            (Sql::Mysql, Kind::LargeText) => "MEDIUMTEXT".to_owned(),
-            (Sql::Mysql, Kind::LargeBinary) => "MEDIUMBLOB".to_owned(),
-            (Sql::Mysql, Kind::DateTime) => "DATETIME".to_owned(),
+            (Dialect::Mysql, Kind::Char) => sized("TINYINT"),
+            (Dialect::Mysql, Kind::UnsignedChar) => sized("TINYINT") + " UNSIGNED",
+            (Dialect::Mysql, Kind::Short) => sized("SMALLINT"),
+            (Dialect::Mysql, Kind::UnsignedShort) => sized("SMALLINT") + " UNSIGNED",
+            (Dialect::Mysql, Kind::Int) => sized("INT"),
+            (Dialect::Mysql, Kind::UnsignedInt) => sized("INT") + " UNSIGNED",
+            (Dialect::Mysql, Kind::Float) => sized("FLOAT"),
+            (Dialect::Mysql, Kind::LargeText) => "MEDIUMTEXT".to_owned(),
+            (Dialect::Mysql, Kind::LargeBinary) => "MEDIUMBLOB".to_owned(),
+            (Dialect::Mysql, Kind::DateTime) => "DATETIME".to_owned(),
             (_, Kind::Char | Kind::UnsignedChar | Kind::Short | Kind::UnsignedShort) => "SMALLINT".to_owned(),
             (_, Kind::Int | Kind::UnsignedInt) => "INTEGER".to_owned(),
             (_, Kind::Float) => "REAL".to_owned(),
             (_, Kind::String) => sized("VARCHAR"),
             (_, Kind::Text | Kind::LargeText) => "TEXT".to_owned(),
-            (Sql::Postgres, Kind::Binary | Kind::LargeBinary) => "BYTEA".to_owned(),
+            (Dialect::Postgres, Kind::Binary | Kind::LargeBinary) => "BYTEA".to_owned(),
             (_, Kind::Binary | Kind::LargeBinary) => "BLOB".to_owned(),
             (_, Kind::DateTime) => "TIMESTAMP WITHOUT TIME ZONE".to_owned(),
         }
@@ -83,10 +73,14 @@ impl Sql {
 
 impl Table {
     /// The statements that make the table and its indexes.
-    pub fn create(&self, sql: Sql) -> Vec<String> {
+    pub fn create(&self, sql: Dialect) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for column in &self.columns {
-            lines.push(format!("    {} {}", sql.quoted(column.name), sql.column(column)));
+            lines.push(format!(
+                "    {} {}",
+                sql.quoted(column.name),
+                sql.column_type(column)
+            ));
         }
         for index in self.indexes.iter().filter(|index| index.unique) {
             let columns = sql.columns(&index.columns);
@@ -128,28 +122,27 @@ impl Table {
     }
 
     /// The statement that adds a column to a table that has rows already; `None` where these would have no value for it.
-    pub fn add_column(&self, sql: Sql, column: &Column) -> Option<String> {
+    pub fn add_column(&self, sql: Dialect, column: &Column) -> Option<String> {
         if column.key || (!column.null && column.default.is_none()) {
             return None;
         }
         let (table, name) = (sql.quoted(self.name), sql.quoted(column.name));
         Some(format!(
             "ALTER TABLE {table} ADD COLUMN {name} {}",
-            sql.column(column)
+            sql.column_type(column)
         ))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
-    use super::*;
+    use super::{super::table, *};
 
     #[test]
     fn each_database_gets_its_own_types() {
         let cdrs = table("acc_cdrs").expect("acc_cdrs is there");
         assert_eq!(
-            cdrs.create(Sql::Mysql),
+            cdrs.create(Dialect::Mysql),
             [
                 "CREATE TABLE `acc_cdrs` (\n    `id` INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,\n    \
                  `start_time` DATETIME DEFAULT '2000-01-01 00:00:00' NOT NULL,\n    \
@@ -159,7 +152,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            cdrs.create(Sql::Postgres).first().map(String::as_str),
+            cdrs.create(Dialect::Postgres).first().map(String::as_str),
             Some(
                 "CREATE TABLE acc_cdrs (\n    id SERIAL PRIMARY KEY NOT NULL,\n    \
                  start_time TIMESTAMP WITHOUT TIME ZONE DEFAULT '2000-01-01 00:00:00' NOT NULL,\n    \
@@ -168,7 +161,10 @@ mod tests {
             )
         );
         let index = "CREATE INDEX acc_cdrs_start_time_idx ON acc_cdrs (start_time)";
-        assert_eq!(cdrs.create(Sql::Sqlite).get(1).map(String::as_str), Some(index));
+        assert_eq!(
+            cdrs.create(Dialect::Sqlite).get(1).map(String::as_str),
+            Some(index)
+        );
         assert_eq!(
             cdrs.update_version(),
             "UPDATE version SET table_version=3 WHERE table_name='acc_cdrs'"
@@ -179,14 +175,14 @@ mod tests {
     fn columns_are_added_only_where_old_rows_get_a_value() {
         let uacreg = table("uacreg").expect("uacreg is there");
         let user = uacreg.column("contact_user").expect("it has the column");
-        let added = uacreg.add_column(Sql::Sqlite, user);
+        let added = uacreg.add_column(Dialect::Sqlite, user);
         assert_eq!(
             added.as_deref(),
-            Some("ALTER TABLE uacreg ADD COLUMN contact_user VARCHAR(128) DEFAULT '' NOT NULL")
+            Some("ALTER TABLE uacreg ADD COLUMN contact_user VARCHAR(255) DEFAULT '' NOT NULL")
         );
         let acc = table("acc").expect("acc is there");
         let time = acc.column("time").expect("it has the column");
-        assert_eq!(acc.add_column(Sql::Mysql, time), None);
+        assert_eq!(acc.add_column(Dialect::Mysql, time), None);
     }
 
     /// The statements of Kamailio's own files, by table, where Kamailio is installed.
@@ -195,14 +191,14 @@ mod tests {
     }
 
     /// What newer versions of Kamailio write differently from the package of Debian.
-    const CHANGED: &[&str] = &["acc_cdrs", "uacreg"];
+    const CHANGED: &[&str] = &["acc_cdrs", "uacreg", "watchers", "htable"];
 
     #[test]
     fn statements_are_those_of_the_package_where_it_is_installed() {
         for (sql, folder) in [
-            (Sql::Mysql, "mysql"),
-            (Sql::Postgres, "postgres"),
-            (Sql::Sqlite, "db_sqlite"),
+            (Dialect::Mysql, "mysql"),
+            (Dialect::Postgres, "postgres"),
+            (Dialect::Sqlite, "db_sqlite"),
         ] {
             for table in super::super::tables() {
                 let Some(file) = packaged(folder, table.group) else {

@@ -7,10 +7,11 @@
 
 mod ddl;
 mod text;
+pub mod upkeep;
 
 use std::sync::LazyLock;
 
-pub use self::{ddl::Sql, text::text_versions};
+pub use self::text::text_versions;
 
 /// Every table, group by group in the order in which `kamdbctl` makes them; `version` is the first.
 pub fn tables() -> &'static [Table] {

@@ -1,8 +1,12 @@
-//! The commands that are Kahea's own: `check`, `list`, `explain`, `reload`, `rpc`.
+//! The commands that are Kahea's own: `check`, `db`, `list`, `explain`, `user`, `reload`, `rpc`.
 
+mod db;
 mod explain;
 mod list;
 mod remote;
+mod user;
+
+pub use self::db::drivers;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -37,6 +41,11 @@ enum Command {
         #[arg(short = 'A', value_name = "DEFINE")]
         defines: Vec<String>,
     },
+    /// Makes, checks and repairs the tables of a database.
+    Db {
+        #[command(subcommand)]
+        what: db::What,
+    },
     /// Lists what this build has.
     List {
         /// What is listed; everything where left out.
@@ -50,6 +59,11 @@ enum Command {
     Explain {
         /// The code.
         code: String,
+    },
+    /// Who may register with the built-in configuration, or with the table subscriber of another.
+    User {
+        #[command(subcommand)]
+        action: user::Action,
     },
     /// Lets the running server read its configuration again; a wrong one changes nothing.
     Reload {
@@ -93,7 +107,7 @@ enum Format {
 
 /// Runs the command that the first word names; `None` where it names none, or under Kamailio's name.
 pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
-    let names = ["check", "list", "explain", "reload", "rpc", "help"];
+    let names = ["check", "db", "list", "explain", "user", "reload", "rpc", "help"];
     let asked = args.get(1).is_some_and(|word| names.contains(&word.as_str()));
     if !asked || program == "kamailio" {
         return None;
@@ -120,8 +134,10 @@ pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
             format,
             defines,
         } => check(file, format, &defines),
+        Command::Db { what } => db::run(what),
         Command::List { what, json } => list::run(what, json),
         Command::Explain { code } => explain::run(&code),
+        Command::User { action } => user::run(action),
         Command::Reload { server } => remote::reload(&server.dir),
         Command::Rpc { server, method, args } => remote::rpc(&server.dir, &method, &args),
     })

@@ -30,7 +30,10 @@ pub struct Binder {
     flags: HashMap<String, u8>,
     slots: Mutex<HashMap<String, usize>>,
     noted: Mutex<Vec<(&'static str, Str)>>,
+    /// Variables that were compiled, by their spelling.
+    used: Mutex<HashMap<String, Var>>,
     env: fn(&str) -> Option<String>,
+    file: Option<Box<str>>,
 }
 
 impl Binder {
@@ -52,8 +55,16 @@ impl Binder {
             flags,
             slots: Mutex::default(),
             noted: Mutex::default(),
+            used: Mutex::default(),
             env: |name| std::env::var(name).ok(),
+            file: None,
         }
+    }
+
+    /// For the configuration file at this path.
+    pub fn reading(mut self, path: Option<&str>) -> Binder {
+        self.file = path.map(Box::from);
+        self
     }
 
     /// The declarations of the loaded modules, the last loaded first.
@@ -123,10 +134,23 @@ impl Binder {
             bind: self,
         };
         let mut var = decl.bind(slot, &usage)?;
+        if pv.index.is_none() && pv.transformations.is_empty() {
+            self.note(&var);
+        }
         for step in &pv.transformations {
             var = self.transformed(var, step, &pv.raw)?;
         }
         Ok(var)
+    }
+
+    /// Keeps a variable for [`Bind::variables`]; names that are made at run time do not add up.
+    fn note(&self, var: &Var) {
+        const MOST: usize = 4096;
+        let mut used = self.used.lock();
+        if used.len() < MOST {
+            used.entry(var.text().text().into_owned())
+                .or_insert_with(|| var.clone());
+        }
     }
 
     fn transformed(&self, var: Var, step: &Transformation, raw: &str) -> Result<Var, BindError> {
@@ -307,6 +331,10 @@ impl Bind for Binder {
         self.loaded.has(name)
     }
 
+    fn variables(&self) -> Vec<Var> {
+        self.used.lock().values().cloned().collect()
+    }
+
     fn var_slot(&self, name: &str) -> usize {
         let mut slots = self.slots.lock();
         let next = slots.len();
@@ -323,7 +351,10 @@ impl Bind for Binder {
 
     fn note(&self, topic: &'static str, name: &str) {
         let mut noted = self.noted.lock();
-        if !noted.iter().any(|(known, text)| *known == topic && *text == *name) {
+        if !noted
+            .iter()
+            .any(|(known, text)| *known == topic && *text == *name)
+        {
             noted.push((topic, Str::from(name)));
         }
     }
@@ -332,5 +363,9 @@ impl Bind for Binder {
         let noted = self.noted.lock();
         let of_topic = noted.iter().filter(|(known, _)| *known == topic);
         of_topic.map(|(_, name)| name.clone()).collect()
+    }
+
+    fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 }

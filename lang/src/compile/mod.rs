@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use kahea_diag::{Diagnostic, Diagnostics, SourceMap, Span, codes};
+use kahea_diag::{Diagnostic, Diagnostics, FileId, SourceMap, Span, codes};
 use kahea_module::{
     RouteId, RouteKind, Str, Value,
     globals::Globals,
@@ -96,14 +96,16 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
     let (names, blocks) = name_routes(&config, &mut diagnostics);
     let names = Arc::new(names);
     let flags = flags(&config, &mut diagnostics);
-    let binder = Arc::new(Binder::new(
+    let file = sources.file(FileId::ROOT).map(|file| file.name());
+    let binder = Binder::new(
         registry.clone(),
         loaded.clone(),
         absent,
         names.clone(),
         defines,
         flags,
-    ));
+    );
+    let binder = Arc::new(binder.reading(file));
     let mut usage = Usage::default();
     let globals = settings::globals(&config, &mut diagnostics);
     let params = modules::parameters(&config, &binder, &mut modules, &mut usage, &mut diagnostics);
@@ -300,8 +302,8 @@ fn unknown_event(
         .modules()
         .flat_map(|module| module.events.iter().map(|event| event.name))
         .collect();
-    let known = events.iter().any(|event| match event.strip_suffix('*') {
-        Some(start) => text.starts_with(start),
+    let known = events.iter().any(|event| match event.split_once(['*', '<']) {
+        Some((start, _)) => text.starts_with(start),
         None => *event == text,
     });
     let group = text.split(':').next().unwrap_or_default();

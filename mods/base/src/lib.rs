@@ -10,7 +10,7 @@ pub mod kex;
 mod math;
 mod maxfwd;
 mod memory;
-mod mqueue;
+pub mod mqueue;
 mod print;
 pub mod pv;
 mod rtimer;

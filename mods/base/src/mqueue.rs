@@ -17,7 +17,26 @@ use crate::pv::functions::give;
 /// The module.
 pub struct Mqueue {
     /// In the order of their definition.
-    queues: Vec<(Str, Queue)>,
+    queues: Arc<Vec<(Str, Queue)>>,
+}
+
+/// The queues, for modules that are loaded behind this one.
+pub struct Queues(Arc<Vec<(Str, Queue)>>);
+
+impl Queues {
+    /// Adds an item; false where there is no such queue.
+    pub fn add(&self, queue: &[u8], key: Str, value: Str) -> bool {
+        let known = self.0.iter().find(|(name, _)| **name == *queue);
+        if let Some((_, queue)) = known {
+            queue.add(Item { key, value });
+        }
+        known.is_some()
+    }
+
+    /// There is such a queue.
+    pub fn has(&self, queue: &[u8]) -> bool {
+        self.0.iter().any(|(name, _)| **name == *queue)
+    }
 }
 
 struct Queue {
@@ -107,7 +126,8 @@ impl Module for Mqueue {
             "mqueue.get_sizes",
             rpc_sizes,
             "The number of items of each queue.",
-        );
+        )
+        .list();
         d.rpc("mqueue.fetch", rpc_fetch, "Takes the oldest item of a queue.");
     }
 
@@ -129,9 +149,10 @@ impl Module for Mqueue {
                 },
             )
         };
-        Ok(Mqueue {
-            queues: params.queues.into_iter().map(queue).collect(),
-        })
+        let queues: Arc<Vec<_>> = Arc::new(params.queues.into_iter().map(queue).collect());
+        drop(all);
+        env.provide(Arc::new(Queues(queues.clone())));
+        Ok(Mqueue { queues })
     }
 }
 

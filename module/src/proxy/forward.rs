@@ -147,7 +147,7 @@ fn build(
         via_fix: Some(via_fix(cx)),
         stream: transport.is_stream(),
     };
-    let mut out = Vec::with_capacity(cx.msg.buffer().len().saturating_add(160));
+    let mut out = Vec::new();
     let way = Outgoing::new(cx, listener, transport, to);
     let late = &mut |id, out: &mut Vec<u8>| cx.late.resolve(id, &way, out);
     request(&cx.msg, &cx.edits, &parts, late, &mut out);

@@ -93,7 +93,7 @@ fn send(cx: &mut Cx, to: Destination) -> Result<(), Fault> {
 
 /// The reply as it leaves for the next hop down: edits applied, our Via taken off.
 pub fn build_relayed(cx: &Cx, to: &Destination) -> Str {
-    let mut out = Vec::with_capacity(cx.msg.buffer().len());
+    let mut out = Vec::new();
     let identity = &cx.config().identity;
     let listener = to
         .listener

@@ -168,7 +168,8 @@ pub fn build_reply(cx: &mut Cx, status: u16, reason: &[u8], tag: Option<&[u8]>) 
         warning: warning.as_deref().map(str::as_bytes),
         via_fix: Some(via_fix(cx)),
     };
-    let mut out = Vec::with_capacity(512);
+    let headers = usize::try_from(cx.msg.headers_end()).unwrap_or(0);
+    let mut out = Vec::with_capacity(headers.saturating_add(192));
     match local_reply(&cx.msg, &reply, &mut out) {
         Ok(()) => Ok(with_via_params(cx, Str::from(out))),
         Err(error) => Err(Fault::peer(error.to_string())),

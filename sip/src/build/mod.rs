@@ -78,6 +78,23 @@ fn top_via_removal(message: &Message) -> Option<Span> {
     }
 }
 
+/// How much longer than the message its build may become.
+fn growth(edits: &Edits, more: &[Patch<'_>]) -> usize {
+    /// For a text that is not known yet, and for a Content-Length that grows.
+    const UNKNOWN: usize = 160;
+    let length = |patch: &Patch<'_>| match patch.piece {
+        Piece::Nothing => 0,
+        Piece::Text(text) => text.len(),
+        Piece::Late(_) => UNKNOWN,
+    };
+    let known: usize = more.iter().map(length).sum();
+    if edits.is_empty() {
+        return known;
+    }
+    let recorded: usize = edits.iter().map(|(_, edit)| length(&Patch::from(edit))).sum();
+    known.saturating_add(recorded).saturating_add(UNKNOWN)
+}
+
 /// Writes the message with all patches, the length of the new body in place of the old one.
 fn finish(
     message: &Message,
@@ -89,7 +106,7 @@ fn finish(
 ) {
     let whole = message.span();
     let body_span = message.body_span();
-    out.reserve(whole.len().saturating_add(512));
+    out.reserve(whole.len().saturating_add(growth(edits, more)));
     if length_stays(message, edits, stream) {
         return edits
             .plan(more.iter().copied())

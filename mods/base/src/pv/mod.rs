@@ -3,7 +3,7 @@
 //! One file per group of variables; [`core`] holds those that need no module. Transformations have a folder of their own.
 
 mod address;
-pub(crate) mod avps;
+pub mod avps;
 pub(crate) mod branches;
 pub mod clock;
 pub mod core;

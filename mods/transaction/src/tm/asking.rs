@@ -11,7 +11,7 @@ use kahea_sip::Method;
 use kahea_tx::{BranchId, Outcome};
 
 use super::{
-    Tm,
+    Tm, answer,
     attached::{self, Attached, Role},
     cancel,
     cell::{Cell, State},
@@ -186,7 +186,7 @@ fn t_check_trans(m: &Tm, cx: &mut Cx) -> Ret {
             }
         }
         Some(cell) => {
-            create::repeated(&cell, cx);
+            answer::repeat(&cell, &cx.worker);
             Ret::EXIT
         }
         None if cx.msg.method() == Method::Ack => {

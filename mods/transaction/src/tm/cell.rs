@@ -3,15 +3,21 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use kahea_module::{
-    Config, Cx, Fault, Lates, MessageFlags, ReplyExtra, RouteId, Str, Target, Worker, avp::Avps, ret::Blame,
-    xavp::Xavps,
+    Config, Cx, Fault, Lates, ReplyExtra, RouteId, Str, Worker, avp::Avps, ret::Blame, xavp::Xavps,
 };
 use kahea_sip::{Destination, Edits, Limits, Message, Method, Received, SendFlags, Transport};
 use kahea_tx::{BranchId, Key, Time, Transaction};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::{core::Core, local::Local, suspend::Suspended, table::Id, watch::Kept};
+use super::{
+    core::Core,
+    kept::{SavedTarget, SentRequest, Snapshot},
+    local::Local,
+    suspend::Suspended,
+    table::Id,
+    watch::Kept,
+};
 
 /// What was parsed once is parsed again from its bytes without looking at limits.
 const NO_LIMITS: Limits = Limits {
@@ -139,61 +145,6 @@ impl Context {
     }
 }
 
-/// What the script had done to the request when it was relayed: failure routes and late replies begin from there.
-#[derive(Clone, Default)]
-pub struct Snapshot {
-    edits: Edits,
-    late: Lates,
-    target: Target,
-    reply_extra: Vec<ReplyExtra>,
-    iflags: MessageFlags,
-    force_rport: bool,
-    local_rport: bool,
-    advertised_host: Option<Str>,
-    advertised_port: Option<u16>,
-    forward_flags: SendFlags,
-    reply_flags: SendFlags,
-    udp_mtu_try: Option<Transport>,
-    number: u64,
-}
-
-impl Snapshot {
-    /// Of the message as it stands.
-    pub fn of(cx: &Cx) -> Snapshot {
-        Snapshot {
-            edits: cx.edits.clone(),
-            late: cx.late.clone(),
-            target: cx.target.clone(),
-            reply_extra: cx.reply_extra.clone(),
-            iflags: cx.iflags,
-            force_rport: cx.force_rport,
-            local_rport: cx.local_rport,
-            advertised_host: cx.advertised_host.clone(),
-            advertised_port: cx.advertised_port,
-            forward_flags: cx.forward_flags,
-            reply_flags: cx.reply_flags,
-            udp_mtu_try: cx.udp_mtu_try,
-            number: cx.number,
-        }
-    }
-
-    fn put_into(&self, cx: &mut Cx) {
-        cx.edits = self.edits.clone();
-        cx.late = self.late.clone();
-        cx.target = self.target.clone();
-        cx.reply_extra = self.reply_extra.clone();
-        cx.iflags = self.iflags;
-        cx.force_rport = self.force_rport;
-        cx.local_rport = self.local_rport;
-        cx.advertised_host = self.advertised_host.clone();
-        cx.advertised_port = self.advertised_port;
-        cx.forward_flags = self.forward_flags;
-        cx.reply_flags = self.reply_flags;
-        cx.udp_mtu_try = self.udp_mtu_try;
-        cx.number = self.number;
-    }
-}
-
 /// A reply of a branch with what reply routes did to it.
 pub struct Held {
     /// As it came.
@@ -226,6 +177,19 @@ impl Held {
         }
     }
 
+    /// A copy of a message that goes on.
+    pub fn copy(cx: &Cx) -> Held {
+        Held {
+            msg: cx.msg.clone(),
+            received: cx.received,
+            edits: cx.edits.clone(),
+            late: cx.late.clone(),
+            extra: Vec::new(),
+            flags: cx.reply_flags,
+            number: cx.number,
+        }
+    }
+
     /// A message to be read, while this stays where it is.
     pub fn view(&self, worker: Rc<Worker>) -> Cx {
         let mut cx = Cx::new(self.msg.clone(), self.received, worker);
@@ -251,9 +215,9 @@ pub struct Branch {
     /// Where to.
     pub to: Destination,
     /// The request's bytes.
-    pub data: Str,
+    pub sent: SentRequest,
     /// Its Request-URI, and what else the script knew of its target.
-    pub target: Box<Target>,
+    pub target: SavedTarget,
     /// Further addresses of the same hop (RFC 3263 section 4.3).
     pub rest: Vec<(std::net::SocketAddr, Transport)>,
     /// `t_on_reply()` as it stood for this branch.
@@ -271,7 +235,7 @@ pub struct Branch {
 impl Branch {
     /// Nobody was asked: a suspended request waits in its place.
     pub fn is_blind(&self) -> bool {
-        self.data.is_empty()
+        self.sent.is_empty()
     }
 }
 
@@ -395,6 +359,11 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// A branch's request as it left; empty for a branch that nobody was asked for.
+    pub fn sent_on(&self, branch: &Branch) -> Str {
+        branch.sent.bytes(&self.request)
+    }
+
     /// The request, parsed.
     ///
     /// # Errors

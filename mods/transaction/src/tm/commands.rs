@@ -23,7 +23,6 @@ use super::{
     core::{Core, now},
     local,
     uac::{LocalRequest, parse_id},
-    wire,
 };
 
 /// `tm.t_uac_wait*` gives up after this.
@@ -57,7 +56,7 @@ pub fn declare(d: &mut Decl<Tm>) {
         |m, call| again(m, call, by_call),
         "Sends the last reply of the transaction of this Call-ID and CSeq number again.",
     );
-    d.rpc("tm.list", list, "Every transaction in memory.");
+    d.rpc("tm.list", list, "Every transaction in memory.").list();
     d.rpc(
         "tm.stats",
         stats,
@@ -408,11 +407,9 @@ type Find = fn(&Tm, &mut RpcCall) -> Result<Arc<Cell>, RpcFault>;
 
 fn again(m: &Tm, call: &mut RpcCall, find: Find) -> RpcResult {
     let cell = find(m, call)?;
-    let sent: wire::Packets = cell.state.lock().sent.clone().into_iter().collect();
-    if sent.is_empty() {
+    if !answer::repeat(&cell, &call.worker) {
         return Err(RpcFault::new(500, "The transaction has no reply yet"));
     }
-    wire::send(&call.worker, sent);
     Ok(Vec::new())
 }
 

@@ -8,11 +8,12 @@ use kahea_tx::{Actions, Key, Transaction};
 use parking_lot::Mutex;
 
 use super::{
+    answer,
     attached::{Attached, Role},
     cell::{Cell, Context, State, Switches},
     core::{Core, now},
     timer, watch,
-    wire::{self, Packets, carry_out},
+    wire::carry_out,
 };
 
 /// How a transaction began.
@@ -31,7 +32,7 @@ pub fn call_key(core: &Core, cx: &Cx) -> Key {
 
 /// The transaction that the request repeats, acknowledges, or began.
 pub fn find(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
-    let matching = &core.options.matching;
+    let matching = &core.options().matching;
     let key = Key::of(&cx.msg, matching, &core.table.seed);
     core.table.find(key, call_key(core, cx), |cell| {
         cell.message()
@@ -45,7 +46,7 @@ pub fn find(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
 /// The request cannot be answered.
 pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
     let reply_to = proxy::reply_destination(cx)?;
-    let matching = core.options.matching;
+    let matching = core.options().matching;
     let method = cx.msg.method();
     let key = Key::of(&cx.msg, &matching, &core.table.seed);
     let call = call_key(core, cx);
@@ -54,9 +55,9 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
     let (arms, switches) = (attached.arms, attached.switches);
     let timing = match attached.timing {
         Some(timing) => timing,
-        None => core.options.further.timing(cx, core.options.timing),
+        None => core.options().further.timing(cx, core.options().timing),
     };
-    let mut policy = core.options.policy;
+    let mut policy = core.options().policy;
     policy.stop_at_6xx &= !switches.has(Switches::NO_6XX);
     let msg = &cx.msg;
     let same = |known: &Cell| {
@@ -69,7 +70,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         arms,
         switches,
         reply_to: Some(reply_to),
-        ..State::new(tx, core.options.failure_reply_mode)
+        ..State::new(tx, core.options().failure_reply_mode)
     };
 
     let made = core.table.insert(key, call, same, |id| Cell {
@@ -94,7 +95,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
             core.counters.uas.inc();
             core.counters.active.inc();
             core.counters.inuse.inc();
-            timer::arm(&cell, &mut cell.state.lock(), &worker);
+            timer::arm_first(&cell, &worker);
             let attached = cx.extra::<Attached>();
             attached.cell = Some(cell.clone());
             attached.role = Role::Request;
@@ -103,16 +104,10 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         }
         Err(known) => {
             cx.extra::<Attached>().settled = true;
-            repeated(&known, cx);
+            answer::repeat(&known, &cx.worker);
             Ok(Began::Repeated)
         }
     }
-}
-
-/// The request came once more: the last reply goes out again.
-pub fn repeated(cell: &Arc<Cell>, cx: &Cx) {
-    let packets: Packets = cell.state.lock().sent.clone().into_iter().collect();
-    wire::send(&cx.worker, packets);
 }
 
 /// The ACK to a reply of this transaction came; true where it was for one that was no 2xx, or made here.
@@ -136,7 +131,7 @@ pub fn own_2xx_acknowledged(core: &Arc<Core>, cx: &Cx) -> bool {
     let Some(tag) = cx.to().ok().and_then(|to| to.tag()) else {
         return false;
     };
-    let matching = &core.options.matching;
+    let matching = &core.options().matching;
     let cells = core.table.of_call(call_key(core, cx), |cell| {
         let made_here = {
             let state = cell.state.lock();
@@ -157,7 +152,7 @@ pub fn own_2xx_acknowledged(core: &Arc<Core>, cx: &Cx) -> bool {
 /// The INVITE to which the ACK at hand belongs, where that was answered with a 2xx.
 pub fn answered_call(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
     let tag = cx.to().ok().and_then(|to| to.tag())?;
-    let matching = &core.options.matching;
+    let matching = &core.options().matching;
     let fits = |cell: &Cell| {
         let success = (200..300).contains(&cell.state.lock().tx.server().status());
         success

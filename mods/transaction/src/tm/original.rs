@@ -7,7 +7,7 @@ use super::cell::{Cell, State, Switches};
 
 /// The received request, where hop-by-hop requests are to be made from it.
 pub fn wanted(cell: &Cell, state: &State) -> Option<Message> {
-    let from_sent = cell.core.options.further.reparse_invite || state.switches.has(Switches::UAC_HEADERS);
+    let from_sent = cell.core.options().further.reparse_invite || state.switches.has(Switches::UAC_HEADERS);
     if from_sent || state.tx.is_local() {
         return None;
     }

@@ -11,9 +11,11 @@ use super::{
     answer,
     attached::{Attached, Role, UsedTarget},
     cancel,
-    cell::{Branch, Cell, Context, Snapshot, Switches, Work},
+    cell::{Branch, Cell, Context, Switches, Work},
     core::{Core, now},
     create::{self, Began},
+    failover,
+    kept::{SavedTarget, SentRequest, Snapshot},
     replies::branch_text,
     suspend, timer, turn,
     watch::{self, Events},
@@ -272,12 +274,13 @@ async fn in_turn(cell: &Arc<Cell>, cx: &mut Cx, targets: SmallVec<[Target; 2]>, 
 /// Branches that were added, and what became of the others.
 #[derive(Default)]
 struct Added {
-    branches: SmallVec<[BranchId; 2]>,
+    /// With their requests.
+    branches: SmallVec<[(BranchId, Str); 2]>,
     failed: Option<Failed>,
 }
 
 impl Added {
-    fn take(&mut self, result: Result<BranchId, Failed>) {
+    fn take(&mut self, result: Result<(BranchId, Str), Failed>) {
         match result {
             Ok(branch) => self.branches.push(branch),
             Err(failed) => self.failed = Some(failed),
@@ -286,7 +289,7 @@ impl Added {
 }
 
 /// Builds the branch for `cx.target` and puts it in; it is not sent yet.
-fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Result<BranchId, Failed> {
+fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Result<(BranchId, Str), Failed> {
     let mut addresses = addresses.map_err(Failed::unresolved)?;
     if addresses.is_empty() {
         return Err(Failed::unresolved(Fault::backend(
@@ -305,33 +308,26 @@ fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Resu
     }
     let branch = BranchId::at(number);
     let text = branch_text(cell.id, branch);
-    let (to, transport) = addresses.remove(0);
+    let rules = &cell.core.options().further.blocklist;
+    let may = |to, transport| !rules.forbid(&cx.worker, cell.method, to, transport);
+    let (to, transport) = failover::allowed(&mut addresses, may).ok_or_else(|| {
+        Failed::not_sent(Fault::backend(
+            "the destination is on the blocklist, because it did not answer or was overloaded",
+        ))
+    })?;
     let path = route_by_path(cx);
     let built = proxy::build_request(cx, to, transport, None, &text);
     if let Some(path) = path {
         cx.edits.undo(path);
     }
     let (destination, data) = built.map_err(Failed::no_socket)?;
-    if cell
-        .core
-        .options
-        .further
-        .blocklist
-        .forbid(&cx.worker, cell.method, &destination)
-    {
-        let to = destination.to;
-        return Err(Failed::not_sent(Fault::backend(format!(
-            "{to} is on the blocklist, because it did not answer or was overloaded"
-        ))));
-    }
     let mut state = cell.state.lock();
     let arms = state.arms;
-    let mut target = Box::new(cx.target.clone());
+    let mut target = SavedTarget::from(&cx.target);
     target.ruri.get_or_insert_with(|| cx.ruri());
     state.branches.push(Branch {
         to: destination,
-        // It was built with room to spare, and is kept for as long as the transaction.
-        data: data.detach(),
+        sent: SentRequest::of(&data, &cell.request),
         target,
         rest: addresses,
         on_reply: arms.reply,
@@ -340,7 +336,7 @@ fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Resu
         held: None,
         cancel: None,
     });
-    Ok(state.tx.add_branch())
+    Ok((state.tx.add_branch(), data))
 }
 
 /// The path of the branch's contact as Route headers (RFC 3327), for this branch alone.
@@ -376,16 +372,17 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
     }
     let mut sent = false;
     let mut failed = added.failed;
-    for branch in &added.branches {
-        let (to, data) = {
+    let last = added.branches.last().map(|(branch, _)| *branch);
+    for (branch, data) in added.branches {
+        let to = {
             let mut state = cell.state.lock();
             let Some(known) = state.branches.get(branch.index()) else {
                 continue;
             };
-            let (to, data) = (known.to, known.data.clone());
-            state.tx.sent(now(&worker), *branch, to.transport.is_stream());
+            let to = known.to;
+            state.tx.sent(now(&worker), branch, to.transport.is_stream());
             timer::arm(cell, &mut state, &worker);
-            (to, data)
+            to
         };
         match proxy::deliver(cx, to, data, true) {
             Ok(()) => {
@@ -395,7 +392,7 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
             Err(fault) => {
                 let mut actions = Actions::new();
                 let mut state = cell.state.lock();
-                state.tx.unsent(now(&worker), *branch, 477, &mut actions);
+                state.tx.unsent(now(&worker), branch, 477, &mut actions);
                 drop(state);
                 failed = Some(Failed::not_sent(fault));
             }
@@ -404,10 +401,10 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
     if sent {
         return Ret::TRUE;
     }
-    if cell.core.options.failure_exec_mode
-        && let Some(branch) = added.branches.last()
+    if cell.core.options().failure_exec_mode
+        && let Some(branch) = last
     {
-        turn::take(cell, &worker, Work::Unsent(*branch));
+        turn::take(cell, &worker, Work::Unsent(branch));
         return Ret::TRUE;
     }
     fail(cell, cx, how, failed.unwrap_or_else(Failed::no_branch))
@@ -425,7 +422,7 @@ fn fail(cell: &Arc<Cell>, cx: &mut Cx, how: &How, failed: Failed) -> Ret {
         return Ret::Code(-4);
     }
     if !how.no_reply && !how.replica {
-        if cell.core.options.delayed_reply {
+        if cell.core.options().delayed_reply {
             cx.extra::<Attached>().failed = Some((failed.status, failed.reason));
         } else if let Err(fault) = answer::local(cell, cx, failed.status, failed.reason.as_bytes()) {
             return Ret::Fault(fault);

@@ -4,19 +4,19 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use kahea_module::{
-    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug, route::ScriptStep,
-};
+use kahea_module::{Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Worker, debug, route::ScriptStep};
 use kahea_sip::Method;
 use kahea_tx::{Actions, BranchId, Client};
 
 use super::{
     Tm, answer,
     attached::{self, Attached, Role},
-    cell::{Branch, Cell, Context, Held, Snapshot, State, Switches, Work},
+    cell::{Branch, Cell, Context, Held, State, Switches, Work},
     core::{Core, now},
     create::{self, Began},
-    failure, replies, timer, turn,
+    failure,
+    kept::{SavedTarget, SentRequest, Snapshot},
+    replies, timer, turn,
 };
 
 /// What a transaction waits with.
@@ -152,7 +152,7 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
 }
 
 /// A branch without a request.
-fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fault> {
+pub fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fault> {
     let to = state
         .reply_to
         .ok_or_else(|| Fault::script("the request of this server itself cannot be suspended"))?;
@@ -162,7 +162,7 @@ fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fau
             "the request has {limit} branches already (max_branches)"
         )));
     }
-    let mut target = Box::new(cx.target.clone());
+    let mut target = SavedTarget::from(&cx.target);
     target.flags = 0;
     let failed = attached::role(cx).branch();
     let failed = failed.and_then(|branch| state.branches.get(branch.index()));
@@ -172,7 +172,7 @@ fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fau
         .or_else(|| failed.and_then(|known| known.on_reply));
     state.branches.push(Branch {
         to,
-        data: Str::EMPTY,
+        sent: SentRequest::NONE,
         target,
         rest: Vec::new(),
         on_reply,
@@ -365,7 +365,7 @@ fn reply_again(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, entry: Entry, prep
 mod tests {
     use std::time::Duration;
 
-    use kahea_module::testing::INVITE;
+    use kahea_module::{Str, testing::INVITE};
     use parking_lot::Mutex;
 
     use super::*;

@@ -55,8 +55,12 @@ impl Shard {
         self.cell(slot).map_or(0, |cell| cell.call.0)
     }
 
-    fn find(&self, key: Key, same: &impl Fn(&Cell) -> bool) -> Option<Arc<Cell>> {
-        let fits = |slot: &u32| self.cell(*slot).is_some_and(|cell| cell.key == key && same(cell));
+    /// As in Kamailio another Call-ID or CSeq number is another transaction, also where a client uses a branch again.
+    fn find(&self, key: Key, call: Key, same: &impl Fn(&Cell) -> bool) -> Option<Arc<Cell>> {
+        let fits = |slot: &u32| {
+            self.cell(*slot)
+                .is_some_and(|cell| cell.key == key && cell.call == call && same(cell))
+        };
         let slot = self.by_key.find(key.0, fits)?;
         self.cell(*slot).cloned()
     }
@@ -109,7 +113,7 @@ impl Table {
             return Ok(Arc::new(make(Id { index: number, label })));
         };
         let mut shard = shard.lock();
-        if let Some(known) = shard.find(key, &same) {
+        if let Some(known) = shard.find(key, call, &same) {
             return Err(known);
         }
         let slot = shard.free.pop().unwrap_or_else(|| {
@@ -133,7 +137,7 @@ impl Table {
 
     /// The transaction under this key that `same` accepts.
     pub fn find(&self, key: Key, call: Key, same: impl Fn(&Cell) -> bool) -> Option<Arc<Cell>> {
-        self.shard_of(call)?.lock().find(key, &same)
+        self.shard_of(call)?.lock().find(key, call, &same)
     }
 
     /// The transactions with this Call-ID and CSeq number that `fits` accepts.

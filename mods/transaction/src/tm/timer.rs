@@ -67,9 +67,20 @@ pub fn runs(worker: &Worker, cell: &Cell) -> bool {
 /// Sees to it that the transaction is looked at in time. Called with its state locked, after each change.
 pub fn arm(cell: &Cell, state: &mut State, worker: &Rc<Worker>) {
     let deadline = state.tx.deadline();
-    if deadline >= state.armed {
-        return;
+    if deadline < state.armed {
+        push(cell, state, worker, deadline);
     }
+}
+
+/// The first look at a transaction that begins: soon, when most have a nearer deadline than that of their whole life,
+/// which so needs no place in the wheel.
+pub fn arm_first(cell: &Cell, worker: &Rc<Worker>) {
+    let mut state = cell.state.lock();
+    let soon = now(worker).after(cell.core.options().timing.retr_timer1.max(1));
+    push(cell, &mut state, worker, soon);
+}
+
+fn push(cell: &Cell, state: &mut State, worker: &Rc<Worker>, deadline: Time) {
     state.armed = deadline;
     let start = LOCAL.with_borrow_mut(|local| {
         let wheel = local.wheel.get_or_insert_with(|| Wheel::new(now(worker)));

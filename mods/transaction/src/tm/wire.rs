@@ -37,7 +37,7 @@ pub fn carry_out(cell: &Cell, state: &mut State, actions: Actions, at_hand: AtHa
     let mut left = Left::default();
     for action in actions {
         match action {
-            Action::Resend(branch) => again(state, branch, &mut left.packets),
+            Action::Resend(branch) => again(cell, state, branch, &mut left.packets),
             Action::Ack(branch) => ack(cell, state, branch, at_hand, &mut left.packets),
             Action::Cancel(branch) => cancel(cell, state, branch, &mut left.packets),
             Action::CancelAgain(branch) => {
@@ -69,20 +69,20 @@ fn rest(state: &mut State) {
     }
 }
 
-fn again(state: &State, branch: BranchId, packets: &mut Packets) {
+fn again(cell: &Cell, state: &State, branch: BranchId, packets: &mut Packets) {
     if let Some(branch) = state.branches.get(branch.index()) {
         packets.push(Sent {
             to: branch.to,
-            data: branch.data.clone(),
+            data: cell.sent_on(branch),
         });
     }
 }
 
-fn sent_request(data: &Str) -> Option<Message> {
+fn sent_request(data: Str) -> Option<Message> {
     if data.is_empty() {
         return None;
     }
-    Message::parse(data.clone(), &Limits::default())
+    Message::parse(data, &Limits::default())
         .inspect_err(|error| info!("tm", "A request as it was sent cannot be read again: {error}."))
         .ok()
 }
@@ -94,7 +94,7 @@ fn ack(cell: &Cell, state: &State, branch: BranchId, at_hand: AtHand<'_>, packet
     if state.switches.has(super::cell::Switches::NO_AUTO_ACK) {
         return;
     }
-    let Some(sent) = sent_request(&known.data) else {
+    let Some(sent) = sent_request(cell.sent_on(known)) else {
         return;
     };
     let to = at_hand
@@ -102,7 +102,7 @@ fn ack(cell: &Cell, state: &State, branch: BranchId, at_hand: AtHand<'_>, packet
         .and_then(|(_, reply)| Some(reply.bytes(reply.first(HeaderId::To)?.line)));
     let data = match original::wanted(cell, state) {
         Some(received) => original::request(&received, &sent, "ACK", to, &user_agent(&cell.config), b""),
-        None => hop::request(&sent, "ACK", to, &cell.core.options.ac_extra_hdrs, b""),
+        None => hop::request(&sent, "ACK", to, &cell.core.options().ac_extra_hdrs, b""),
     };
     packets.push(Sent { to: known.to, data });
 }
@@ -113,7 +113,7 @@ fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packet
     let Some(known) = state.branches.get_mut(branch.index()) else {
         return;
     };
-    let Some(sent) = sent_request(&known.data) else {
+    let Some(sent) = sent_request(cell.sent_on(known)) else {
         return;
     };
     let data = match original {
@@ -125,7 +125,7 @@ fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packet
             &user_agent(&cell.config),
             &reason,
         ),
-        None => hop::request(&sent, "CANCEL", None, &cell.core.options.ac_extra_hdrs, &reason),
+        None => hop::request(&sent, "CANCEL", None, &cell.core.options().ac_extra_hdrs, &reason),
     };
     known.cancel = Some(data.clone());
     packets.push(Sent { to: known.to, data });
@@ -133,7 +133,7 @@ fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packet
 
 /// The Reason headers of a CANCEL that leaves now (RFC 3326): the caller's, or the reply that decided.
 fn reason_for(cell: &Cell, state: &State) -> Str {
-    if !state.cancel_reason.is_empty() || !cell.core.options.local_cancel_reason {
+    if !state.cancel_reason.is_empty() || !cell.core.options().local_cancel_reason {
         return state.cancel_reason.clone();
     }
     let status = state.tx.server().status();

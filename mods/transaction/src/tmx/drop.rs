@@ -84,13 +84,17 @@ fn t_reuse_branch(_: &Tmx, cx: &mut Cx) -> Result<bool, Fault> {
     let Some(known) = state.branches.get(branch.index()) else {
         return Ok(false);
     };
-    cx.target.ruri.clone_from(&known.target.ruri);
-    cx.target.dst_uri.clone_from(&known.target.dst_uri);
-    cx.target.path.clone_from(&known.target.path);
-    cx.target.instance.clone_from(&known.target.instance);
-    cx.target.ruid.clone_from(&known.target.ruid);
-    cx.target.flags = known.target.flags;
+    let known = known.target.target();
     drop(state);
+    cx.target = kahea_module::Target {
+        ruri: known.ruri,
+        dst_uri: known.dst_uri,
+        path: known.path,
+        instance: known.instance,
+        ruid: known.ruid,
+        flags: known.flags,
+        ..std::mem::take(&mut cx.target)
+    };
     // A target that the script has set is a new branch.
     cx.extra::<Attached>().used = None;
     Ok(true)

@@ -173,7 +173,7 @@ fn with_branch<T>(cx: &Cx, read: impl FnOnce(&State, BranchId, &Branch) -> T) ->
 }
 
 fn ruid(cx: &Cx) -> Option<Str> {
-    with_branch(cx, |_, _, branch| branch.target.ruid.clone())?
+    with_branch(cx, |_, _, branch| branch.target.ruid().cloned())?
 }
 
 fn reply_ruid(_: &Tmx, cx: &mut Cx, _: Index) -> Value {

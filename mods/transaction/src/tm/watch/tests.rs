@@ -115,7 +115,7 @@ impl Call {
     }
 
     fn reply(&self, status: &str, tag: &str) {
-        let data = self.cell.state.lock().branches[0].data.clone();
+        let data = self.cell.sent_on(&self.cell.state.lock().branches[0]);
         let sent = Message::parse(data, &Limits::default()).unwrap();
         let lines = |id| {
             sent.all(id)
