@@ -87,7 +87,8 @@ impl Engine {
     /// Waits until it takes connections.
     async fn ready(&self) {
         for _ in 0..200 {
-            let [tcp, http] = [self.tcp, self.http].map(|port| tokio::net::TcpStream::connect(("127.0.0.1", port)));
+            let [tcp, http] =
+                [self.tcp, self.http].map(|port| tokio::net::TcpStream::connect(("127.0.0.1", port)));
             if tcp.await.is_ok() && http.await.is_ok() {
                 return;
             }
