@@ -83,6 +83,21 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Waits until it takes connections.
+    async fn ready(&self) {
+        for _ in 0..200 {
+            let [tcp, http] =
+                [self.tcp, self.http].map(|port| tokio::net::TcpStream::connect(("127.0.0.1", port)));
+            if tcp.await.is_ok() && http.await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("rtpengine does not listen after ten seconds");
+    }
+}
+
 /// The module with one engine, as a configuration starts it.
 struct Module {
     decl: ModuleDecl,
@@ -157,7 +172,6 @@ To: <sip:bob@example.com>;tag=314
 Call-ID: a84b4c76e66710@127.0.0.1
 CSeq: 314159 INVITE
 Content-Type: application/sdp
-Content-Length: 116
 
 v=0\r
 o=bob 1 1 IN IP4 127.0.0.1\r
@@ -203,9 +217,8 @@ async fn a_call(url: &str) {
 #[tokio::test]
 async fn a_call_goes_through_a_real_engine_over_udp_tcp_and_websocket() {
     let Some(engine) = Engine::start() else { return };
-    // UDP is asked until the engine is there; connections are refused before.
+    engine.ready().await;
     a_call(&format!("udp:127.0.0.1:{}", engine.udp)).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     a_call(&format!("tcp:127.0.0.1:{}", engine.tcp)).await;
     a_call(&format!("ws://127.0.0.1:{}/ng", engine.http)).await;
 }

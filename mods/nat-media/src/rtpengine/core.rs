@@ -389,3 +389,109 @@ pub fn ping_all(core: &Arc<Core>, worker: &Rc<Worker>) {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kahea_module::testing::Server;
+    use tokio::net::UdpSocket;
+
+    use super::{super::tests::core, *};
+    use crate::relay::{nodes::parse_sockets, wire::Address};
+
+    /// Answers each question with the next of these, and then no more.
+    async fn engine(answers: Vec<&'static str>) -> u16 {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut buffer = [0; 2_000];
+            for answer in answers {
+                let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+                let space = buffer[..length].iter().position(|byte| *byte == b' ').unwrap();
+                let reply = [&buffer[..=space], answer.as_bytes()].concat();
+                socket.send_to(&reply, peer).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        port
+    }
+
+    fn bench(ports: &[u16]) -> (Server, Core) {
+        let server = Server::default();
+        let settings = &server.worker.config.settings;
+        for (name, default, _) in LIVE {
+            let value = match name {
+                "rtpengine_tout_ms" => 80,
+                "rtpengine_retr" => 1,
+                _ => default,
+            };
+            settings.declare("rtpengine", name, Script::Int(value), "", false);
+        }
+        let core = core();
+        let line: Vec<String> = ports.iter().map(|port| format!("udp:127.0.0.1:{port}")).collect();
+        let rows = parse_sockets(&line.join(" "), 0, Address::parse_ng).unwrap();
+        core.nodes.update(&rows, server.worker.engine.now());
+        (server, core)
+    }
+
+    fn target(call_id: &str, operation: Operation) -> Target {
+        Target {
+            set: 0,
+            key: CallKey {
+                call_id: call_id.into(),
+                via_branch: Str::EMPTY,
+            },
+            operation,
+        }
+    }
+
+    const OK: &str = "d6:result2:oke";
+
+    #[tokio::test]
+    async fn a_silent_engine_is_passed_over_and_left_alone() {
+        let ports = [engine(vec![]).await, engine(vec![OK, OK]).await];
+        let (server, core) = bench(&ports);
+        let mut cx = server.invite();
+        // The sum of its bytes is even: the first engine is asked first.
+        let call = target("b", Operation::Offer);
+        assert!(core.command(&mut cx, &call, b"de").await.is_ok());
+        let health = |at: usize| core.nodes.at(at).unwrap().health();
+        assert!(matches!(health(0), Health::Down { .. }));
+        assert_eq!(health(1), Health::Up);
+        assert_eq!(core.calls.node_of(&call.key, server.worker.engine.now()), Some(1));
+        let end = target("b", Operation::Delete);
+        assert!(core.command(&mut cx, &end, b"de").await.is_ok());
+        assert_eq!(core.calls.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_engine_is_passed_over_but_stays_in_use() {
+        let full = "d6:result10:load limite";
+        let ports = [engine(vec![full]).await, engine(vec![OK]).await];
+        let (server, core) = bench(&ports);
+        let call = target("b", Operation::Offer);
+        assert!(core.command(&mut server.invite(), &call, b"de").await.is_ok());
+        assert_eq!(core.nodes.at(0).unwrap().health(), Health::Up);
+        assert_eq!(core.calls.node_of(&call.key, server.worker.engine.now()), Some(1));
+    }
+
+    #[tokio::test]
+    async fn refusals_rubbish_and_a_call_without_its_engine_are_faults() {
+        let refusal = "d6:result5:error12:error-reason2:noe";
+        let ports = [engine(vec![refusal, "rubbish", "d7:nothingi1ee"]).await];
+        let (server, core) = bench(&ports);
+        let call = target("b", Operation::Query);
+        for part in ["refuses: no", "cannot be read", "without a result"] {
+            let fault = core
+                .command(&mut server.invite(), &call, b"de")
+                .await
+                .unwrap_err();
+            assert!(fault.text.to_string().contains(part), "{fault}");
+        }
+        core.nodes.at(0).unwrap().tell(Event::SwitchedOff);
+        let fault = core
+            .command(&mut server.invite(), &call, b"de")
+            .await
+            .unwrap_err();
+        assert!(fault.text.to_string().contains("no engine of set 0"), "{fault}");
+    }
+}

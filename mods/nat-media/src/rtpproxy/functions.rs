@@ -145,6 +145,11 @@ impl Update {
             Step::Answer if !answers => {
                 return Err(Fault::script("an answer comes in a reply, an ACK or a PRACK"));
             }
+            Step::Answer if flags.lookup => {
+                return Err(Fault::script(
+                    "flag l belongs to offers: an answer is a lookup already",
+                ));
+            }
             Step::Answer => cx.msg.is_request(),
             _ => cx.msg.is_reply(),
         };
