@@ -28,28 +28,22 @@ impl Normaliser {
     /// The text with folder, branches, tags, secrets, server name, dates and connection numbers replaced.
     pub fn text(&mut self, text: &str) -> String {
         let text = text.replace(&self.tmp, "{tmp}");
-        let text = self.values(&text, &["branch=z9hG4bK"], "branch", |_| false);
+        let text = self.values(
+            &text,
+            &["branch=z9hG4bK", "\"via-branch\":\"z9hG4bK"],
+            "branch",
+            |_| false,
+        );
         let text = self.values(&text, &[";tag=", ";ftag=", ";totag="], "tag", is_case_tag);
         let text = self.ruids(&text);
         let text = if self.hide_expiry { expiry(&text) } else { text };
         let text = addresses(&secrets(&text));
         let text = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
-        let text = self.accounting(&text);
+        let text = accounting(&text);
         if self.hide_long_numbers {
             long_numbers(&text)
         } else {
             text
-        }
-    }
-
-    /// The times and the tags in a line of accounting, `ACC: transaction answered: timestamp=1700000000;...`.
-    fn accounting(&mut self, text: &str) -> String {
-        match text.split_once(";method=") {
-            Some((times, rest)) if times.starts_with("ACC: ") => {
-                let text = format!("{};method={rest}", without_digits(times));
-                self.values(&text, &[";from_tag=", ";to_tag="], "tag", is_case_tag)
-            }
-            _ => text.to_owned(),
         }
     }
 
@@ -150,6 +144,27 @@ fn addresses(text: &str) -> String {
     out
 }
 
+/// A line of accounting, `ACC: transaction answered: timestamp=1700000000;...`, without its times and without the tags
+/// of replies that the server made: Kamailio writes those at some times only.
+fn accounting(text: &str) -> String {
+    match text.split_once(";method=") {
+        Some((times, rest)) if times.starts_with("ACC: ") => {
+            let rest: Vec<&str> = rest.split(';').map(without_made_tag).collect();
+            format!("{};method={}", without_digits(times), rest.join(";"))
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn without_made_tag(field: &str) -> &str {
+    match field.split_once('=') {
+        Some((name @ ("from_tag" | "to_tag"), tag)) if !is_case_tag(tag) => {
+            field.get(..=name.len()).unwrap_or(field)
+        }
+        _ => field,
+    }
+}
+
 /// Each number replaced.
 fn without_digits(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -184,8 +199,18 @@ fn header_line(line: &str) -> Option<String> {
     match name.to_ascii_lowercase().as_str() {
         "server" | "user-agent" if own => Some(format!("{name}: <server>")),
         "date" => Some("Date: <date>".into()),
+        "call-id" if is_made_call_id(value) => Some(format!("{name}: <call>")),
         _ => None,
     }
+}
+
+/// A Call-ID that a server made for a request of its own: 16 hexadecimal digits, a number, and the host.
+fn is_made_call_id(value: &str) -> bool {
+    let hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    value
+        .split_once('-')
+        .and_then(|(random, rest)| Some((random, rest.split_once('@')?.0)))
+        .is_some_and(|(random, number)| random.len() == 16 && hex(random) && hex(number))
 }
 
 /// `kamailio (5.6.3 (x86_64/linux))` and its like anywhere in a line.
@@ -340,12 +365,21 @@ mod tests {
     }
 
     #[test]
+    fn call_ids_of_servers_are_hidden() {
+        assert_eq!(
+            normal("Call-ID: 058f77c33bdc7e6a-5634@127.0.0.1"),
+            "Call-ID: <call>"
+        );
+        assert_eq!(normal("Call-ID: c1@case"), "Call-ID: c1@case");
+    }
+
+    #[test]
     fn accounting_has_no_time_and_no_tags() {
         assert_eq!(
             normal(
                 "ACC: call missed: timestamp=1700000000;method=INVITE;from_tag=ft1;to_tag=6ab.77;code=404"
             ),
-            "ACC: call missed: timestamp=<time>;method=INVITE;from_tag=ft1;to_tag=<tag1>;code=404"
+            "ACC: call missed: timestamp=<time>;method=INVITE;from_tag=ft1;to_tag=;code=404"
         );
     }
 

@@ -77,7 +77,7 @@ fn write_files(case: &Case, tmp: &Path) -> std::io::Result<()> {
         fs::write(path, content.replace("{tmp}", &here))?;
     }
     for (name, statements) in &case.databases {
-        make_database(&tmp.join(name), statements)?;
+        make_database(&tmp.join(name), &statements.replace("{tmp}", &here))?;
     }
     fs::write(tmp.join("kamailio.cfg"), case.cfg.replace("{tmp}", &here))
 }
@@ -96,6 +96,17 @@ fn make_database(path: &Path, statements: &str) -> std::io::Result<()> {
         true => Ok(()),
         false => Err(std::io::Error::other("sqlite3 refused the statements")),
     }
+}
+
+/// The words of a command with its program's whole path, for use in another folder.
+fn absolute(command: &[String]) -> Vec<String> {
+    let mut words = command.to_vec();
+    if let Some(program) = words.first_mut().filter(|program| program.contains('/'))
+        && let Ok(path) = fs::canonicalize(&*program)
+    {
+        *program = path.to_string_lossy().into_owned();
+    }
+    words
 }
 
 struct Player<'a> {
@@ -574,7 +585,7 @@ impl<'a> Player<'a> {
     fn run(&mut self, words: &[String], output: bool) -> Result<(), String> {
         let label = format!("run {}", words.join(" "));
         let filled = words.iter().flat_map(|word| match word.as_str() {
-            "{server}" => self.command.0.clone(),
+            "{server}" => absolute(&self.command.0),
             word => vec![self.fill(word)],
         });
         let command = ServerCommand(filled.collect());

@@ -1,19 +1,29 @@
 //! SQL that a script writes with variables in it: what a variable brings can never end the literal that it stands in.
 //!
 //! `select * from t where name = '$fU'` is read as a database would read it. A value inside a literal, or inside a
-//! quoted name, goes out byte for byte where it is inert there (the script has escaped it, or it needs no escaping),
-//! and is escaped where it is not. A value outside of literals is SQL of the script's own and goes out as it is.
+//! quoted name, goes out byte for byte where it is inert there (the script has escaped it, or it needs no escaping);
+//! where it is not, it is escaped or the query refused, as the caller wants it. A value outside of literals is SQL of the script's own and goes out as it is.
 
 use kahea_module::{Cx, Fault, Format, Piece, Str, Value};
 
 use crate::sql::Dialect;
 
+/// What becomes of a value that would end the literal that it stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsafe {
+    /// It is escaped, and arrives as it is.
+    Escape,
+    /// The query is refused; in Kamailio it would mostly fail for its syntax.
+    Refuse,
+}
+
 /// The SQL of a script's text, for a database of this dialect.
 ///
 /// # Errors
+/// A value would end its literal and is to be refused.
 /// A value stands behind a single backslash inside a literal, or brings the end of a dollar-quoted one: there is no way
 /// to make it harmless there.
-pub fn sql_of(format: &Format, dialect: Dialect, cx: &mut Cx) -> Result<Str, Fault> {
+pub fn sql_of(format: &Format, dialect: Dialect, policy: Unsafe, cx: &mut Cx) -> Result<Str, Fault> {
     if let Some(text) = format.as_constant() {
         return Ok(text);
     }
@@ -21,7 +31,7 @@ pub fn sql_of(format: &Format, dialect: Dialect, cx: &mut Cx) -> Result<Str, Fau
         return Ok(var.get(cx).str_or_empty());
     }
     let mut out = Vec::with_capacity(256);
-    let mut reader = Reader::new(dialect);
+    let mut reader = Reader::new(dialect, policy);
     for piece in format.pieces() {
         match piece {
             Piece::Text(text) => {
@@ -59,15 +69,17 @@ enum Place {
 
 struct Reader {
     dialect: Dialect,
+    policy: Unsafe,
     place: Place,
     /// The bytes before, as far as they decide what a quote means.
     before: [u8; 2],
 }
 
 impl Reader {
-    fn new(dialect: Dialect) -> Reader {
+    fn new(dialect: Dialect, policy: Unsafe) -> Reader {
         Reader {
             dialect,
+            policy,
             place: Place::Plain,
             before: [b' ', b' '],
         }
@@ -177,6 +189,10 @@ impl Reader {
             Place::Quoted { quote, backslash } => {
                 if is_inert(value, *quote, *backslash) {
                     out.extend_from_slice(value);
+                } else if self.policy == Unsafe::Refuse {
+                    return Err(Fault::peer(
+                        "a value would end the literal of the query that it stands in: put {s.escape.common} or {sql.val} behind the variable, or set escape_values=1",
+                    ));
                 } else {
                     escape(value, *quote, *backslash, out);
                 }
@@ -302,12 +318,12 @@ mod tests {
             var.set(&mut cx, Value::from((*value).to_owned()))
                 .expect("it is set");
         }
-        sql_of(&format, dialect, &mut cx).map(|sql| sql.text().into_owned())
+        sql_of(&format, dialect, Unsafe::Escape, &mut cx).map(|sql| sql.text().into_owned())
     }
 
     /// How the database reads the statement: its parts outside of literals and comments.
     fn skeleton(text: &str, dialect: Dialect) -> String {
-        let mut reader = Reader::new(dialect);
+        let mut reader = Reader::new(dialect, Unsafe::Escape);
         let mut out = String::new();
         let bytes = text.as_bytes();
         let mut at = 0;
@@ -385,6 +401,25 @@ mod tests {
         assert_eq!(escaped, "insert into t values ('O''Brien')");
         let escaped = sql(text, Dialect::Mysql, &["a\\"]).expect("a statement");
         assert_eq!(escaped, "insert into t values ('a\\\\')");
+    }
+
+    #[test]
+    fn a_value_may_be_refused_instead() {
+        let mut cx = Server::new(|config| config.bind = std::sync::Arc::new(FakeBind::default())).invite();
+        let bind = cx.bind();
+        let format = bind.format("select '$var(a)'").expect("a format");
+        let var = bind.var("$var(a)").expect("a variable");
+        for (dialect, value, refused) in [
+            (Dialect::Sqlite, "O'Brien", true),
+            (Dialect::Sqlite, "O\\'Brien", true),
+            (Dialect::Mysql, "O\\'Brien", false),
+            (Dialect::Postgres, "O''Brien", false),
+            (Dialect::Mysql, "harmless", false),
+        ] {
+            var.set(&mut cx, Value::from(value)).expect("it is set");
+            let made = sql_of(&format, dialect, Unsafe::Refuse, &mut cx);
+            assert_eq!(made.is_err(), refused, "{dialect:?} {value}");
+        }
     }
 
     #[test]

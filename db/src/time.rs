@@ -37,7 +37,10 @@ pub fn local_moment(year: i16, month: i8, day: i8, hour: i8, minute: i8, second:
 
 /// Seconds since 1970 UTC of a local date and time of day that is itself given as seconds since 1970.
 pub fn local_seconds(local: i64) -> Option<i64> {
-    let local = Timestamp::from_second(local).ok()?.to_zoned(TimeZone::UTC).datetime();
+    let local = Timestamp::from_second(local)
+        .ok()?
+        .to_zoned(TimeZone::UTC)
+        .datetime();
     let zoned = local.to_zoned(TimeZone::system()).ok()?;
     Some(zoned.timestamp().as_second())
 }
@@ -64,7 +67,10 @@ mod tests {
 
     #[test]
     fn parts_of_a_date_are_a_moment() {
-        assert_eq!(local_moment(2026, 11, 21, 17, 5, 0), parse_time("2026-11-21 17:05:00"));
+        assert_eq!(
+            local_moment(2026, 11, 21, 17, 5, 0),
+            parse_time("2026-11-21 17:05:00")
+        );
         assert_eq!(local_moment(0, 0, 0, 0, 0, 0), None);
         assert_eq!(local_seconds(1_795_280_700), parse_time("2026-11-21 17:05:00"));
         assert_eq!(local_seconds(i64::MAX), None);

@@ -94,8 +94,8 @@ impl Url {
 }
 
 fn credentials(rest: &str) -> (Option<String>, Option<String>, &str) {
-    // A password may hold `/` and `@`: what counts is the last `@` that a host can follow.
-    let Some((before, after)) = rest.rsplit_once('@').filter(|(_, host)| !host.starts_with('/')) else {
+    // A password may hold `/` and `@`: what counts is the last `@`, unless it stands in the path of a file.
+    let Some((before, after)) = rest.rsplit_once('@').filter(|_| !rest.starts_with('/')) else {
         return (None, None, rest);
     };
     match before.split_once(':') {
@@ -159,6 +159,16 @@ mod tests {
         let url = Url::parse("postgres://u:p@[::1]:5432/k").unwrap();
         assert_eq!((url.host.as_str(), url.port), ("[::1]", Some(5432)));
         assert_eq!(Url::parse("postgres://u:p@[::1]/k").unwrap().host, "[::1]");
+    }
+
+    #[test]
+    fn a_host_may_be_left_out() {
+        let url = Url::parse("postgres://u:p@/k").unwrap();
+        assert_eq!(
+            (url.user.as_deref(), url.host.as_str(), url.database.as_str()),
+            (Some("u"), "", "k")
+        );
+        assert_eq!(Url::parse("sqlite:///var/a@/b.db").unwrap().user, None);
     }
 
     #[test]

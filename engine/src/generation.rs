@@ -24,6 +24,7 @@ use kahea_sip::{Limits, Transport};
 
 use crate::{
     core_module::{Defines, ModParams, NetSlot},
+    logging::prefix::Prefix,
     receive::Entries,
 };
 
@@ -44,6 +45,8 @@ pub struct Generation {
     pub entries: Entries,
     /// Bounds of what is read.
     pub limits: Limits,
+    /// `log_prefix`.
+    pub prefix: Option<Arc<Prefix>>,
 }
 
 /// Starts the modules of a compiled configuration.
@@ -210,6 +213,7 @@ impl Prepared {
             program: self.program,
             entries,
             limits,
+            prefix: None,
         }
     }
 }

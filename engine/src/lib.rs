@@ -14,6 +14,7 @@ mod net_host;
 mod receive;
 pub mod runner;
 pub mod server;
+mod tracing;
 
 pub use self::{
     boot::{Checked, Loaded, check},

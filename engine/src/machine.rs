@@ -11,9 +11,10 @@ use kahea_module::{
     Blame, Cx, Fault, Outcome, Ret, RouteId, RouteKind, Value, log,
     ret::Later,
     route::{ScriptPlace, ScriptStep},
+    trace::Left,
 };
 
-use crate::{latency::Timed, logging::prefix};
+use crate::{latency::Timed, logging::prefix, tracing::Tracing};
 
 /// A script under way.
 pub struct Machine {
@@ -26,6 +27,9 @@ pub struct Machine {
     timed: Option<Timed>,
     /// The steps of the outermost route that may run; the script ends where it leaves them.
     fence: Option<Range<u32>>,
+    tracing: Tracing,
+    /// A tracer holds the step that comes next.
+    held: bool,
 }
 
 struct Frame {
@@ -65,6 +69,8 @@ impl Machine {
             acc: 1,
             timed: None,
             fence: None,
+            tracing: Tracing::default(),
+            held: false,
         };
         machine.enter(route, None);
         machine
@@ -94,6 +100,9 @@ impl Machine {
 
     /// Goes on with the answer of the function that had to wait.
     pub fn resume(&mut self, cx: &mut Cx, ret: Ret) -> Step {
+        if self.held {
+            return self.run(cx);
+        }
         match self.answer(cx, ret, true) {
             Some(step) => step,
             None => self.run(cx),
@@ -103,6 +112,7 @@ impl Machine {
     /// Runs until the end or a wait.
     pub fn run(&mut self, cx: &mut Cx) -> Step {
         let program = self.program.clone();
+        self.tracing = Tracing::of(cx);
         loop {
             match cx.budget.steps.checked_sub(1) {
                 Some(left) => cx.budget.steps = left,
@@ -122,13 +132,26 @@ impl Machine {
                 return Step::Stopped(Fault::new(Blame::Ours, "a route block without an end"));
             };
             cx.step = frame.next;
-            frame.next.at = frame.next.at.saturating_add(1);
+            let (step, held) = (frame.next, std::mem::take(&mut self.held));
+            if !self.tracing.is_off() && !held {
+                if let Some(later) = self.tracing.step(&program, step, cx) {
+                    self.held = true;
+                    return Step::Wait(later);
+                }
+            }
+            self.advance();
             if cx.config().globals.log_prefix_mode == 1 {
                 prefix::resume(cx);
             }
             if let Some(step) = self.step(&program, op, cx) {
                 return step;
             }
+        }
+    }
+
+    fn advance(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.next.at = frame.next.at.saturating_add(1);
         }
     }
 
@@ -294,9 +317,16 @@ impl Machine {
         // `return 0` ends the script, unless return_mode says that only `exit` does.
         let ends = code == 0 && stated && cx.config().globals.return_mode == 0;
         self.acc = code;
+        self.tell_left(cx, Left::Return);
         self.pop_frame(cx);
         cx.rc = code;
         (ends || self.frames.is_empty()).then(|| self.done(cx, ends, false))
+    }
+
+    fn tell_left(&self, cx: &mut Cx, how: Left) {
+        if let Some(frame) = self.frames.last() {
+            self.tracing.left(&self.program, frame.next, cx, how);
+        }
     }
 
     fn pop_frame(&mut self, cx: &Cx) {
@@ -307,7 +337,8 @@ impl Machine {
         }
     }
 
-    fn done(&mut self, cx: &Cx, exit: bool, drop: bool) -> Step {
+    fn done(&mut self, cx: &mut Cx, exit: bool, drop: bool) -> Step {
+        self.tell_left(cx, if drop { Left::Drop } else { Left::Exit });
         while !self.frames.is_empty() {
             self.pop_frame(cx);
         }
@@ -337,7 +368,10 @@ impl Machine {
             return;
         };
         match var.set(cx, value) {
-            Ok(()) => self.acc = 1,
+            Ok(()) => {
+                self.acc = 1;
+                self.tracing.assigned(cx, var);
+            }
             Err(fault) => self.failed(&fault),
         }
     }
@@ -462,6 +496,6 @@ pub fn place(program: &Program, step: ScriptStep) -> Option<ScriptPlace> {
 
 const OUT_OF_STEPS: &str = "the message has used up its budget of steps: a loop that does not end?";
 
-fn index(n: u32) -> usize {
+pub(crate) fn index(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }

@@ -8,9 +8,8 @@ use kahea_sip::{HeaderId, Limits, Message, ParseError, Received, view::Via};
 
 use crate::{
     latency,
-    logging::prefix,
     machine::{Machine, Step},
-    runner::{Runner, finish, guarded, wait},
+    runner::{Runner, begin, finish, guarded, in_its_name, wait},
 };
 
 /// What one worker runs messages with: swapped as a whole at a reload.
@@ -44,6 +43,8 @@ pub struct Entries {
 pub struct Receiver {
     current: RefCell<Rc<Current>>,
     count: std::cell::Cell<u64>,
+    /// The resets of the count that were seen.
+    resets: std::cell::Cell<u64>,
 }
 
 impl Receiver {
@@ -52,6 +53,7 @@ impl Receiver {
         Receiver {
             current: RefCell::new(current),
             count: std::cell::Cell::new(0),
+            resets: std::cell::Cell::new(0),
         }
     }
 
@@ -66,6 +68,11 @@ impl Receiver {
     }
 
     fn number(&self) -> u64 {
+        let shared = &self.current.borrow().worker.config.shared;
+        let resets = shared.number_resets.load(std::sync::atomic::Ordering::Relaxed);
+        if resets != self.resets.replace(resets) {
+            self.count.set(0);
+        }
         let next = self.count.get().wrapping_add(1);
         self.count.set(next);
         next
@@ -405,12 +412,10 @@ fn run(current: Rc<Current>, mut cx: Cx, entry: RouteId, after: After) {
 
 fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, after: After) {
     // While this message waits, others on this worker start with variables of their own.
-    tokio::task::spawn_local(async move {
+    begin(Box::pin(async move {
         let result = finish(&mut cx, &mut machine, step).await;
-        prefix::resume(&mut cx);
-        after(current, cx, result);
-        prefix::leave();
-    });
+        in_its_name(cx, |cx| after(current, cx, result));
+    }));
 }
 
 fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
@@ -464,10 +469,10 @@ fn after_reply(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>)
     }
     match proxy::forward_reply(&mut cx) {
         Ret::Wait(later) => {
-            tokio::task::spawn_local(async move {
+            begin(Box::pin(async move {
                 let ret = wait(&mut cx, later).await;
                 forwarded(&current, cx, &ret);
-            });
+            }));
         }
         ret => forwarded(&current, cx, &ret),
     }

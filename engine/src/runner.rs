@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     rc::{Rc, Weak},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -20,22 +20,24 @@ use kahea_module::{
 };
 
 use crate::{
-    logging::prefix,
+    logging::prefix::{self, Prefix},
     machine::{self, Machine, Step},
 };
 
 /// The interpreter of one worker and one configuration.
 pub struct Runner {
     program: Arc<Program>,
+    prefix: Option<Arc<Prefix>>,
     /// For tasks that need the worker they run on.
     worker: RefCell<Weak<Worker>>,
 }
 
 impl Runner {
-    /// Over a program.
-    pub fn new(program: Arc<Program>) -> Runner {
+    /// Over a program; `prefix` goes in front of the lines of messages that have none of their own.
+    pub fn new(program: Arc<Program>, prefix: Option<Arc<Prefix>>) -> Runner {
         Runner {
             program,
+            prefix,
             worker: RefCell::default(),
         }
     }
@@ -98,10 +100,11 @@ impl Future for Guard<'_> {
     type Output = Ret;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ret> {
+        let outer = prefix::make_room();
         prefix::enter_text(&self.prefix);
         let inner = &mut self.inner;
         let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
-        prefix::leave();
+        outer.restore();
         match polled {
             Ok(poll) => poll,
             Err(_) => {
@@ -121,9 +124,10 @@ pub async fn finish(cx: &mut Cx, machine: &mut Machine, first: Step) -> Result<O
             Step::Stopped(fault) => return Err(fault),
             Step::Wait(later) => {
                 let ret = wait(cx, later).await;
+                let outer = prefix::make_room();
                 prefix::resume(cx);
                 let next = guarded(cx, machine, |cx, machine| machine.resume(cx, ret));
-                prefix::leave();
+                outer.restore();
                 step = next?;
             }
         }
@@ -146,8 +150,34 @@ pub async fn wait(cx: &mut Cx, later: Later) -> Ret {
     }
 }
 
+/// Begins a task: what it does before its first wait is done when this returns, and only one that waits is left to the
+/// worker. Most functions that may wait do not have to.
+pub fn begin(mut task: LocalFuture<'static, ()>) {
+    let outer = prefix::make_room();
+    let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    outer.restore();
+    if polled.is_pending() {
+        // As a task it is polled again, and then leaves its own waker.
+        drop(tokio::task::spawn_local(task));
+    }
+}
+
+/// Goes on with a message in `end` under its own log prefix.
+pub fn in_its_name<T>(mut cx: Cx, end: impl FnOnce(Cx) -> T) -> T {
+    let outer = prefix::make_room();
+    prefix::resume(&mut cx);
+    let result = end(cx);
+    outer.restore();
+    result
+}
+
 /// Runs a machine and hands the message on when it has ended.
-fn run_machine(mut cx: Cx, mut machine: Machine, then: Then) {
+fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Machine, then: Then) {
+    let outer = prefix.map(|prefix| {
+        let outer = prefix::make_room();
+        prefix::begin(prefix, &mut cx);
+        outer
+    });
     let caller = cx.step;
     let end = move |mut cx: Cx, result: Result<Outcome, Fault>| {
         cx.step = caller;
@@ -160,22 +190,24 @@ fn run_machine(mut cx: Cx, mut machine: Machine, then: Then) {
     match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
         Ok(Step::Done(outcome)) => end(cx, Ok(outcome)),
         Ok(Step::Stopped(fault)) | Err(fault) => end(cx, Err(fault)),
-        Ok(step @ Step::Wait(_)) => drop(tokio::task::spawn_local(async move {
+        Ok(step @ Step::Wait(_)) => begin(Box::pin(async move {
             let result = finish(&mut cx, &mut machine, step).await;
-            prefix::resume(&mut cx);
-            end(cx, result);
-            prefix::leave();
+            in_its_name(cx, |cx| end(cx, result));
         })),
+    }
+    if let Some(outer) = outer {
+        outer.restore();
     }
 }
 
 impl Engine for Runner {
     fn run_then(&self, cx: Cx, route: RouteId, then: Then) {
-        run_machine(cx, self.machine(route), then);
+        run_machine(self.prefix.as_ref(), cx, self.machine(route), then);
     }
 
     fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
-        run_machine(cx, Machine::behind(self.program.clone(), step), then);
+        let machine = Machine::behind(self.program.clone(), step);
+        run_machine(self.prefix.as_ref(), cx, machine, then);
     }
 
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {

@@ -171,6 +171,7 @@ impl Server {
             Ok(Some(prefix)) => {
                 let prefix = Arc::new(prefix);
                 let for_replies = prefix.clone();
+                generation.prefix = Some(prefix.clone());
                 config
                     .hooks
                     .request
@@ -445,7 +446,7 @@ impl Sink for Unprefixed {
 
 /// What a worker runs messages of that generation with.
 fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
-    let runner = Rc::new(Runner::new(generation.program.clone()));
+    let runner = Rc::new(Runner::new(generation.program.clone(), generation.prefix.clone()));
     let seed = seed(index, generation.config.shared.started_at);
     let worker = kahea_module::Worker::new(
         index,

@@ -4,10 +4,9 @@ use std::{
     fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use kahea_db::{Database, Databases, Limits, Query, Value, schema, sql::Dialect};
+use kahea_db::{Database, Limits, Query, Value, schema, sql::Dialect};
 use kahea_module::{Str, stats::Stats};
 
 /// The realm and domain of users of the built-in configuration: it serves one domain, whatever its address is called.
@@ -71,8 +70,7 @@ pub fn prepare(folder: &Path) -> Result<Database, String> {
 /// # Errors
 /// One line with place, cause and remedy.
 pub fn open(url: &str) -> Result<Database, String> {
-    let databases = Databases::default();
-    databases.register("sqlite", Arc::new(kahea_db_sqlite::SqliteDriver::default()));
+    let databases = crate::command::drivers();
     let opened = databases.open(url, Limits::default(), &Stats::default());
     // Its thread serves the handle to the end of the process.
     std::mem::forget(databases);

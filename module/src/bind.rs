@@ -74,6 +74,11 @@ pub trait Bind: Send + Sync {
     /// The value of `#!define NAME value` where there is one; an empty text for a define without a value.
     fn define(&self, name: &str) -> Option<Str>;
 
+    /// The variables that the script names, without indexes and transformations; for dumps.
+    fn variables(&self) -> Vec<Var> {
+        Vec::new()
+    }
+
     /// The flag number that `flags NAME:n` declared.
     fn flag(&self, name: &str) -> Option<u8>;
 

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Instant, SystemTime},
 };
 
@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Bind, Budget, Cx, Ret, RouteId, RouteKind, Str, Worker, core_stats::CoreStats, globals::Globals,
-    registry::Registry, settings::Settings, stats::Stats,
+    registry::Registry, settings::Settings, stats::Stats, trace::Tracer,
 };
 
 /// A listener, as scripts and commands see it.
@@ -167,6 +167,8 @@ pub struct Hooks {
     pub worker_start: Vec<StartHook>,
     /// Timers.
     pub periodic: Vec<Periodic>,
+    /// Told what scripts do.
+    pub tracers: Vec<Arc<dyn Tracer>>,
     /// Once when the server ends, after the last message, on a thread that may wait: what is kept is written out.
     pub stop: Vec<StopHook>,
 }
@@ -183,6 +185,8 @@ pub struct Shared {
     pub pid: u32,
     /// The command line.
     pub args: Vec<String>,
+    /// Grows whenever workers are to count messages (`$mi`) from 1 again.
+    pub number_resets: AtomicU64,
     kept: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -195,6 +199,7 @@ impl Shared {
             started_at,
             pid: std::process::id(),
             args,
+            number_resets: AtomicU64::new(0),
             kept: RwLock::default(),
         }
     }

@@ -29,6 +29,7 @@ pub mod stats;
 pub mod subst;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod trace;
 pub mod transform;
 pub mod value;
 pub mod var;

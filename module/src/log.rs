@@ -2,12 +2,15 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     fmt,
     sync::{
         OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering::Relaxed},
     },
 };
+
+use parking_lot::RwLock;
 
 /// The level of a line; the number is Kamailio's (`debug` shows lines up to its own).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,11 +121,18 @@ pub trait Sink: Send + Sync {
 static SINK: OnceLock<Box<dyn Sink>> = OnceLock::new();
 static LEVEL: AtomicI64 = AtomicI64::new(0);
 static TERMINAL: AtomicBool = AtomicBool::new(false);
+/// Whether modules have levels or facilities of their own.
+static BY_MODULE: AtomicBool = AtomicBool::new(false);
+static MODULES: RwLock<Modules> = RwLock::new(Modules {
+    levels: BTreeMap::new(),
+    facilities: BTreeMap::new(),
+});
 static COLORS: [AtomicU16; 9] = [const { AtomicU16::new(0) }; 9];
 
 thread_local! {
     static WORKER: Cell<usize> = const { Cell::new(0) };
     static LOCAL_LEVEL: Cell<Option<i64>> = const { Cell::new(None) };
+    static LEVEL_NAME: RefCell<Option<String>> = const { RefCell::new(None) };
     static PREFIX: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -197,6 +207,69 @@ pub fn set_prefix(prefix: &[u8]) {
     });
 }
 
+/// Levels and facilities of modules (`mod_level`, `mod_facility`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Modules {
+    /// Up to which level a module's lines are shown.
+    pub levels: BTreeMap<String, i64>,
+    /// The syslog facility of a module's lines.
+    pub facilities: BTreeMap<String, i32>,
+}
+
+/// Sets the levels and facilities of modules, in place of those before.
+pub fn set_modules(modules: Modules) {
+    let any = !modules.levels.is_empty() || !modules.facilities.is_empty();
+    *MODULES.write() = modules;
+    BY_MODULE.store(any, Relaxed);
+}
+
+/// A line of this level and module would be shown.
+pub fn shows_of(level: Level, module: &str) -> bool {
+    let own = match BY_MODULE.load(Relaxed) {
+        false => None,
+        true => MODULES.read().levels.get(module_name(module)).copied(),
+    };
+    level.number() <= own.unwrap_or_else(self::level)
+}
+
+/// The facility that a module's lines have of their own.
+fn facility_of(module: &str) -> Option<i32> {
+    match BY_MODULE.load(Relaxed) {
+        false => None,
+        true => MODULES.read().facilities.get(module_name(module)).copied(),
+    }
+}
+
+/// `core`, for the core's own names.
+fn module_name(module: &str) -> &str {
+    match module {
+        "" | "<core>" => "core",
+        module => module,
+    }
+}
+
+/// Runs something whose lines show this name in place of their level's (`log_level_name`).
+pub fn with_level_name(name: &str, run: impl FnOnce()) {
+    let before = LEVEL_NAME.replace(Some(name.to_owned()));
+    run();
+    LEVEL_NAME.set(before);
+}
+
+/// The name that lines of the calling thread show in place of their level's.
+pub fn level_name() -> Option<String> {
+    LEVEL_NAME.with_borrow(Clone::clone)
+}
+
+/// Takes the prefix of lines from the calling thread away, to be put back by [`put_prefix`].
+pub fn take_prefix() -> Vec<u8> {
+    PREFIX.take()
+}
+
+/// Puts back what [`take_prefix`] took.
+pub fn put_prefix(prefix: Vec<u8>) {
+    PREFIX.set(prefix);
+}
+
 /// Writes a line that is already known to be shown; one without a prefix gets that of the calling thread.
 pub fn emit(line: &Line<'_>) {
     let Some(sink) = SINK.get() else { return };
@@ -213,13 +286,13 @@ pub fn write(level: Level, module: &str, text: fmt::Arguments<'_>) {
 
 /// Writes a line of a module about a place of the configuration.
 pub fn write_at(level: Level, module: &str, place: Option<(&[u8], u32)>, text: fmt::Arguments<'_>) {
-    if !shows(level) {
+    if !shows_of(level, module) {
         return;
     }
     let text = text.to_string();
     emit(&Line {
         level,
-        facility: None,
+        facility: facility_of(module),
         module,
         prefix: b"",
         place,
@@ -233,7 +306,7 @@ pub fn write_at(level: Level, module: &str, place: Option<(&[u8], u32)>, text: f
 #[macro_export]
 macro_rules! log_at {
     ($level:expr, $module:expr, $($text:tt)+) => {
-        if $crate::log::shows($level) {
+        if $crate::log::shows_of($level, $module) {
             $crate::log::write($level, $module, format_args!($($text)+));
         }
     };
@@ -272,6 +345,28 @@ macro_rules! debug {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_may_have_a_level_of_its_own() {
+        set_modules(Modules {
+            levels: [("tm".to_owned(), 3), ("core".to_owned(), -1)].into(),
+            ..Modules::default()
+        });
+        set_local_level(Some(2));
+        let shown = [
+            ("tm", Level::Debug),
+            ("sl", Level::Debug),
+            ("<core>", Level::Notice),
+            ("sl", Level::Info),
+        ];
+        assert_eq!(
+            shown.map(|(module, level)| shows_of(level, module)),
+            [true, false, false, true]
+        );
+        set_modules(Modules::default());
+        assert!(!shows_of(Level::Debug, "tm"));
+        set_local_level(None);
+    }
 
     #[test]
     fn levels_have_kamailios_numbers_and_names() {

@@ -19,6 +19,8 @@ pub enum RpcValue {
     Str(Str),
     /// Named members, in order.
     Struct(Vec<(Str, RpcValue)>),
+    /// Elements that have names, which repeat: to `kamcmd` members of a struct, in JSON an array of structs of one member.
+    Named(Vec<(Str, RpcValue)>),
     /// Elements.
     Array(Vec<RpcValue>),
 }
@@ -34,6 +36,12 @@ impl RpcValue {
         )
     }
 
+    /// Elements of one name.
+    pub fn named(name: &str, items: impl IntoIterator<Item = RpcValue>) -> RpcValue {
+        let name = Str::from(name);
+        RpcValue::Named(items.into_iter().map(|item| (name.clone(), item)).collect())
+    }
+
     /// Text, numbers printed; `None` for what is no plain value.
     pub fn into_text(self) -> Option<Str> {
         match self {
@@ -41,7 +49,7 @@ impl RpcValue {
             RpcValue::Int(n) => Some(crate::value::int_text(n)),
             RpcValue::Double(n) => Some(Str::from(n.to_string())),
             RpcValue::Bool(yes) => Some(Str::from_static(if yes { "1" } else { "0" })),
-            RpcValue::Null | RpcValue::Struct(_) | RpcValue::Array(_) => None,
+            RpcValue::Null | RpcValue::Struct(_) | RpcValue::Named(_) | RpcValue::Array(_) => None,
         }
     }
 }

@@ -451,9 +451,10 @@ impl Net {
         true
     }
 
-    /// The connection is there and takes messages.
+    /// The connection is there, and neither side has begun to end it.
     pub fn is_open(&self, id: ConnectionId) -> bool {
-        self.table.get(id).is_some()
+        let known = self.table.get(id);
+        known.is_some_and(|connection| self.table.is_shown(&connection))
     }
 
     /// Closes a connection after what is queued was sent; false where it is gone.

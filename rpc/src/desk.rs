@@ -55,10 +55,7 @@ impl Undone {
         match self {
             Undone::Unknown => unknown(),
             Undone::Stopped => RpcFault::new(500, "the command ended without an answer"),
-            Undone::Late => RpcFault::new(
-                500,
-                format!("no answer within {} seconds", PATIENCE.as_secs()),
-            ),
+            Undone::Late => RpcFault::new(500, format!("no answer within {} seconds", PATIENCE.as_secs())),
         }
     }
 }
@@ -89,13 +86,15 @@ impl Desk {
             .build()?;
         let (tasks, mut taken) = mpsc::unbounded_channel::<Task>();
         // Ends with the desk, and all that it started with it.
-        std::thread::Builder::new().name("rpc".to_owned()).spawn(move || {
-            runtime.block_on(async move {
-                while let Some(task) = taken.recv().await {
-                    drop(tokio::spawn(task));
-                }
-            });
-        })?;
+        std::thread::Builder::new()
+            .name("rpc".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    while let Some(task) = taken.recv().await {
+                        drop(tokio::spawn(task));
+                    }
+                });
+            })?;
         Ok(Desk {
             tasks,
             clerk: Mutex::default(),

@@ -1,14 +1,19 @@
 //! The control plane: commands of all modules over the transports that Kamailio's own clients speak.
 
-pub mod binrpc;
+mod binrpc;
+mod cfg_rpc;
 mod ctl;
+mod datagram;
 mod desk;
 mod door;
-pub mod lines;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
+mod jsonrpcs;
+mod lines;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this crate.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![ctl::Ctl]
+    modules![cfg_rpc::CfgRpc, ctl::Ctl, jsonrpcs::Jsonrpcs]
 }

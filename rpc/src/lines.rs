@@ -34,7 +34,10 @@ pub fn split(bytes: &[u8]) -> Option<(&[u8], usize)> {
         let rest = bytes.get(begin..)?;
         let end = memchr::memchr(b'\n', rest)?;
         let after = begin.saturating_add(end).saturating_add(1);
-        if rest.get(..end).is_some_and(|line| line.trim_ascii_end().is_empty()) {
+        if rest
+            .get(..end)
+            .is_some_and(|line| line.trim_ascii_end().is_empty())
+        {
             return Some((bytes.get(..begin)?, after));
         }
         begin = after;
@@ -103,8 +106,10 @@ pub fn answer(result: &RpcResult) -> Vec<u8> {
 
 fn push(value: &RpcValue, inside: bool, out: &mut Vec<u8>) {
     match value {
-        RpcValue::Struct(members) if inside => bracketed(b"{}", out, |out| push_members(members, out)),
-        RpcValue::Struct(members) => push_members(members, out),
+        RpcValue::Struct(members) | RpcValue::Named(members) if inside => {
+            bracketed(b"{}", out, |out| push_members(members, out))
+        }
+        RpcValue::Struct(members) | RpcValue::Named(members) => push_members(members, out),
         RpcValue::Array(items) => bracketed(b"[]", out, |out| {
             for (n, item) in items.iter().enumerate() {
                 separate(n, out);
@@ -171,10 +176,7 @@ mod tests {
     #[test]
     fn requests_name_the_command_and_the_pipe() {
         let request = read(b":core.echo:answer\na b\n5\nx\\ny\\\\\\o\n").unwrap();
-        assert_eq!(
-            (&*request.method, &*request.reply),
-            ("core.echo", "answer")
-        );
+        assert_eq!((&*request.method, &*request.reply), ("core.echo", "answer"));
         assert_eq!(request.args, ["a b".into(), "5".into(), "x\ny\\:".into()]);
         assert!(read(b":core.version:\n").unwrap().args.is_empty());
         for bytes in [&b"garbage\n"[..], b":core.version\n", b"", b"\xff\xfe"] {

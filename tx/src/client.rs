@@ -257,6 +257,17 @@ impl Client {
         }
     }
 
+    /// What is being sent again goes by other intervals from now on (`t_set_retr`), the shortest first.
+    pub fn repeat_anew(&mut self, now: Time, timing: &Timing) {
+        if let Cancel::Sent(repeat) = &mut self.cancel {
+            repeat.anew(now, timing);
+        }
+        self.repeat.anew(now, timing);
+        if self.state == ClientState::Proceeding {
+            self.repeat.slow(timing);
+        }
+    }
+
     /// Ends the branch for want of time, whatever its own timers say.
     pub fn expire(&mut self, now: Time, timing: &Timing) -> ClientStep {
         self.out_of_time(now, timing)

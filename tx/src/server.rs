@@ -93,6 +93,11 @@ impl Server {
         self.repeat.at.min(self.give_up)
     }
 
+    /// A reply that is being sent again goes by other intervals from now on, the shortest first.
+    pub fn repeat_anew(&mut self, now: Time, timing: &Timing) {
+        self.repeat.anew(now, timing);
+    }
+
     /// Takes an event.
     pub fn on(&mut self, now: Time, event: ServerEvent, timing: &Timing) -> ServerStep {
         match event {

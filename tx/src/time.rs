@@ -120,6 +120,13 @@ impl Repeat {
         }
     }
 
+    /// Begins anew with the intervals of `timing`, unless it was stopped.
+    pub fn anew(&mut self, now: Time, timing: &Timing) {
+        if self.at != Time::NEVER {
+            *self = Repeat::start(now, timing);
+        }
+    }
+
     /// From now on at the longest interval (RFC 3261 section 17.1.2.2, state Proceeding).
     pub fn slow(&mut self, timing: &Timing) {
         if self.at != Time::NEVER {

@@ -197,6 +197,12 @@ impl Transaction {
                 client.restart(now, &fresh);
             }
         }
+        if old.retr_timer1 != fresh.retr_timer1 || old.retr_timer2 != fresh.retr_timer2 {
+            self.server.repeat_anew(now, &fresh);
+            for client in &mut self.clients {
+                client.repeat_anew(now, &fresh);
+            }
+        }
     }
 
     /// Adds a branch; it begins when it is sent.
@@ -474,6 +480,53 @@ mod tests {
         tx.sent(Time(0), asked, true);
         tx.reply(Time(1), asked, 699, &mut Actions::new());
         assert_eq!(tx.choose(), Choice::Best(asked));
+    }
+
+    /// The moments at which the branch's request leaves again.
+    fn repeats(tx: &mut Transaction, until: u64) -> Vec<u64> {
+        let mut moments = Vec::new();
+        while tx.deadline() <= Time(until) {
+            let now = tx.deadline();
+            let mut actions = Actions::new();
+            tx.tick(now, &mut actions);
+            let again = |action: &Action| matches!(action, Action::Resend(_) | Action::ResendReply);
+            moments.extend(actions.iter().filter(|action| again(action)).map(|_| now.0));
+        }
+        moments
+    }
+
+    #[test]
+    fn other_intervals_hold_for_what_is_being_sent_again() {
+        let mut tx = Transaction::new(Time(0), true, Timing::default(), Policy::default());
+        let asked = tx.add_branch();
+        tx.sent(Time(0), asked, false);
+        assert_eq!(repeats(&mut tx, 2_000), [500, 1_500]);
+        let quick = Timing {
+            retr_timer1: 100,
+            retr_timer2: 200,
+            ..Timing::default()
+        };
+        tx.set_timing(Time(2_000), quick);
+        assert_eq!(repeats(&mut tx, 2_750), [2_100, 2_300, 2_500, 2_700]);
+        let none = Timing {
+            retr_timer1: 0,
+            ..quick
+        };
+        tx.set_timing(Time(2_800), none);
+        assert_eq!(repeats(&mut tx, 20_000), Vec::<u64>::new());
+        tx.reply(Time(20_000), asked, 486, &mut Actions::new());
+        tx.set_timing(Time(20_001), quick);
+        tx.answer(Time(20_001), 486, false, false, &mut Actions::new());
+        assert_eq!(repeats(&mut tx, 20_310), [20_101, 20_301]);
+        tx.set_timing(Time(20_310), Timing::default());
+        assert_eq!(repeats(&mut tx, 21_000), [20_810]);
+        tx.ack(Time(21_000), &mut Actions::new());
+        tx.set_timing(Time(21_001), quick);
+        assert_eq!(
+            repeats(&mut tx, 24_000),
+            Vec::<u64>::new(),
+            "what was stopped stays so"
+        );
     }
 
     #[test]

@@ -74,8 +74,8 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "mods/nat-media",
-        may: &["module", "db", "sip", "diag", "mods/base", "mods/location"],
-        why: "keepalives go to the contacts of usrloc",
+        may: &["module", "db", "sip", "diag", "mods/base", "mods/location", "mods/transaction"],
+        why: "keepalives go to the contacts of usrloc; whether a reply is an offer depends on its transaction's request",
     },
     Layer {
         folder: "mods/accounting",

@@ -7,6 +7,7 @@
 
 mod ddl;
 mod text;
+pub mod upkeep;
 
 use std::sync::LazyLock;
 

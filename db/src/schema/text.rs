@@ -49,7 +49,7 @@ pub fn text_versions<'a>(made: impl IntoIterator<Item = &'a Table>) -> String {
     let mut out = String::new();
     if let Some(version) = tables().first() {
         out.push_str(&version.text_header());
-        out.push('\n');
+        out.push_str(&format!("\n0:version:{}\n", version.version));
     }
     for table in made {
         out.push_str(&format!("0:{}:{}\n", table.name, table.version));
@@ -75,7 +75,7 @@ mod tests {
         let versions = text_versions([htable]);
         assert_eq!(
             versions,
-            "id(int,auto) table_name(string) table_version(int) \n0:htable:2\n"
+            "id(int,auto) table_name(string) table_version(int) \n0:version:1\n0:htable:2\n"
         );
     }
 

@@ -50,6 +50,13 @@ impl Wire {
             }
             prepared => prepared?,
         };
+        // The library would notice too late, and lose the connection over it.
+        if usize::from(prepared.num_params()) != values.len() {
+            let (takes, given) = (prepared.num_params(), values.len());
+            return Err(Error::Refused(format!(
+                "the statement takes {takes} values, {given} were given"
+            )));
+        }
         let values = values
             .iter()
             .map(|value| value::to_server(value, self.settings.server_timezone))

@@ -1,7 +1,7 @@
 //! Errors of the server and the client library, by who can repair them.
 
 use kahea_db::Error;
-use mysql_async::{DriverError, Error as Mysql};
+use mysql_async::Error as Mysql;
 
 /// A row breaks a rule of its table.
 const CONSTRAINTS: &[u16] = &[
@@ -26,9 +26,6 @@ pub(crate) fn of_statement(error: Mysql) -> Error {
                 _ => Error::Refused(text),
             }
         }
-        Mysql::Driver(DriverError::StmtParamsMismatch { required, supplied }) => Error::Refused(format!(
-            "the statement takes {required} values, {supplied} were given"
-        )),
         other => Error::Lost(other.to_string()),
     }
 }

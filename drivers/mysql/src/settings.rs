@@ -95,6 +95,16 @@ impl Settings {
         }
     }
 
+    /// The same, encrypted as `opt_ssl_mode` and `opt_ssl_ca` say; `None` where there is no such mode.
+    pub fn with_tls(self, mode: i64, authorities: Option<PathBuf>) -> Option<Settings> {
+        let tls = TlsMode::of(mode)?;
+        Some(Settings {
+            tls,
+            tls_authorities: authorities,
+            ..self
+        })
+    }
+
     /// The same, with this time for an answer.
     pub fn with_statement_timeout(self, time: Duration) -> Settings {
         Settings {

@@ -73,7 +73,7 @@ fn queries_logins_and_versions() {
 }
 
 fn types(database: &kahea_db::Database) {
-    let text = "select cast(1.50 as decimal(5,2)), cast(7 as unsigned), b'101', date('2026-01-02'), null, \
+    let text = "select cast(1.50 as decimal(5,2)), cast(7 as unsigned), 5, date('2026-01-02'), null, \
                 time('25:00:01'), 'x', x'00ff', cast(0.1 as float)";
     let found = database.sql_blocking(text).unwrap();
     let row = &found.rows[0];
@@ -146,9 +146,9 @@ fn logins(server: &MariaDb) {
         !refusal.contains("wrong@"),
         "the password is not shown: {refusal}"
     );
-    let nosuch = server.url(port).replace("/kamailio", "/nosuch");
+    let nosuch = format!("{}x", server.url(port));
     let refusal = message(opened(&nosuch, Settings::default(), Limits::default()));
-    assert!(refusal.contains("Unknown database 'nosuch'"), "{refusal}");
+    assert!(refusal.contains("Unknown database 'kamailiox'"), "{refusal}");
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("my.cnf");
@@ -190,6 +190,48 @@ fn versions(database: &kahea_db::Database) {
 }
 
 #[test]
+fn connections_are_encrypted_as_the_mode_says() {
+    let server = MariaDb::start_with_tls();
+    let url = server.url(server.port());
+    let authority = || Some(server.certificate());
+    let cipher = |mode, authority| {
+        let settings = Settings::default().with_tls(mode, authority).unwrap();
+        let opened = opened(&url, settings, Limits::default()).map_err(|error| error.message)?;
+        let status = opened
+            .database
+            .sql_blocking("show session status like 'Ssl_cipher'")
+            .unwrap();
+        Ok::<String, String>(status.rows[0][1].text().unwrap().text().into_owned())
+    };
+    for (mode, authority, encrypted) in [
+        (0, None, false),
+        (1, None, false),
+        (2, None, true),
+        (3, None, true),
+        (4, authority(), true),
+        (5, authority(), true),
+    ] {
+        assert_eq!(
+            cipher(mode, authority).map(|name| !name.is_empty()),
+            Ok(encrypted),
+            "mode {mode}"
+        );
+    }
+    for mode in [4, 5] {
+        let refused = cipher(mode, None);
+        assert!(
+            refused.as_ref().is_err_and(|why| why.contains("ertificate")),
+            "mode {mode}: {refused:?}"
+        );
+    }
+    assert!(Settings::default().with_tls(6, None).is_none());
+    let plain = MariaDb::start();
+    let preferred = |mode| Settings::default().with_tls(mode, None).unwrap();
+    assert!(opened(&plain.url(plain.port()), preferred(2), Limits::default()).is_ok());
+    assert!(opened(&plain.url(plain.port()), preferred(3), Limits::default()).is_err());
+}
+
+#[test]
 fn every_table_of_kamailio_is_taken() {
     let server = MariaDb::start();
     let opened = open(&server.url(server.port()));
@@ -203,6 +245,12 @@ fn every_table_of_kamailio_is_taken() {
     let rows = opened.database.run_blocking(&columns, Vec::new()).unwrap().rows;
     assert_eq!(rows.len(), schema::tables().len());
     assert_eq!(rows[1], ["acc".into(), Value::Int(5)]);
+}
+
+#[test]
+fn databases_made_by_kamdbctl_are_used_as_they_are() {
+    let server = MariaDb::start();
+    suite::packaged(&open(&server.url(server.port())).database, "mysql");
 }
 
 #[test]

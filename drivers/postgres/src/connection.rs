@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use kahea_db::{BoxFuture, Connection, Done, Error, Kind, Query, Sink, Statement, Value, sql::Dialect};
+use kahea_db::{BoxFuture, Connection, Done, Error, Query, Sink, Statement, Value, sql::Dialect};
 use kahea_module::Str;
 use tokio_postgres::{Client, Error as Postgres, Statement as Prepared, error::SqlState};
 
@@ -48,7 +48,10 @@ impl From<Failure> for Error {
     }
 }
 
-async fn within<T>(limit: Option<Duration>, work: impl Future<Output = Result<T, Postgres>>) -> Result<T, Failure> {
+async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Postgres>>,
+) -> Result<T, Failure> {
     match limit {
         None => work.await.map_err(Failure::Postgres),
         Some(limit) => match tokio::time::timeout(limit, work).await {
@@ -60,7 +63,11 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = Result<T,
 
 impl Wire {
     pub(crate) fn new(client: Client, limit: Option<Duration>) -> Wire {
-        Wire { client, limit, prepared: HashMap::new() }
+        Wire {
+            client,
+            limit,
+            prepared: HashMap::new(),
+        }
     }
 
     async fn prepare(&mut self, query: &Query) -> Result<Prepared, Failure> {
@@ -88,7 +95,9 @@ impl Wire {
                 let prepared = self.prepare(query).await?;
                 Ok(self.execute(&prepared, values, sink).await?)
             }
-            Err(failure) if failure.has_code(&SqlState::INVALID_COLUMN_REFERENCE) && !query.keys().is_empty() => {
+            Err(failure)
+                if failure.has_code(&SqlState::INVALID_COLUMN_REFERENCE) && !query.keys().is_empty() =>
+            {
                 self.replace_by_hand(query, values, sink).await
             }
             outcome => Ok(outcome?),
@@ -96,12 +105,22 @@ impl Wire {
     }
 
     /// Replaces a row of a table that has no unique index for it: changes the rows of the key, or adds one.
-    async fn replace_by_hand(&mut self, query: &Query, values: &[Value], sink: &mut dyn Sink) -> Result<Done, Error> {
+    async fn replace_by_hand(
+        &mut self,
+        query: &Query,
+        values: &[Value],
+        sink: &mut dyn Sink,
+    ) -> Result<Done, Error> {
         let table = query.table().text();
-        let columns: Vec<String> = query.columns().iter().map(|name| name.text().into_owned()).collect();
+        let columns: Vec<String> = query
+            .columns()
+            .iter()
+            .map(|name| name.text().into_owned())
+            .collect();
         let names: Vec<&str> = columns.iter().map(String::as_str).collect();
         let key = |name: &&str| query.keys().iter().any(|key| key.as_bytes() == name.as_bytes());
-        let (keys, others): (Vec<(&str, &Value)>, Vec<_>) = names.iter().copied().zip(values).partition(|(name, _)| key(name));
+        let (keys, others): (Vec<(&str, &Value)>, Vec<_>) =
+            names.iter().copied().zip(values).partition(|(name, _)| key(name));
         let changed: Vec<&str> = others.iter().map(|(name, _)| *name).collect();
         let mut update = Query::update(&table, if changed.is_empty() { &names } else { &changed });
         let mut bound: Vec<Value> = match changed.is_empty() {
@@ -112,7 +131,11 @@ impl Wire {
             update = update.when_eq(name);
             bound.push(value.clone());
         }
-        let update = within(self.limit, self.client.prepare(update.build().sql(Dialect::Postgres))).await?;
+        let update = within(
+            self.limit,
+            self.client.prepare(update.build().sql(Dialect::Postgres)),
+        )
+        .await?;
         let done = self.execute(&update, &bound, sink).await?;
         if done.affected > 0 {
             return Ok(done);
@@ -122,7 +145,12 @@ impl Wire {
         Ok(self.execute(&insert, values, sink).await?)
     }
 
-    async fn execute(&self, prepared: &Prepared, values: &[Value], sink: &mut dyn Sink) -> Result<Done, Failure> {
+    async fn execute(
+        &self,
+        prepared: &Prepared,
+        values: &[Value],
+        sink: &mut dyn Sink,
+    ) -> Result<Done, Failure> {
         let bound: Vec<Bound<'_>> = values.iter().map(Bound).collect();
         let rows = within(self.limit, self.client.query_raw(prepared, &bound)).await?;
         let columns = prepared.columns();
@@ -135,7 +163,10 @@ impl Wire {
             let values = (0..columns.len()).map(|at| row.try_get::<_, Read>(at).map(|read| read.0));
             sink.row(values.collect::<Result<_, _>>().map_err(Failure::Postgres)?);
         }
-        Ok(Done { affected: rows.rows_affected().unwrap_or(0), last_id: None })
+        Ok(Done {
+            affected: rows.rows_affected().unwrap_or(0),
+            last_id: None,
+        })
     }
 
     async fn plain(&self, sql: &'static str) -> Result<(), Error> {
@@ -143,7 +174,9 @@ impl Wire {
     }
 }
 
-async fn next<T, S: Stream<Item = Result<T, Postgres>>>(mut rows: Pin<&mut S>) -> Result<Option<T>, Postgres> {
+async fn next<T, S: Stream<Item = Result<T, Postgres>>>(
+    mut rows: Pin<&mut S>,
+) -> Result<Option<T>, Postgres> {
     poll_fn(|cx| rows.as_mut().poll_next(cx)).await.transpose()
 }
 
@@ -157,8 +190,9 @@ impl Connection for Wire {
             match statement {
                 Statement::Query(query, values) => self.query(query, values, sink).await,
                 Statement::Sql(text, values) => {
-                    let sql =
-                        text.as_utf8().ok_or_else(|| Error::Refused("the statement is no UTF-8 text".to_owned()))?;
+                    let sql = text
+                        .as_utf8()
+                        .ok_or_else(|| Error::Refused("the statement is no UTF-8 text".to_owned()))?;
                     // Prepared, a text is one statement: nothing can be appended to it.
                     let prepared = within(self.limit, self.client.prepare(sql)).await?;
                     Ok(self.execute(&prepared, values, sink).await?)

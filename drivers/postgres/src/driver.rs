@@ -34,8 +34,12 @@ impl Settings {
 
     fn config(&self) -> Result<Config, String> {
         let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
-        let words = self.parameters.iter().map(|(name, value)| format!("{name}='{}' ", quoted(value)));
-        let mut config = Config::from_str(&words.collect::<String>()).map_err(|problem| full_text(&problem))?;
+        let words = self
+            .parameters
+            .iter()
+            .map(|(name, value)| format!("{name}='{}' ", quoted(value)));
+        let mut config =
+            Config::from_str(&words.collect::<String>()).map_err(|problem| full_text(&problem))?;
         config.keepalives(self.keepalive.is_some());
         if let Some(idle) = self.keepalive {
             config.keepalives_idle(idle);
@@ -54,7 +58,10 @@ impl Settings {
             "" => &mut config,
             host => config.host(host),
         };
-        if let Some(port) = url.port.or_else(|| url.param("port").and_then(|port| port.parse().ok())) {
+        if let Some(port) = url
+            .port
+            .or_else(|| url.param("port").and_then(|port| port.parse().ok()))
+        {
             config.port(port);
         }
         if let Some(user) = &url.user {
@@ -111,7 +118,10 @@ impl Driver for PostgresDriver {
     fn connect<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Box<dyn Connection>, Error>> {
         Box::pin(async move {
             let config = self.settings.config_for(url).map_err(Error::Unavailable)?;
-            let (client, connection) = config.connect(NoTls).await.map_err(|problem| error::of_connection(&problem))?;
+            let (client, connection) = config
+                .connect(NoTls)
+                .await
+                .map_err(|problem| error::of_connection(&problem))?;
             // Moves bytes until the client is dropped; how it ends the statement under way is told.
             tokio::spawn(async move { drop(connection.await) });
             Ok(Box::new(Wire::new(client, self.settings.timeout)) as Box<dyn Connection>)
@@ -126,17 +136,31 @@ mod tests {
     use super::*;
 
     fn config(url: &str, parameters: &[(&str, &str)]) -> Config {
-        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let settings = Settings { parameters, ..Settings::default() };
-        settings.config_for(&Url::parse(url).expect("it is a URL")).expect("it is a configuration")
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let settings = Settings {
+            parameters,
+            ..Settings::default()
+        };
+        settings
+            .config_for(&Url::parse(url).expect("it is a URL"))
+            .expect("it is a configuration")
     }
 
     #[test]
     fn urls_and_parameters_come_together() {
-        let config = config("postgres://u:p'w\\@[::1]:5433/k", &[("connect_timeout", "15"), ("options", "-c x='y'")]);
+        let config = config(
+            "postgres://u:p'w\\@[::1]:5433/k",
+            &[("connect_timeout", "15"), ("options", "-c x='y'")],
+        );
         assert_eq!(config.get_hosts(), [Host::Tcp("::1".to_owned())]);
         assert_eq!(config.get_ports(), [5433]);
-        assert_eq!((config.get_user(), config.get_password()), (Some("u"), Some(b"p'w\\".as_slice())));
+        assert_eq!(
+            (config.get_user(), config.get_password()),
+            (Some("u"), Some(b"p'w\\".as_slice()))
+        );
         assert_eq!(config.get_dbname(), Some("k"));
         assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(15)));
         assert_eq!(config.get_options(), Some("-c x='y'"));
@@ -150,7 +174,10 @@ mod tests {
 
     #[test]
     fn unknown_parameters_are_named() {
-        let settings = Settings { parameters: vec![("nosuch".to_owned(), "1".to_owned())], ..Settings::default() };
+        let settings = Settings {
+            parameters: vec![("nosuch".to_owned(), "1".to_owned())],
+            ..Settings::default()
+        };
         assert!(settings.check().is_err_and(|why| why.contains("nosuch")));
     }
 }

@@ -32,12 +32,21 @@ impl Module for DbPostgres {
              twice, and a server that is away is tried again in the background.");
         d.param("lockset", |p| &mut p.lockset,
             "Read and without effect: a row is replaced by the server in one statement, so that no locks are needed.");
-        d.param("timeout", |p| &mut p.timeout,
-            "Seconds that a connection or an answer may take; 0 leaves it to the pool.");
-        d.param("tcp_keepalive", |p| &mut p.tcp_keepalive,
-            "Seconds of silence after which TCP asks whether the server is there; 0: never.");
-        d.param("bytea_output_escape", |p| &mut p.bytea_output_escape,
-            "Read and without effect: bytes come as they are, without a spelling that could be chosen.");
+        d.param(
+            "timeout",
+            |p| &mut p.timeout,
+            "Seconds that a connection or an answer may take; 0 leaves it to the pool.",
+        );
+        d.param(
+            "tcp_keepalive",
+            |p| &mut p.tcp_keepalive,
+            "Seconds of silence after which TCP asks whether the server is there; 0: never.",
+        );
+        d.param(
+            "bytea_output_escape",
+            |p| &mut p.bytea_output_escape,
+            "Read and without effect: bytes come as they are, without a spelling that could be chosen.",
+        );
         d.param_fn(
             "con_param",
             "string",
@@ -71,7 +80,9 @@ impl Module for DbPostgres {
 fn assignments(text: &str) -> Result<Vec<(String, String)>, BindError> {
     let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
     let read = parts.map(|part| match part.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
         _ => Err(BindError::new(format!("\"{part}\" is no connection parameter")).help("write NAME=VALUE")),
     });
     read.collect()
@@ -85,7 +96,14 @@ mod tests {
     fn parameters_are_read() {
         let read = assignments("connect_timeout=15; options=-c a=b;").ok();
         let expected = [("connect_timeout", "15"), ("options", "-c a=b")];
-        assert_eq!(read, Some(expected.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()));
+        assert_eq!(
+            read,
+            Some(
+                expected
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .to_vec()
+            )
+        );
         assert!(assignments("connect_timeout").is_err());
     }
 }

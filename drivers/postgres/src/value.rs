@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 
 use bytes::{BufMut, BytesMut};
-use kahea_db::{Value, local_seconds, parse_time, time_text};
+use kahea_db::{Value, local_seconds, time_text};
 use kahea_module::Str;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
@@ -35,7 +35,10 @@ impl ToSql for Bound<'_> {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Problem> {
         let hex = |bytes: &Str, out: &mut BytesMut| {
             out.put_slice(b"\\x");
-            bytes.as_bytes().iter().for_each(|byte| out.put_slice(format!("{byte:02x}").as_bytes()));
+            bytes
+                .as_bytes()
+                .iter()
+                .for_each(|byte| out.put_slice(format!("{byte:02x}").as_bytes()));
         };
         match self.0 {
             Value::Null => return Ok(IsNull::Yes),
@@ -94,15 +97,23 @@ fn read(kind: &Type, raw: &[u8]) -> Result<Value, Problem> {
         Type::TIMESTAMPTZ => moment(i64::from_be_bytes(raw.try_into()?), Some),
         Type::DATE => {
             let days = i64::from(i32::from_be_bytes(raw.try_into()?));
-            moment(days.saturating_mul(DAY).saturating_mul(MICROSECONDS), local_seconds)
+            moment(
+                days.saturating_mul(DAY).saturating_mul(MICROSECONDS),
+                local_seconds,
+            )
         }
         Type::TIME => Value::from(time_of_day(i64::from_be_bytes(raw.try_into()?)).as_str()),
         Type::UUID => Value::from(uuid(raw).as_str()),
         Type::JSONB => Value::Text(Str::copy(raw.get(1..).unwrap_or_default())),
         Type::VOID => Value::Null,
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::CHAR | Type::UNKNOWN | Type::JSON | Type::XML => {
-            Value::Text(Str::copy(raw))
-        }
+        Type::TEXT
+        | Type::VARCHAR
+        | Type::BPCHAR
+        | Type::NAME
+        | Type::CHAR
+        | Type::UNKNOWN
+        | Type::JSON
+        | Type::XML => Value::Text(Str::copy(raw)),
         _ if matches!(kind.kind(), Kind::Enum(_)) || kind.name() == "citext" => Value::Text(Str::copy(raw)),
         _ => Value::Blob(Str::copy(raw)),
     })
@@ -133,8 +144,15 @@ fn uuid(raw: &[u8]) -> String {
 
 /// Digits of base 10,000, the weight of the first one, the sign.
 fn numeric(raw: &[u8]) -> Result<f64, Problem> {
-    let mut words = raw.chunks_exact(2).map(|pair| pair.try_into().map(i16::from_be_bytes));
-    let mut word = || words.next().ok_or("a number is cut short")?.map_err(Problem::from);
+    let mut words = raw
+        .chunks_exact(2)
+        .map(|pair| pair.try_into().map(i16::from_be_bytes));
+    let mut word = || {
+        words
+            .next()
+            .ok_or("a number is cut short")?
+            .map_err(Problem::from)
+    };
     let (count, weight, sign, _scale) = (word()?, word()?, word()?, word()?);
     let mut sum = 0.0f64;
     for at in 0..count.max(0) {
@@ -152,11 +170,15 @@ fn numeric(raw: &[u8]) -> Result<f64, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use kahea_db::parse_time;
+
     use super::*;
 
     fn sent(value: Value, kind: Type) -> Vec<u8> {
         let mut out = BytesMut::new();
-        Bound(&value).to_sql(&kind, &mut out).expect("every value can be sent");
+        Bound(&value)
+            .to_sql(&kind, &mut out)
+            .expect("every value can be sent");
         out.to_vec()
     }
 
@@ -166,8 +188,14 @@ mod tests {
         assert_eq!(sent(Value::Time(17), Type::INT4), b"17");
         assert_eq!(sent(Value::Real(2.5), Type::INT4), b"2");
         assert_eq!(sent(Value::Blob(Str::copy(b"\0\xff")), Type::BYTEA), b"\\x00ff");
-        assert_eq!(sent(Value::Time(1_795_280_700), Type::TIMESTAMP), time_text(1_795_280_700).into_bytes());
-        assert_eq!(sent(Value::Int(1_795_280_700), Type::TIMESTAMP), time_text(1_795_280_700).into_bytes());
+        assert_eq!(
+            sent(Value::Time(1_795_280_700), Type::TIMESTAMP),
+            time_text(1_795_280_700).into_bytes()
+        );
+        assert_eq!(
+            sent(Value::Int(1_795_280_700), Type::TIMESTAMP),
+            time_text(1_795_280_700).into_bytes()
+        );
     }
 
     #[test]
@@ -177,19 +205,34 @@ mod tests {
         assert_eq!(value(Type::BOOL, &[1]), Value::Int(1));
         assert_eq!(value(Type::FLOAT4, &0.1f32.to_be_bytes()), Value::Real(0.1));
         let since_2000 = (1_795_280_700 - BEGINNING) * MICROSECONDS;
-        assert_eq!(value(Type::TIMESTAMPTZ, &since_2000.to_be_bytes()), Value::Time(1_795_280_700));
+        assert_eq!(
+            value(Type::TIMESTAMPTZ, &since_2000.to_be_bytes()),
+            Value::Time(1_795_280_700)
+        );
         let local = parse_time("2026-11-21 17:05:00").expect("it is a date");
-        assert_eq!(value(Type::TIMESTAMP, &since_2000.to_be_bytes()), Value::Time(local));
-        assert_eq!(value(Type::TIME, &(3_661 * MICROSECONDS).to_be_bytes()), Value::from("01:01:01"));
+        assert_eq!(
+            value(Type::TIMESTAMP, &since_2000.to_be_bytes()),
+            Value::Time(local)
+        );
+        assert_eq!(
+            value(Type::TIME, &(3_661 * MICROSECONDS).to_be_bytes()),
+            Value::from("01:01:01")
+        );
         assert!(read(&Type::INT4, &[1]).is_err());
     }
 
     #[test]
     fn numbers_of_any_length_are_read() {
         // 12345.678 is 1, 2345 before the point and 6780 behind it.
-        let raw: Vec<u8> = [3i16, 1, 0, 3, 1, 2345, 6780].iter().flat_map(|word| word.to_be_bytes()).collect();
+        let raw: Vec<u8> = [3i16, 1, 0, 3, 1, 2345, 6780]
+            .iter()
+            .flat_map(|word| word.to_be_bytes())
+            .collect();
         assert_eq!(numeric(&raw).ok(), Some(12_345.678));
-        let negative: Vec<u8> = [1i16, 0, 0x4000, 0, 7].iter().flat_map(|word| word.to_be_bytes()).collect();
+        let negative: Vec<u8> = [1i16, 0, 0x4000, 0, 7]
+            .iter()
+            .flat_map(|word| word.to_be_bytes())
+            .collect();
         assert_eq!(numeric(&negative).ok(), Some(-7.0));
         assert!(numeric(&raw[..5]).is_err() && numeric(&raw[..10]).is_err());
     }

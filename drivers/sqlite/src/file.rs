@@ -5,7 +5,8 @@ use std::thread;
 use kahea_db::{Done, Error, Kind, Row, Statement, sql::Dialect};
 use kahea_module::{Str, warning};
 use rusqlite::{
-    Batch, Connection, InterruptHandle, OpenFlags, Statement as Prepared, fallible_iterator::FallibleIterator,
+    Batch, Connection, ErrorCode, InterruptHandle, OpenFlags, Statement as Prepared,
+    fallible_iterator::FallibleIterator,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -89,19 +90,36 @@ fn prepare(connection: &Connection, opening: &Opening) -> rusqlite::Result<()> {
     if opening.readonly || opening.in_memory() {
         return Ok(());
     }
-    let wanted = opening.journal;
-    let is: String = connection.query_row(&format!("PRAGMA journal_mode={}", wanted.name()), [], |row| {
-        row.get(0)
-    })?;
-    if !is.eq_ignore_ascii_case(wanted.name()) {
+    journal(connection, opening)
+}
+
+/// A file whose journal cannot be changed now, because another process holds it, is used as it is.
+fn journal(connection: &Connection, opening: &Opening) -> rusqlite::Result<()> {
+    let (path, wanted) = (&opening.path, opening.journal.name());
+    let change = format!("PRAGMA journal_mode={wanted}");
+    let is: String = match connection.query_row(&change, [], |row| row.get(0)) {
+        Ok(is) => is,
+        Err(problem)
+            if matches!(
+                problem.sqlite_error_code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+            ) =>
+        {
+            warning!(
+                "db_sqlite",
+                "{path}: the journal mode {wanted} has to wait: {problem}\n"
+            );
+            return Ok(());
+        }
+        Err(problem) => return Err(problem),
+    };
+    if !is.eq_ignore_ascii_case(wanted) {
         warning!(
             "db_sqlite",
-            "{}: the journal mode stays {is}, {} is not possible\n",
-            opening.path,
-            wanted.name()
+            "{path}: the journal mode stays {is}, {wanted} is not possible\n"
         );
     }
-    if wanted == Journal::Wal && is.eq_ignore_ascii_case("wal") {
+    if opening.journal == Journal::Wal && is.eq_ignore_ascii_case("wal") {
         // Safe against a killed process; only a power cut can take the last transactions.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
     }
@@ -137,6 +155,11 @@ fn run(
     match statement {
         Statement::Query(query, values) => {
             let sql = query.sql(Dialect::Sqlite);
+            // Kept, "all columns" would mean those of the day when the statement was made.
+            if query.kind() == Kind::Select && query.columns().is_empty() {
+                let mut prepared = connection.prepare(sql).map_err(failed)?;
+                return rows(connection, &mut prepared, values, answer, last);
+            }
             let mut prepared = connection.prepare_cached(sql).map_err(failed)?;
             let mut done = rows(connection, &mut prepared, values, answer, last)?;
             if !matches!(query.kind(), Kind::Insert | Kind::Replace | Kind::Upsert) {
@@ -149,7 +172,7 @@ fn run(
                 .as_utf8()
                 .ok_or_else(|| Error::Refused("the statement is no UTF-8 text".to_owned()))?;
             if !values.is_empty() {
-                let mut prepared = connection.prepare_cached(sql).map_err(failed)?;
+                let mut prepared = connection.prepare(sql).map_err(failed)?;
                 return rows(connection, &mut prepared, values, answer, last);
             }
             // As with Kamailio, what follows the first statement is not run.

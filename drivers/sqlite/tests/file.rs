@@ -303,3 +303,53 @@ fn committed_rows_outlive_a_killed_process() {
         .unwrap();
     assert_eq!(count.single(), Some(&Value::Int(50)));
 }
+
+#[test]
+fn databases_made_by_kamdbctl_are_used_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(&folder.path().join("a.db"), "");
+    kahea_db_testing::suite::packaged(&opened.database, "db_sqlite");
+}
+
+#[test]
+fn tables_are_made_checked_and_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { database, _databases } = open(&folder.path().join("a.db"), "");
+    let wanted = schema::upkeep::named(&["standard".to_owned()]).unwrap();
+    assert_eq!(
+        schema::upkeep::create(&database, &wanted).unwrap().len(),
+        wanted.len()
+    );
+    assert_eq!(
+        schema::upkeep::create(&database, &wanted).unwrap().len(),
+        0,
+        "they are there"
+    );
+    assert_eq!(schema::upkeep::check(&database).unwrap(), []);
+    for change in [
+        "alter table location drop column keepalive",
+        "alter table acc drop column time",
+        "drop table pdt",
+        "delete from version where table_name = 'silo'",
+        "update version set table_version = 99 where table_name = 'domain'",
+    ] {
+        database.sql_blocking(change).unwrap();
+    }
+    let found: Vec<String> = schema::upkeep::check(&database)
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found.len(), 5, "{found:#?}");
+    schema::upkeep::upgrade(&database).unwrap();
+    let left: Vec<String> = schema::upkeep::check(&database)
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(left.len(), 2, "{left:#?}");
+    assert!(
+        left[0].contains("table acc has no column time") && left[1].contains("made for a newer server"),
+        "{left:#?}"
+    );
+}

@@ -15,6 +15,7 @@ const PASSWORD: &str = "kama:il/io@rw";
 pub struct MariaDb {
     process: Process,
     port: u16,
+    encrypts: bool,
 }
 
 impl MariaDb {
@@ -23,6 +24,18 @@ impl MariaDb {
     /// # Panics
     /// It is not installed, or does not start.
     pub fn start() -> MariaDb {
+        MariaDb::begin(false)
+    }
+
+    /// The same for a server that has TLS, with a certificate of its own for 127.0.0.1.
+    ///
+    /// # Panics
+    /// It is not installed, or does not start.
+    pub fn start_with_tls() -> MariaDb {
+        MariaDb::begin(true)
+    }
+
+    fn begin(encrypts: bool) -> MariaDb {
         let process = Process::new(Some("mysql"));
         let install = program(&["mariadb-install-db", "mysql_install_db"], PACKAGE);
         let data = process.folder().join("data");
@@ -35,9 +48,16 @@ impl MariaDb {
                 "--skip-test-db".to_owned(),
             ],
         );
+        if encrypts {
+            let words = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=kahea-test \
+                         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            process.run(&program(&["openssl"], "openssl"), &words);
+        }
         let mut server = MariaDb {
             process,
             port: free_port(),
+            encrypts,
         };
         server.restart();
         server.sql(&format!(
@@ -53,7 +73,7 @@ impl MariaDb {
     /// It does not start.
     pub fn restart(&mut self) {
         let folder = self.process.folder();
-        let args = [
+        let mut args = vec![
             "--no-defaults".to_owned(),
             format!("--datadir={}", folder.join("data").display()),
             format!("--socket={}", self.socket().display()),
@@ -63,6 +83,10 @@ impl MariaDb {
             "--innodb-buffer-pool-size=16M".to_owned(),
             "--skip-name-resolve".to_owned(),
         ];
+        if self.encrypts {
+            args.push(format!("--ssl-cert={}", self.certificate().display()));
+            args.push(format!("--ssl-key={}", folder.join("key.pem").display()));
+        }
         let (socket, port) = (self.socket(), self.port);
         let mariadbd = program(&["mariadbd", "mysqld"], PACKAGE);
         self.process.start(&mariadbd, &args, || {
@@ -73,6 +97,11 @@ impl MariaDb {
     /// Its Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.process.folder().join("socket")
+    }
+
+    /// Its certificate, where it has TLS.
+    pub fn certificate(&self) -> PathBuf {
+        self.process.folder().join("cert.pem")
     }
 
     /// Its TCP port on 127.0.0.1.

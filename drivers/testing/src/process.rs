@@ -51,7 +51,11 @@ impl Process {
         let log = self.folder().join("log");
         let log = File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(program);
-        command.args(args).current_dir(self.folder()).stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.folder())
+            .env("TMPDIR", self.folder())
+            .stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         if let Some(user) = &self.user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());

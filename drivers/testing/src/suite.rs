@@ -1,6 +1,7 @@
 //! What every driver of an SQL database passes.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -9,7 +10,12 @@ use std::{
 };
 
 use kahea_db::{
-    Answer, Database, Databases, Driver, Error, Limits, Op, Query, Row, Statement, Value, schema,
+    Answer, Database, Databases, Driver, Error, Limits, Op, Query, Row, Statement, TableVersion, Value,
+    check_table,
+    schema::{
+        self, Set,
+        upkeep::{self, Problem},
+    },
     sql::Dialect,
 };
 use kahea_module::{InitError, Str, stats::Stats};
@@ -219,4 +225,76 @@ pub fn refusals(database: &Database) {
     assert!(matches!(short, Err(Error::Refused(_))), "{short:?}");
     // What is wrong with one statement does not hurt the next.
     database.sql_blocking("select 1").unwrap();
+}
+
+/// A database made by the files of Kamailio's package (`folder` is `mysql`, `postgres` or `db_sqlite`) is used as it is:
+/// what is older than this server's tables is found and repaired. Does nothing where the package is not installed.
+///
+/// # Panics
+/// Something else is found, or it cannot be repaired.
+pub fn packaged(database: &Database, folder: &str) {
+    let folder = Path::new("/usr/share/kamailio").join(folder);
+    if !folder.is_dir() {
+        return;
+    }
+    let mut groups: Vec<&str> = schema::tables()
+        .iter()
+        .filter(|table| table.set != Set::Other)
+        .map(|table| table.group)
+        .collect();
+    groups.dedup();
+    for group in groups {
+        let file = std::fs::read_to_string(folder.join(format!("{group}-create.sql"))).unwrap();
+        for statement in file
+            .split(";\n")
+            .map(str::trim)
+            .filter(|statement| !statement.is_empty())
+        {
+            database
+                .sql_blocking(statement)
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+    }
+    let location = TableVersion {
+        versions: "version",
+        table: "location",
+        accepted: &[9],
+    };
+    check_table(database, location).unwrap();
+    let found: Vec<(&str, Problem)> = upkeep::check(database)
+        .unwrap()
+        .into_iter()
+        .map(|finding| (finding.table, finding.problem))
+        .collect();
+    let column = Problem::NoColumn {
+        column: "contact_user",
+        can_be_added: true,
+    };
+    let version = Problem::Version { found: 5, needed: 6 };
+    assert_eq!(found, [("uacreg", column), ("uacreg", version)]);
+    let contact = Query::insert("location", &["ruid", "username", "contact", "expires"]);
+    let row = vec![
+        "r1".into(),
+        "alice".into(),
+        "sip:alice@127.0.0.1".into(),
+        Value::Time(1_795_284_859),
+    ];
+    run(database, contact, row).unwrap();
+    upkeep::upgrade(database).unwrap();
+    assert_eq!(upkeep::check(database).unwrap(), []);
+    let read = Query::select(
+        "location",
+        &["username", "expires", "callid", "q", "last_modified"],
+    )
+    .when_eq("ruid");
+    let rows = run(database, read, vec!["r1".into()]).unwrap().rows;
+    let modified = Value::Time(kahea_db::parse_time("2000-01-01 00:00:01").unwrap());
+    let expected = [
+        "alice".into(),
+        Value::Time(1_795_284_859),
+        "Default-Call-ID".into(),
+        Value::Real(1.0),
+        modified,
+    ];
+    assert_eq!(rows, [expected]);
 }

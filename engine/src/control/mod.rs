@@ -13,7 +13,7 @@ use std::{
 
 use kahea_module::{
     Worker,
-    rpc::{RpcCall, RpcFault, RpcResult, RpcValue},
+    rpc::{self, RpcFault, RpcResult, RpcValue, RpcVia},
 };
 use serde_json::{Value as Json, json};
 use tokio::{
@@ -274,16 +274,10 @@ fn result(values: Vec<RpcValue>) -> Json {
 }
 
 async fn dispatch(method: &str, args: Vec<RpcValue>, worker: Rc<Worker>) -> RpcResult {
-    let config = worker.config.clone();
-    let found = config.modules.iter().find_map(|(name, slot)| {
-        let rpcs = &config.registry.module(name)?.rpcs;
-        rpcs.iter().find(|rpc| rpc.name == method).map(|rpc| (rpc, slot))
-    });
-    let Some((rpc, slot)) = found else {
-        return Err(unknown(method));
-    };
-    let mut call = RpcCall::new(worker, args);
-    rpc.run(slot, &mut call).await
+    match rpc::run(worker, method, args, RpcVia::Control).await {
+        Some(answer) => answer.result,
+        None => Err(unknown(method)),
+    }
 }
 
 #[cfg(test)]

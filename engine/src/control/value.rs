@@ -14,6 +14,12 @@ pub fn to_json(value: &RpcValue) -> Json {
         RpcValue::Double(n) => Number::from_f64(*n).map_or(Json::Null, Json::Number),
         RpcValue::Str(text) => Json::String(text.text().into_owned()),
         RpcValue::Struct(members) => object(members),
+        RpcValue::Named(items) => Json::Array(
+            items
+                .iter()
+                .map(|item| object(std::slice::from_ref(item)))
+                .collect(),
+        ),
         RpcValue::Array(items) => Json::Array(items.iter().map(to_json).collect()),
     }
 }

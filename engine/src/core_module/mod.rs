@@ -57,6 +57,9 @@ impl Module for Core {
                 setting.read_only,
             );
         }
+        env.settings.watch("core", "debug", |value| {
+            kahea_module::log::set_level(value.int().unwrap_or(0));
+        });
         Ok(Core {
             net: env.shared.keep(NetSlot::default),
             rpc: rpc::State::new(env),

@@ -58,7 +58,8 @@ pub fn format(line: &Line<'_>, shape: Shape, out: &mut Vec<u8>) {
     if shape.cee {
         out.extend_from_slice(b"@cee: ");
     }
-    let (pid, level) = (std::process::id(), line.level.name());
+    let own = kahea_module::log::level_name();
+    let (pid, level) = (std::process::id(), own.as_deref().unwrap_or(line.level.name()));
     // Writing to a Vec cannot fail.
     let _ = write!(
         out,

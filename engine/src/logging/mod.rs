@@ -168,7 +168,10 @@ pub fn format(line: &Line<'_>, out: &mut Vec<u8>) {
 
 /// Level, prefix, module and text.
 fn body(line: &Line<'_>, out: &mut Vec<u8>) {
-    let _ = write!(out, "{}: ", line.level.name());
+    let _ = match kahea_module::log::level_name() {
+        Some(name) => write!(out, "{name}: "),
+        None => write!(out, "{}: ", line.level.name()),
+    };
     out.extend_from_slice(line.prefix);
     if line.script {
         out.extend_from_slice(line.text);

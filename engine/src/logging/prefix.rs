@@ -71,6 +71,31 @@ pub fn text_of(cx: &Cx) -> Arc<[u8]> {
         .map_or_else(Arc::default, |in_force| in_force.text.clone())
 }
 
+/// What was in front of this thread's lines, while a message within another's work has its own there.
+pub struct Outer(Vec<u8>);
+
+/// The prefix in force makes room, until [`Outer::restore`].
+pub fn make_room() -> Outer {
+    Outer(log::take_prefix())
+}
+
+impl Outer {
+    /// It is in force again.
+    pub fn restore(self) {
+        log::put_prefix(self.0);
+    }
+}
+
+/// A message that a route is run on: one that has no prefix so far, because it did not come from the network but was
+/// taken up again or made here, gets its own.
+pub fn begin(prefix: &Arc<Prefix>, cx: &mut Cx) {
+    if cx.extra_ref::<InForce>().is_some() {
+        resume(cx);
+    } else {
+        prefix.enter(cx);
+    }
+}
+
 /// Lines of this thread begin with this text until [`leave`].
 pub fn enter_text(text: &[u8]) {
     log::set_prefix(text);

@@ -1,9 +1,12 @@
-//! The commands that are Kahea's own: `check`, `list`, `explain`, `user`, `reload`, `rpc`.
+//! The commands that are Kahea's own: `check`, `db`, `list`, `explain`, `user`, `reload`, `rpc`.
 
+mod db;
 mod explain;
 mod list;
 mod remote;
 mod user;
+
+pub use self::db::drivers;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -37,6 +40,11 @@ enum Command {
         /// Defines a name for the preprocessor, NAME or NAME=VALUE.
         #[arg(short = 'A', value_name = "DEFINE")]
         defines: Vec<String>,
+    },
+    /// Makes, checks and repairs the tables of a database.
+    Db {
+        #[command(subcommand)]
+        what: db::What,
     },
     /// Lists what this build has.
     List {
@@ -99,7 +107,7 @@ enum Format {
 
 /// Runs the command that the first word names; `None` where it names none, or under Kamailio's name.
 pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
-    let names = ["check", "list", "explain", "user", "reload", "rpc", "help"];
+    let names = ["check", "db", "list", "explain", "user", "reload", "rpc", "help"];
     let asked = args.get(1).is_some_and(|word| names.contains(&word.as_str()));
     if !asked || program == "kamailio" {
         return None;
@@ -126,6 +134,7 @@ pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
             format,
             defines,
         } => check(file, format, &defines),
+        Command::Db { what } => db::run(what),
         Command::List { what, json } => list::run(what, json),
         Command::Explain { code } => explain::run(&code),
         Command::User { action } => user::run(action),

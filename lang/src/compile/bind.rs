@@ -30,6 +30,8 @@ pub struct Binder {
     flags: HashMap<String, u8>,
     slots: Mutex<HashMap<String, usize>>,
     noted: Mutex<Vec<(&'static str, Str)>>,
+    /// Variables that were compiled, by their spelling.
+    used: Mutex<HashMap<String, Var>>,
     env: fn(&str) -> Option<String>,
     file: Option<Box<str>>,
 }
@@ -53,6 +55,7 @@ impl Binder {
             flags,
             slots: Mutex::default(),
             noted: Mutex::default(),
+            used: Mutex::default(),
             env: |name| std::env::var(name).ok(),
             file: None,
         }
@@ -131,10 +134,23 @@ impl Binder {
             bind: self,
         };
         let mut var = decl.bind(slot, &usage)?;
+        if pv.index.is_none() && pv.transformations.is_empty() {
+            self.note(&var);
+        }
         for step in &pv.transformations {
             var = self.transformed(var, step, &pv.raw)?;
         }
         Ok(var)
+    }
+
+    /// Keeps a variable for [`Bind::variables`]; names that are made at run time do not add up.
+    fn note(&self, var: &Var) {
+        const MOST: usize = 4096;
+        let mut used = self.used.lock();
+        if used.len() < MOST {
+            used.entry(var.text().text().into_owned())
+                .or_insert_with(|| var.clone());
+        }
     }
 
     fn transformed(&self, var: Var, step: &Transformation, raw: &str) -> Result<Var, BindError> {
@@ -313,6 +329,10 @@ impl Bind for Binder {
 
     fn has_module(&self, name: &str) -> bool {
         self.loaded.has(name)
+    }
+
+    fn variables(&self) -> Vec<Var> {
+        self.used.lock().values().cloned().collect()
     }
 
     fn var_slot(&self, name: &str) -> usize {

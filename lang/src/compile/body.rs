@@ -30,6 +30,8 @@ pub(super) struct Body<'a> {
     spans: Vec<Span>,
     /// Steps of `break` statements that wait for the end of their loop or switch.
     breaks: Vec<Breakable>,
+    /// Statements that are no calls.
+    marks: Vec<(u32, Span, &'static str)>,
     /// The steps of inner blocks.
     blocks: Vec<std::ops::Range<u32>>,
 }
@@ -61,6 +63,7 @@ impl<'a> Body<'a> {
             code: Vec::new(),
             spans: Vec::new(),
             breaks: Vec::new(),
+            marks: Vec::new(),
             blocks: Vec::new(),
         }
     }
@@ -72,11 +75,14 @@ impl<'a> Body<'a> {
         self.emit(Op::End, end);
         let (file, _) = self.sources.locate(self.sources.written(end));
         let file = Str::from(file);
-        let lines = self
-            .spans
-            .iter()
-            .map(|span| self.sources.locate(self.sources.written(*span)).1.line)
-            .collect();
+        let line_of = |span: Span| self.sources.locate(self.sources.written(span)).1.line;
+        let lines = self.spans.iter().map(|span| line_of(*span)).collect();
+        let marks = self.marks.iter().map(|(at, span, name)| program::Mark {
+            at: *at,
+            line: line_of(*span),
+            name,
+        });
+        let marks = marks.collect();
         program::Route {
             kind: self.kind,
             name,
@@ -84,6 +90,7 @@ impl<'a> Body<'a> {
             spans: self.spans,
             lines,
             file,
+            marks,
             blocks: self.blocks,
         }
     }
@@ -170,6 +177,10 @@ impl<'a> Body<'a> {
 
     fn stmt(&mut self, stmt: &Stmt) {
         let span = stmt.span;
+        if let Some(name) = trace_name(&stmt.kind) {
+            let here = self.here();
+            self.marks.push((here, span, name));
+        }
         match &stmt.kind {
             StmtKind::Block(block) => self.block(&block.stmts),
             StmtKind::If {
@@ -403,7 +414,11 @@ impl<'a> Body<'a> {
         };
         match func.bind(&slot, &sources, self.binder) {
             Ok(run) => {
-                self.program.calls.push(program::Call { name: func.name, run });
+                self.program.calls.push(program::Call {
+                    name: func.name,
+                    arguments: sources.len(),
+                    run,
+                });
                 let id = index(self.program.calls.len().saturating_sub(1));
                 let op = if module == "core" {
                     Op::Action(id)
@@ -561,6 +576,21 @@ pub(super) const NOWHERE: Span = Span::new(kahea_diag::FileId::ROOT, 0, 0);
 
 pub(super) fn index(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The name of a statement that is no call, as Kamailio's traces have it.
+fn trace_name(kind: &StmtKind) -> Option<&'static str> {
+    Some(match kind {
+        StmtKind::If { .. } => "if",
+        StmtKind::While { .. } => "while",
+        StmtKind::Switch { .. } => "case",
+        StmtKind::Break => "break",
+        StmtKind::Return(_) => "return",
+        StmtKind::Exit(_) => "exit",
+        StmtKind::Drop(_) => "drop",
+        StmtKind::Assign { .. } => "assign",
+        StmtKind::Block(_) | StmtKind::Call(_) | StmtKind::Empty | StmtKind::Error => return None,
+    })
 }
 
 /// The statement leaves its block in every case.

@@ -114,13 +114,17 @@ impl Setter<'_> {
             );
             self.diagnostics.push(problem.help(format!("write {current}")));
         }
+        let asks_for_nothing = matches!(&value, GlobalValue::Int(0))
+            || matches!(&value, GlobalValue::Ident(no) if no.eq_ignore_ascii_case(b"no"));
         if let Err(BindError { message, help, .. }) = row.set(self.globals, value) {
             let problem = Diagnostic::error(codes::BAD_VALUE, span, message);
             self.diagnostics.push(match help {
                 Some(help) => problem.help(help),
                 None => problem,
             });
-        } else if let Effect::Later(what) = row.effect {
+        } else if let Effect::Later(what) = row.effect
+            && !asks_for_nothing
+        {
             let problem =
                 Diagnostic::warning(codes::NO_LONGER_USED, place, format!("{name} has no effect yet"));
             self.diagnostics

@@ -64,6 +64,8 @@ pub struct Route {
     pub lines: Vec<u32>,
     /// The file.
     pub file: Str,
+    /// Statements that are no calls, by the step that each begins at, in order; for tracers.
+    pub marks: Vec<Mark>,
     /// The steps of each block of statements inside it, those of inner blocks before those of the blocks around them.
     pub blocks: Vec<Range<u32>>,
 }
@@ -78,10 +80,23 @@ impl Route {
     }
 }
 
+/// The beginning of a statement that is no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The step.
+    pub at: u32,
+    /// Its line, from 1.
+    pub line: u32,
+    /// As Kamailio's traces name it.
+    pub name: &'static str,
+}
+
 /// A prepared call.
 pub struct Call {
     /// The function's name, for messages.
     pub name: &'static str,
+    /// How many arguments it has.
+    pub arguments: usize,
     /// The function with its arguments.
     pub run: BoundFunc,
 }
@@ -182,6 +197,7 @@ mod tests {
             spans: Vec::new(),
             lines: Vec::new(),
             file: Str::EMPTY,
+            marks: Vec::new(),
             blocks: vec![3..5, 2..7, 8..9],
         };
         assert_eq!(route.block_of(4), 3..5);

@@ -94,8 +94,9 @@ impl Module for AccJson {
             InitError::new("acc_json needs the module acc").help("put loadmodule \"acc.so\" before it")
         })?;
         if params.cdr.enable && !env.bind.has_module("dialog") {
-            return Err(InitError::new("cdr_enable needs the module dialog")
-                .help("add loadmodule \"dialog.so\""));
+            return Err(
+                InitError::new("cdr_enable needs the module dialog").help("add loadmodule \"dialog.so\"")
+            );
         }
         accounting.add(Arc::new(objects(&params, env)?));
         env.provide(Arc::new(params.cdr));
@@ -135,9 +136,21 @@ fn transactions(d: &mut Decl<AccJson>) {
         |p| &mut p.acc_time_format,
         "The form of the time in modes 3 and 4, as strftime(3) takes it.",
     );
-    d.param("acc_log_level", |p| &mut p.acc_log_level, "The level in syslog, as `debug` counts them.");
-    d.param("acc_log_facility", |p| &mut p.acc_log_facility, "The facility of syslog(3).");
-    d.param("acc_output_mqueue", |p| &mut p.acc_output_mqueue, "The queue of mqueue that objects go to.");
+    d.param(
+        "acc_log_level",
+        |p| &mut p.acc_log_level,
+        "The level in syslog, as `debug` counts them.",
+    );
+    d.param(
+        "acc_log_facility",
+        |p| &mut p.acc_log_facility,
+        "The facility of syslog(3).",
+    );
+    d.param(
+        "acc_output_mqueue",
+        |p| &mut p.acc_output_mqueue,
+        "The queue of mqueue that objects go to.",
+    );
     d.param(
         "acc_output_syslog",
         |p| &mut p.acc_output_syslog,
@@ -146,8 +159,16 @@ fn transactions(d: &mut Decl<AccJson>) {
 }
 
 fn calls(d: &mut Decl<AccJson>) {
-    d.param("cdr_enable", |p| &mut p.cdr.enable, "Records of calls are made when a dialog ends; needs dialog.");
-    d.param("cdr_extra", |p| &mut p.cdr.extra, "Further members of records of calls.");
+    d.param(
+        "cdr_enable",
+        |p| &mut p.cdr.enable,
+        "Records of calls are made when a dialog ends; needs dialog.",
+    );
+    d.param(
+        "cdr_extra",
+        |p| &mut p.cdr.extra,
+        "Further members of records of calls.",
+    );
     d.param(
         "cdr_pre_encoded_prefix",
         |p| &mut p.cdr.pre_encoded_prefix,
@@ -164,9 +185,21 @@ fn calls(d: &mut Decl<AccJson>) {
         |p| &mut p.cdr.expired_dlg_enable,
         "Dialogs that ran out make records too.",
     );
-    d.param("cdr_log_level", |p| &mut p.cdr.log_level, "The level of records of calls in syslog.");
-    d.param("cdr_log_facility", |p| &mut p.cdr.log_facility, "The facility of records of calls in syslog.");
-    d.param("cdr_output_mqueue", |p| &mut p.cdr.output_mqueue, "The queue that records of calls go to.");
+    d.param(
+        "cdr_log_level",
+        |p| &mut p.cdr.log_level,
+        "The level of records of calls in syslog.",
+    );
+    d.param(
+        "cdr_log_facility",
+        |p| &mut p.cdr.log_facility,
+        "The facility of records of calls in syslog.",
+    );
+    d.param(
+        "cdr_output_mqueue",
+        |p| &mut p.cdr.output_mqueue,
+        "The queue that records of calls go to.",
+    );
     d.param(
         "cdr_output_syslog",
         |p| &mut p.cdr.output_syslog,
@@ -193,13 +226,19 @@ fn objects(params: &Params, env: &Env<'_>) -> Result<Objects, InitError> {
         flag: mask("acc_flag", params.acc_flag)?,
         missed_flag: mask("acc_missed_flag", params.acc_missed_flag)?,
         extras: Extras::parse("acc_extra", &params.acc_extra.text(), i64::MAX, &*env.bind)?,
-        encoded: params.acc_pre_encoded_prefix.clone().filter(|prefix| !prefix.is_empty()),
+        encoded: params
+            .acc_pre_encoded_prefix
+            .clone()
+            .filter(|prefix| !prefix.is_empty()),
         time: TimeMode::new(params.acc_time_mode, params.acc_time_format.clone()),
         queue,
         syslog: syslog.transpose()?,
     };
     if objects.flag | objects.missed_flag != 0 && objects.queue.is_none() && objects.syslog.is_none() {
-        error!("acc_json", "Records go nowhere: set acc_output_mqueue or acc_output_syslog.");
+        error!(
+            "acc_json",
+            "Records go nowhere: set acc_output_mqueue or acc_output_syslog."
+        );
     }
     Ok(objects)
 }

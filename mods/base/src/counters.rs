@@ -120,10 +120,10 @@ fn rpcs(d: &mut Decl<Counters>) {
     d.rpc("cnt.reset", reset, "Sets a counter to 0: group, name.");
     d.rpc("cnt.help", help, "The description of a counter: group, name.");
     for name in ["cnt.list_groups", "cnt.grps_list"] {
-        d.rpc(name, list_groups, "The names of all groups.");
+        d.rpc(name, list_groups, "The names of all groups.").list();
     }
     for name in ["cnt.list_vars", "cnt.var_list"] {
-        d.rpc(name, list_vars, "The names of a group's counters.");
+        d.rpc(name, list_vars, "The names of a group's counters.").list();
     }
     for name in ["cnt.get_vars", "cnt.grp_get_all"] {
         d.rpc(name, get_vars, "The names and values of a group's counters.");

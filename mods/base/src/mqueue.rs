@@ -126,7 +126,8 @@ impl Module for Mqueue {
             "mqueue.get_sizes",
             rpc_sizes,
             "The number of items of each queue.",
-        );
+        )
+        .list();
         d.rpc("mqueue.fetch", rpc_fetch, "Takes the oldest item of a queue.");
     }
 

@@ -1,6 +1,7 @@
 //! Where the session description of a message is.
 
-use kahea_sip::{HeaderId, Message, Span, multipart::Multipart, sdp::Sdp, view::MediaType};
+use kahea_module::{Cx, Str};
+use kahea_sip::{EditTag, HeaderId, Message, Place, Span, multipart::Multipart, sdp::Sdp, view::MediaType};
 
 /// The session description of the message: its body, or the first such part of a multipart body. `None` where there is
 /// none; the text itself may be no description.
@@ -31,6 +32,25 @@ pub fn read(msg: &Message, place: Span) -> Option<Sdp<'_>> {
     let sdp = Sdp::parse(msg.bytes(place)).ok()?;
     let valid = sdp.session_lines().of(b'v').is_some() && sdp.media().len() > 0;
     valid.then_some(sdp)
+}
+
+/// Adds a line, given with its line end, behind the description at `place` or behind a section of it.
+///
+/// The last line of a part of a multipart body has no line end of its own: that belongs to the delimiter behind it
+/// (RFC 2046 section 5.1.1).
+pub fn append_line(cx: &mut Cx, place: Span, line: &Str) {
+    let buffer = cx.msg.buffer();
+    let behind = buffer.get(place.range().end..).unwrap_or_default();
+    let (at, text) = match (cx.msg.bytes(place), behind) {
+        ([.., b'\n'], _) => (place.end(), line.clone()),
+        (_, [b'\r', b'\n', ..]) => (place.end().saturating_add(2), line.clone()),
+        (_, [b'\n', ..]) => (place.end().saturating_add(1), line.clone()),
+        _ => {
+            let text = [b"\r\n".as_slice(), line.trim_ascii_end()].concat();
+            (place.end(), Str::from(text))
+        }
+    };
+    cx.edits.insert(at, Place::After, text, EditTag::Body);
 }
 
 #[cfg(test)]

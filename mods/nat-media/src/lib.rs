@@ -4,12 +4,15 @@
 mod address;
 mod body;
 pub mod nathelper;
+mod relay;
+pub mod rtpengine;
+pub mod rtpproxy;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::nathelper::NatHelper;
+pub use self::{nathelper::NatHelper, rtpengine::RtpEngine, rtpproxy::RtpProxy};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![NatHelper]
+    modules![NatHelper, RtpEngine, RtpProxy]
 }

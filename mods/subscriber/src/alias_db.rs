@@ -2,7 +2,7 @@
 
 use kahea_db::{Database, Query, Rows, Value};
 use kahea_module::{
-    Arg, ArgKind, ArgSource, Bind, BindError, BRANCH, Cx, Decl, EVENT, Env, FAILURE, Fault, InitError, Lit,
+    Arg, ArgKind, ArgSource, BRANCH, Bind, BindError, Cx, Decl, EVENT, Env, FAILURE, Fault, InitError, Lit,
     Module, REPLY, REQUEST, Ret, Str, Target, Var, arg::Literal, error,
 };
 use kahea_sip::view::Uri;
@@ -21,7 +21,6 @@ pub struct AliasDb {
     back: [ByTable; 2],
     use_domain: bool,
     domain_prefix: Str,
-    append_branches: bool,
 }
 
 /// Its parameters.
@@ -88,7 +87,6 @@ impl Module for AliasDb {
             back: [by_table(&params, true, false), by_table(&params, true, true)],
             use_domain: params.use_domain,
             domain_prefix: params.domain_prefix,
-            append_branches: params.append_branches,
         })
     }
 }
@@ -96,8 +94,16 @@ impl Module for AliasDb {
 fn params(d: &mut Decl<AliasDb>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("user_column", |p| &mut p.user_column, "The column of users.");
-    d.param("domain_column", |p| &mut p.domain_column, "The column of users' domains.");
-    d.param("alias_user_column", |p| &mut p.alias_user_column, "The column of the users in aliases.");
+    d.param(
+        "domain_column",
+        |p| &mut p.domain_column,
+        "The column of users' domains.",
+    );
+    d.param(
+        "alias_user_column",
+        |p| &mut p.alias_user_column,
+        "The column of the users in aliases.",
+    );
     d.param(
         "alias_domain_column",
         |p| &mut p.alias_domain_column,
@@ -124,15 +130,16 @@ fn by_table(params: &Params, reverse: bool, with_domain: bool) -> ByTable {
     let params = params.clone();
     ByTable::new(move |table| {
         let user = [params.user_column.text(), params.domain_column.text()];
-        let alias = [
-            params.alias_user_column.text(),
-            params.alias_domain_column.text(),
-        ];
+        let alias = [params.alias_user_column.text(), params.alias_domain_column.text()];
         let (wanted, given) = if reverse { (alias, user) } else { (user, alias) };
         let [name, domain] = &given;
         let query = Query::select(table, &wanted.each_ref().map(AsRef::as_ref)).when_eq(name);
         let query = if with_domain { query.when_eq(domain) } else { query };
-        if params.append_branches { query } else { query.limit(1) }
+        if params.append_branches {
+            query
+        } else {
+            query.limit(1)
+        }
     })
 }
 
@@ -169,12 +176,16 @@ struct Output(Var);
 impl Output {
     fn check(var: Var) -> Result<Output, BindError> {
         let name = var.text().text().trim_start_matches(['$', '(']).to_owned();
-        let fits = ["avp(", "var(", "xavp(", "shv("].iter().any(|kind| name.starts_with(kind));
+        let fits = ["avp(", "var(", "xavp(", "shv("]
+            .iter()
+            .any(|kind| name.starts_with(kind));
         if fits && var.is_writable() {
             return Ok(Output(var));
         }
-        Err(BindError::new(format!("an address cannot be written to {}", var.text()))
-            .help("give $avp(name) or $var(name)"))
+        Err(
+            BindError::new(format!("an address cannot be written to {}", var.text()))
+                .help("give $avp(name) or $var(name)"),
+        )
     }
 }
 
@@ -223,7 +234,10 @@ fn addresses(rows: &Rows) -> Vec<Str> {
         let (user, domain) = (text(0), text(1));
         let uri = [b"sip:".as_slice(), &user, b"@", &domain].concat();
         if user.is_empty() || Uri::parse(&uri).is_err() {
-            error!("alias_db", "A row has user '{user}' and domain '{domain}', which make no address.");
+            error!(
+                "alias_db",
+                "A row has user '{user}' and domain '{domain}', which make no address."
+            );
             return None;
         }
         Some(Str::from(uri))
@@ -239,7 +253,9 @@ fn lookup(m: &AliasDb, cx: &mut Cx, table: Str, flags: Option<Lit<Flags>>) -> Re
     };
     find_then(m, asked, |cx, found| {
         let mut found = found.into_iter();
-        let Some(first) = found.next() else { return Ret::FALSE };
+        let Some(first) = found.next() else {
+            return Ret::FALSE;
+        };
         if let Err(fault) = cx.set_ruri(first) {
             return fault.into();
         }
@@ -272,7 +288,11 @@ fn find(m: &AliasDb, cx: &mut Cx, table: Str, input: Var, output: Output, flags:
     })
 }
 
-fn find_then(m: &AliasDb, (query, values): Asked, then: impl FnOnce(&mut Cx, Vec<Str>) -> Ret + 'static) -> Ret {
+fn find_then(
+    m: &AliasDb,
+    (query, values): Asked,
+    then: impl FnOnce(&mut Cx, Vec<Str>) -> Ret + 'static,
+) -> Ret {
     let database = m.database.clone();
     Ret::wait(move |cx| {
         Box::pin(async move {
@@ -298,7 +318,6 @@ mod tests {
             back: [by_table(&params, true, false), by_table(&params, true, true)],
             use_domain: params.use_domain,
             domain_prefix: params.domain_prefix,
-            append_branches: params.append_branches,
         }
     }
 
@@ -318,7 +337,10 @@ mod tests {
             domain_prefix: "sip.".into(),
             ..Params::default()
         });
-        let (query, values) = m.ask(&"t".into(), &"sip:a'b@sip.h".into(), None).unwrap().unwrap();
+        let (query, values) = m
+            .ask(&"t".into(), &"sip:a'b@sip.h".into(), None)
+            .unwrap()
+            .unwrap();
         assert_eq!(values, [Value::from("a'b"), Value::from("h")]);
         assert_eq!(query.conditions().len(), 2);
         assert_eq!(query.most(), Some(1));

@@ -116,16 +116,32 @@ fn params(d: &mut Decl<Group>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("table", |p| &mut p.table, "The table of members.");
     d.param("user_column", |p| &mut p.user_column, "The column of users.");
-    d.param("domain_column", |p| &mut p.domain_column, "The column of domains.");
+    d.param(
+        "domain_column",
+        |p| &mut p.domain_column,
+        "The column of domains.",
+    );
     d.param("group_column", |p| &mut p.group_column, "The column of groups.");
-    d.param("use_domain", |p| &mut p.use_domain, "The domain of a member must fit too.");
+    d.param(
+        "use_domain",
+        |p| &mut p.use_domain,
+        "The domain of a member must fit too.",
+    );
     d.param(
         "re_table",
         |p| &mut p.re_table,
         "The table of regular expressions, read at start; none where empty.",
     );
-    d.param("re_exp_column", |p| &mut p.re_exp_column, "The column of expressions.");
-    d.param("re_gid_column", |p| &mut p.re_gid_column, "The column of the numbers of groups.");
+    d.param(
+        "re_exp_column",
+        |p| &mut p.re_exp_column,
+        "The column of expressions.",
+    );
+    d.param(
+        "re_gid_column",
+        |p| &mut p.re_gid_column,
+        "The column of the numbers of groups.",
+    );
     d.param(
         "multiple_gid",
         |p| &mut p.multiple_gid,

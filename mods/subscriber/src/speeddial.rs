@@ -94,10 +94,26 @@ impl Module for Speeddial {
 fn params(d: &mut Decl<Speeddial>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("user_column", |p| &mut p.user_column, "The column of owners.");
-    d.param("domain_column", |p| &mut p.domain_column, "The column of owners' domains.");
-    d.param("sd_user_column", |p| &mut p.sd_user_column, "The column of short numbers.");
-    d.param("sd_domain_column", |p| &mut p.sd_domain_column, "The column of the domains of short numbers.");
-    d.param("new_uri_column", |p| &mut p.new_uri_column, "The column of addresses.");
+    d.param(
+        "domain_column",
+        |p| &mut p.domain_column,
+        "The column of owners' domains.",
+    );
+    d.param(
+        "sd_user_column",
+        |p| &mut p.sd_user_column,
+        "The column of short numbers.",
+    );
+    d.param(
+        "sd_domain_column",
+        |p| &mut p.sd_domain_column,
+        "The column of the domains of short numbers.",
+    );
+    d.param(
+        "new_uri_column",
+        |p| &mut p.new_uri_column,
+        "The column of addresses.",
+    );
     d.param(
         "domain_prefix",
         |p| &mut p.domain_prefix,

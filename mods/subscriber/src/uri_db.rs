@@ -158,9 +158,21 @@ fn params(d: &mut Decl<UriDb>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("db_table", |p| &mut p.db_table, "The table of users, or of URIs.");
     d.param("user_column", |p| &mut p.user_column, "The column of users.");
-    d.param("domain_column", |p| &mut p.domain_column, "The column of domains.");
-    d.param("uriuser_column", |p| &mut p.uriuser_column, "The column of the users in URIs.");
-    d.param("use_uri_table", |p| &mut p.use_uri_table, "The table is one of URIs.");
+    d.param(
+        "domain_column",
+        |p| &mut p.domain_column,
+        "The column of domains.",
+    );
+    d.param(
+        "uriuser_column",
+        |p| &mut p.uriuser_column,
+        "The column of the users in URIs.",
+    );
+    d.param(
+        "use_uri_table",
+        |p| &mut p.use_uri_table,
+        "The table is one of URIs.",
+    );
     d.param(
         "use_domain",
         |p| &mut p.use_domain,
@@ -169,7 +181,10 @@ fn params(d: &mut Decl<UriDb>) {
 }
 
 fn check(m: &UriDb, cx: &mut Cx, account: Option<Account>) -> Ret {
-    let owner = Authorized::of(cx).map(|known| (known.user.clone(), known.realm.clone()));
+    let owner = Authorized::of(cx).map(|known| {
+        let domain = known.domain.as_ref().unwrap_or(&known.realm);
+        (known.user.clone(), domain.clone())
+    });
     match account {
         None => Ret::Code(code::UNREADABLE),
         Some(account) if account.user.is_empty() => Ret::Code(code::NO_USER),
@@ -242,7 +257,9 @@ mod tests {
     fn module() -> UriDb {
         UriDb {
             database: fake(|_| Ok(kahea_db::Rows::default())),
-            exists: Query::select("subscriber", &["username"]).when_eq("username").build(),
+            exists: Query::select("subscriber", &["username"])
+                .when_eq("username")
+                .build(),
             owns: None,
             use_domain: false,
         }

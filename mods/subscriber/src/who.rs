@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn accounts_come_from_uris() {
-        let of = |text: &'static str| Account::of_uri(&text.into()).map(|a| (a.user.text().into_owned(), a.host.text().into_owned()));
+        let of = |text: &'static str| {
+            Account::of_uri(&text.into()).map(|a| (a.user.text().into_owned(), a.host.text().into_owned()))
+        };
         assert_eq!(of("sip:a:pw@h:5070;x=y"), Some(("a".into(), "h".into())));
         assert_eq!(of("sip:h"), Some((String::new(), "h".into())));
         assert_eq!(of("tel:100"), Some(("100".into(), String::new())));

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use kahea_module::{
-    Bind, BindError, Cx, Decl, Env, Fault, InitError, Lit, Module, Str, Target, Value, arg::Literal,
-    regex::Regex, route::FAILURE, warning,
+    Bind, BindError, Cx, Decl, Env, Fault, InitError, Lit, Module, Ret, Str, Target, Value, arg::Literal,
+    regex::Regex, ret::Later, route::FAILURE, warning,
 };
 use kahea_sip::{
     HeaderId, Message,
@@ -24,6 +24,8 @@ pub struct UacRedirect {
     flags: u32,
     flags_mode: i64,
     q: u16,
+    acc_function: Str,
+    acc_table: Str,
     warned: AtomicBool,
 }
 
@@ -62,6 +64,7 @@ impl Module for UacRedirect {
         parameters(d);
         d.func("get_redirects", ["max", "reason"], get_redirects, "Adds the contacts of the 3xx replies as branches, by q: at most max = total[:each reply], 0 or * for any number; with a reason they are accounted.")
             .routes(FAILURE)
+            .waits()
             .example("if (t_check_status(\"3[0-9][0-9]\") && get_redirects(\"3:1\")) { t_relay(); }");
         for (name, kind) in [
             ("set_accept_filter", Kind::Accept),
@@ -98,7 +101,8 @@ impl Module for UacRedirect {
             },
             "Adds the contacts of the 3xx replies as branches and accounts them.",
         )
-        .routes(FAILURE);
+        .routes(FAILURE)
+        .waits();
     }
 
     fn init(params: Params, _: &mut Env<'_>) -> Result<UacRedirect, InitError> {
@@ -130,6 +134,8 @@ impl Module for UacRedirect {
             })?,
             flags_mode: in_range("flags_hdr_mode", params.flags_hdr_mode, 2)?.into(),
             q: in_range("q_value", params.q_value, 1000)?,
+            acc_function: params.acc_function,
+            acc_table: params.acc_db_table,
             warned: AtomicBool::new(false),
         })
     }
@@ -159,9 +165,13 @@ fn parameters(d: &mut Decl<UacRedirect>) {
     d.param(
         "acc_function",
         |p| &mut p.acc_function,
-        "The function that accounts redirections; module acc, which has it, is not part of this server yet.",
+        "The function of acc that accounts redirections: acc_log_request, acc_db_request or acc_request.",
     );
-    d.param("acc_db_table", |p| &mut p.acc_db_table, "The table that redirections are accounted in; module acc, which writes it, is not part of this server yet.");
+    d.param(
+        "acc_db_table",
+        |p| &mut p.acc_db_table,
+        "The table that redirections are accounted in.",
+    );
     d.param(
         "bflags",
         |p| &mut p.bflags,
@@ -319,11 +329,68 @@ impl Literal for Most {
     }
 }
 
-fn get_redirects(m: &UacRedirect, cx: &mut Cx, max: Lit<Most>, reason: Option<Value>) -> Result<bool, Fault> {
+fn get_redirects(m: &UacRedirect, cx: &mut Cx, max: Lit<Most>, reason: Option<Value>) -> Ret {
     add(m, cx, *max, reason.and_then(|reason| reason.str()))
 }
 
-fn add(m: &UacRedirect, cx: &mut Cx, most: Most, reason: Option<Str>) -> Result<bool, Fault> {
+fn add(m: &UacRedirect, cx: &mut Cx, most: Most, reason: Option<Str>) -> Ret {
+    let found = match redirects(m, cx, most) {
+        Ok(found) => found,
+        Err(fault) => return fault.into(),
+    };
+    if found.is_empty() {
+        return Ret::FALSE;
+    }
+    let rest = reason.map_or(Vec::new(), |reason| account(m, cx, &reason, &found));
+    cx.branches.extend(found);
+    if rest.is_empty() {
+        return Ret::TRUE;
+    }
+    Ret::wait(move |cx| {
+        Box::pin(async move {
+            for one in rest {
+                one(cx).await;
+            }
+            Ret::TRUE
+        })
+    })
+}
+
+/// Has each contact accounted by the function of `acc_function`; gives what has to be waited for.
+fn account(m: &UacRedirect, cx: &mut Cx, reason: &Str, found: &[Target]) -> Vec<Later> {
+    let config = cx.config().clone();
+    let name = m.acc_function.text();
+    let arguments = if name == "acc_log_request" { 1 } else { 2 };
+    let known = config
+        .registry
+        .module("acc")
+        .and_then(|acc| acc.func(&name, arguments));
+    let (Some(function), Some(slot)) = (known, config.modules.slot("acc")) else {
+        if !m.warned.swap(true, Relaxed) {
+            warning!(
+                "uac_redirect",
+                "Redirections are followed, but not accounted: module acc is not loaded, or has no function {name}."
+            );
+        }
+        return Vec::new();
+    };
+    let values = [reason.clone(), m.acc_table.clone()].map(Value::Str);
+    let mut rest = Vec::new();
+    for contact in found {
+        let before = std::mem::replace(&mut cx.target.ruri, contact.ruri.clone());
+        let values = values.iter().take(arguments).cloned().collect();
+        match function.call(slot, cx, values) {
+            Ret::Wait(later) => rest.push(later),
+            Ret::Fault(fault) => warning!("uac_redirect", "A redirection was not accounted: {fault}."),
+            Ret::Code(_) | Ret::Route(_) => {}
+        }
+        cx.target.ruri = before;
+    }
+    rest
+}
+
+/// The contacts to follow.
+fn redirects(m: &UacRedirect, cx: &mut Cx, most: Most) -> Result<Vec<Target>, Fault> {
     let cell = attached::cell(cx).ok_or_else(|| Fault::script("the message has no transaction"))?;
     let limit = usize::try_from(cx.config().globals.max_branches).unwrap_or(12);
     let mut left = most.total.unwrap_or(usize::MAX);
@@ -349,17 +416,7 @@ fn add(m: &UacRedirect, cx: &mut Cx, most: Most, reason: Option<Str>) -> Result<
         }
     }
     found.truncate(limit.saturating_sub(cx.branches.len()));
-    if found.is_empty() {
-        return Ok(false);
-    }
-    if reason.is_some() && !m.warned.swap(true, Relaxed) {
-        warning!(
-            "uac_redirect",
-            "Redirections are followed, but not accounted: module acc is not loaded."
-        );
-    }
-    cx.branches.extend(found);
-    Ok(true)
+    Ok(found)
 }
 
 /// The contacts of a reply, the highest q first.
@@ -419,6 +476,8 @@ mod tests {
             flags: 4,
             flags_mode: 2,
             q: 10,
+            acc_function: Str::from_static("acc_log_request"),
+            acc_table: Str::from_static("acc"),
             warned: AtomicBool::new(false),
         }
     }

@@ -181,6 +181,13 @@ impl Table {
         true
     }
 
+    /// It is found by its address: its peer has not ended it.
+    pub fn is_shown(&self, connection: &Connection) -> bool {
+        let peer = connection.state.lock().peer;
+        self.find(connection.transport, peer, |known| known.id == connection.id)
+            .is_some()
+    }
+
     /// Takes a connection out of the addresses: it goes on, but nobody finds it by address.
     pub fn hide(&self, connection: &Connection) {
         let mut addresses = {

@@ -17,8 +17,8 @@ mod read;
 mod write;
 
 pub use self::{
-    read::{Corrupt, Header, Reader, WrongRecord},
-    write::{Overflow, Sizes, Writer, fault, reply},
+    read::{Header, Reader},
+    write::{Sizes, fault, reply},
 };
 
 /// What a packet is.

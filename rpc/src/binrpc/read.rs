@@ -40,7 +40,9 @@ impl Header {
             _ => return Err(Corrupt),
         };
         let length_ends = 3usize.saturating_add(usize::from(flags >> 2 & 3));
-        let header = length_ends.saturating_add(1).saturating_add(usize::from(flags & 3));
+        let header = length_ends
+            .saturating_add(1)
+            .saturating_add(usize::from(flags & 3));
         let Some(body) = bytes.get(2..length_ends).map(number) else {
             return Ok(None);
         };
@@ -168,7 +170,9 @@ impl<'a> Reader<'a> {
     fn read(&mut self, record: &Record<'a>, depth: usize) -> Result<RpcValue, WrongRecord> {
         match record.kind {
             kind::INT => signed(record.value).map(RpcValue::Int),
-            kind::DOUBLE => signed(record.value).map(|thousandths| RpcValue::Double(thousandths as f64 / 1000.0)),
+            kind::DOUBLE => {
+                signed(record.value).map(|thousandths| RpcValue::Double(thousandths as f64 / 1000.0))
+            }
             kind::STR => Ok(RpcValue::Str(Str::copy(until_nul(record.value)))),
             kind::BYTES => Ok(RpcValue::Str(Str::copy(record.value))),
             kind::STRUCT | kind::ARRAY if record.long => Err(WrongRecord::Type),
@@ -239,7 +243,10 @@ mod tests {
         assert_eq!((header.kind, header.cookie), (PacketKind::Request, 0x1234_5678));
         assert_eq!((header.header, header.body, header.packet()), (7, 5, 12));
         let header = Header::read(b"\xa1\x34\x01\x00\x07").unwrap().unwrap();
-        assert_eq!((header.kind, header.cookie, header.body), (PacketKind::Fault, 7, 256));
+        assert_eq!(
+            (header.kind, header.cookie, header.body),
+            (PacketKind::Fault, 7, 256)
+        );
     }
 
     #[test]
@@ -290,7 +297,10 @@ mod tests {
     fn structs_and_arrays_nest() {
         let inner = RpcValue::members([("b", RpcValue::Int(1))]);
         let expected = RpcValue::members([("a", RpcValue::Array(vec![inner, "x".into()]))]);
-        assert_eq!(values(b"\x03\x25a\x00\x04\x03\x25b\x00\x10\x01\x83\x21x\x00\x84\x83"), Ok(vec![expected]));
+        assert_eq!(
+            values(b"\x03\x25a\x00\x04\x03\x25b\x00\x10\x01\x83\x21x\x00\x84\x83"),
+            Ok(vec![expected])
+        );
     }
 
     #[test]

@@ -52,7 +52,10 @@ fn packet(kind: PacketKind, cookie: u32, body: &[u8]) -> Vec<u8> {
         PacketKind::Fault => 3u8,
     };
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let (length, cookie) = (at_least_one(significant(&length.to_be_bytes())), cookie.to_be_bytes());
+    let (length, cookie) = (
+        at_least_one(significant(&length.to_be_bytes())),
+        cookie.to_be_bytes(),
+    );
     let cookie = at_least_one(significant(&cookie));
     let sizes = (length.len().saturating_sub(1) << 2) | cookie.len().saturating_sub(1);
     let mut packet = vec![MAGIC, number << 4 | u8::try_from(sizes).unwrap_or(0)];
@@ -102,7 +105,7 @@ impl Writer {
             // A cast of a float saturates.
             RpcValue::Double(n) => push_int(&mut self.body, kind::DOUBLE, (n * 1000.0) as i32),
             RpcValue::Str(text) => push_text(&mut self.body, kind::STR, text),
-            RpcValue::Struct(members) => self.group(kind::STRUCT, |writer| {
+            RpcValue::Struct(members) | RpcValue::Named(members) => self.group(kind::STRUCT, |writer| {
                 for (name, value) in members {
                     push_text(&mut writer.body, kind::NAME, name);
                     writer.value(value)?;
@@ -190,8 +193,12 @@ mod tests {
         assert_eq!(refused, expected);
         let long = reply(0x1234_5678, &["x".repeat(300).into()], SIZES).unwrap();
         assert!(long.starts_with(b"\xa1\x17\x01\x30\x12\x34\x56\x78\xa1\x01\x2dxx"));
-        let uptime = RpcValue::members([("now", "Sat Nov 21 18:24:58 2026".into()), ("uptime", RpcValue::Int(52))]);
-        let expected = b"\xa1\x10\x2c\x01\x03\x45now\x00\x91\x19Sat Nov 21 18:24:58 2026\x00\x75uptime\x00\x10\x34\x83";
+        let uptime = RpcValue::members([
+            ("now", "Sat Nov 21 18:24:58 2026".into()),
+            ("uptime", RpcValue::Int(52)),
+        ]);
+        let expected =
+            b"\xa1\x10\x2c\x01\x03\x45now\x00\x91\x19Sat Nov 21 18:24:58 2026\x00\x75uptime\x00\x10\x34\x83";
         assert_eq!(reply(1, &[uptime], SIZES), Ok(expected.to_vec()));
     }
 
@@ -201,7 +208,10 @@ mod tests {
             ("int", RpcValue::Int(i64::from(i32::MIN))),
             ("most", RpcValue::Int(i64::from(i32::MAX))),
             ("double", RpcValue::Double(-1.5)),
-            ("list", RpcValue::Array(vec!["x".into(), RpcValue::Array(Vec::new())])),
+            (
+                "list",
+                RpcValue::Array(vec!["x".into(), RpcValue::Array(Vec::new())]),
+            ),
             ("text", "longer than seven bytes".into()),
         ]);
         let packet = reply(1, std::slice::from_ref(&value), SIZES).unwrap();
@@ -213,7 +223,10 @@ mod tests {
     #[test]
     fn numbers_that_clients_cannot_read_are_texts() {
         let packet = reply(1, &[RpcValue::Int(1 << 40)], SIZES).unwrap();
-        assert_eq!(Reader::new(&packet[4..]).values(), Ok(vec!["1099511627776".into()]));
+        assert_eq!(
+            Reader::new(&packet[4..]).values(),
+            Ok(vec!["1099511627776".into()])
+        );
     }
 
     #[test]

@@ -76,8 +76,13 @@ impl Module for Ctl {
     fn declare(d: &mut Decl<Self>) {
         params(d);
         d.rpc("ctl.connections", connections, "The number of open connections.");
-        d.rpc("ctl.listen", listen, "Where commands are taken: protocol, kind, address, port.");
-        let doc = "The open connections: protocol, kind, the client's address and port, the own address and port.";
+        d.rpc(
+            "ctl.listen",
+            listen,
+            "Where commands are taken: protocol, kind, address, port.",
+        );
+        let doc =
+            "The open connections: protocol, kind, the client's address and port, the own address and port.";
         d.rpc("ctl.who", who, doc);
     }
 
@@ -101,9 +106,9 @@ impl Module for Ctl {
             }
         }));
         let closing = doors.clone();
-        env.hooks
-            .stop
-            .push(Arc::new(move || closing.iter().for_each(|(_, door)| door.close())));
+        env.hooks.stop.push(Arc::new(move || {
+            closing.iter().for_each(|(_, door)| door.close())
+        }));
         Ok(Ctl { house, doors })
     }
 }
@@ -117,18 +122,30 @@ fn params(d: &mut Decl<Ctl>) {
     d.param("fifo", |p| &mut p.fifo, doc);
     let doc = "The mode of sockets and pipes, 0600; others can never write, whatever it says.";
     d.param("mode", |p| &mut p.mode, doc);
-    let doc = "The owner of sockets and pipes, by name or number; without it the user that the server runs as.";
+    let doc =
+        "The owner of sockets and pipes, by name or number; without it the user that the server runs as.";
     d.param("user", |p| &mut p.user, doc);
-    let doc = "The group of sockets and pipes, by name or number; without it the group that the server runs as.";
+    let doc =
+        "The group of sockets and pipes, by name or number; without it the group that the server runs as.";
     d.param("group", |p| &mut p.group, doc);
     let doc = "Takes numbers for texts and texts for numbers in the arguments of commands.";
     d.param("autoconversion", |p| &mut p.convert, doc);
-    let doc = "Has no meaning here: values are not printed into a buffer, and binrpc_max_body_size bounds them.";
-    d.param_fn("binrpc_buffer_size", "int", |p, value, _| {
-        p.print_buffer = value.str_or_empty();
-        Ok(())
-    }, doc);
-    d.param("binrpc_max_body_size", |p| &mut p.body, "The longest answer in kilobytes, 32.");
+    let doc =
+        "Has no meaning here: values are not printed into a buffer, and binrpc_max_body_size bounds them.";
+    d.param_fn(
+        "binrpc_buffer_size",
+        "int",
+        |p, value, _| {
+            p.print_buffer = value.str_or_empty();
+            Ok(())
+        },
+        doc,
+    );
+    d.param(
+        "binrpc_max_body_size",
+        |p| &mut p.body,
+        "The longest answer in kilobytes, 32.",
+    );
     let doc = "The longest struct of an answer in kilobytes, 8.";
     d.param("binrpc_struct_max_body_size", |p| &mut p.group_body, doc);
 }
@@ -139,7 +156,11 @@ const MOST_KILOBYTES: i64 = 1 << 20;
 fn kilobytes(name: &str, n: i64) -> Result<usize, InitError> {
     let fits = (1..=MOST_KILOBYTES).contains(&n);
     let bytes = usize::try_from(n).ok().filter(|_| fits).map(|n| n << 10);
-    bytes.ok_or_else(|| InitError::new(format!("{name} is {n}, but a number of kilobytes from 1 to {MOST_KILOBYTES}")))
+    bytes.ok_or_else(|| {
+        InitError::new(format!(
+            "{name} is {n}, but a number of kilobytes from 1 to {MOST_KILOBYTES}"
+        ))
+    })
 }
 
 fn open(params: &Params, access: &Access, env: &Env<'_>) -> Result<Vec<(Protocol, Arc<Door>)>, InitError> {
@@ -240,5 +261,8 @@ fn who(ctl: &Ctl, call: &mut RpcCall) -> RpcResult {
             port.into(),
         ]);
     });
-    Ok(rows)
+    match rows.is_empty() {
+        true => Err(RpcFault::new(400, "no open stream connection")),
+        false => Ok(rows),
+    }
 }

@@ -13,6 +13,7 @@ use tokio::{
 use super::{House, guests::Guest};
 use crate::{
     binrpc::{self, Header, PacketKind, Reader},
+    datagram::Datagrams,
     desk::Undone,
     door::{Address, Door, Opened, open_for_reading, open_for_reply},
     lines,
@@ -86,15 +87,9 @@ struct Answer {
 impl Place {
     async fn serve(self, opened: Opened) -> io::Result<()> {
         match opened {
-            Opened::UnixStream(listener) => {
-                listener.set_nonblocking(true)?;
-                self.take_unix(UnixListener::from_std(listener)?).await
-            }
+            Opened::UnixStream(listener) => self.take_unix(UnixListener::from_std(listener)?).await,
             Opened::Tcp(listener) => self.take_tcp(TcpListener::from_std(listener)?).await,
-            Opened::UnixDatagram(socket) => {
-                socket.set_nonblocking(true)?;
-                self.take_datagrams(UnixDatagram::from_std(socket)?).await
-            }
+            Opened::UnixDatagram(socket) => self.take_datagrams(UnixDatagram::from_std(socket)?).await,
             Opened::Udp(socket) => self.take_datagrams(UdpSocket::from_std(socket)?).await,
             Opened::Fifo(path) => {
                 let mut pipe = open_for_reading(&path)?;
@@ -148,7 +143,11 @@ impl Place {
         self.house.guests.served_by(number, task.abort_handle());
     }
 
-    async fn talk(&self, mut client: impl AsyncRead + AsyncWrite + Unpin, heard: impl Fn()) -> io::Result<()> {
+    async fn talk(
+        &self,
+        mut client: impl AsyncRead + AsyncWrite + Unpin,
+        heard: impl Fn(),
+    ) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             while let Some((request, used)) = self.whole(&buffer)? {
@@ -215,7 +214,13 @@ impl Place {
         let mut reader = Reader::new(body);
         let method = match reader.method() {
             Ok(method) => method,
-            Err(wrong) => return refuse(header.cookie, 400, format!("bad request method: {}", wrong.text())),
+            Err(wrong) => {
+                return refuse(
+                    header.cookie,
+                    400,
+                    format!("bad request method: {}", wrong.text()),
+                );
+            }
         };
         let result = match reader.values() {
             Ok(args) => {
@@ -253,7 +258,9 @@ impl Place {
             .desk
             .call(method.clone(), request.args, RpcVia::Lines)
             .await;
-        let result = result(done, || RpcFault::new(500, format!("Command '{method}' not found")));
+        let result = result(done, || {
+            RpcFault::new(500, format!("Command '{method}' not found"))
+        });
         (request.reply, lines::answer(&result))
     }
 
@@ -262,14 +269,8 @@ impl Place {
         let places = Arc::new(Semaphore::new(IN_WORK));
         let mut buffer = vec![0; binrpc::LONGEST.saturating_add(16)];
         loop {
-            let (length, from) = match socket.receive(&mut buffer).await {
-                Ok(received) => received,
-                // What an earlier answer ran into.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-                Err(error) => {
-                    self.wait_after(&error).await;
-                    continue;
-                }
+            let Some((length, from)) = socket.receive_or_wait("ctl", &mut buffer).await else {
+                continue;
             };
             let Ok(place) = places.clone().try_acquire_owned() else {
                 continue;
@@ -298,8 +299,7 @@ impl Place {
                 let (reply, bytes) = self.answer_lines(request).await;
                 buffer.drain(..used);
                 if !reply.is_empty() {
-                    let pipe = open_for_reply(REPLY_FOLDER.as_ref(), &reply);
-                    tokio::spawn(deliver(pipe, reply, bytes));
+                    tokio::spawn(deliver(reply, bytes));
                 }
             }
             if buffer.is_empty() {
@@ -313,8 +313,8 @@ impl Place {
     }
 }
 
-async fn deliver(pipe: io::Result<tokio::net::unix::pipe::Sender>, name: String, bytes: Vec<u8>) {
-    let sent = match pipe {
+async fn deliver(name: String, bytes: Vec<u8>) {
+    let sent = match open_for_reply(REPLY_FOLDER.as_ref(), &name).await {
         Ok(mut pipe) => send(&mut pipe, &bytes).await,
         Err(error) => Err(error),
     };
@@ -337,42 +337,5 @@ fn result(
     match done {
         Ok(answer) => answer.result,
         Err(undone) => Err(undone.fault(unknown)),
-    }
-}
-
-/// Sockets of datagrams.
-trait Datagrams: Send + Sync + 'static {
-    /// A sender that can be answered.
-    type From: Send + Sync;
-
-    fn receive(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, Self::From)>> + Send;
-
-    fn send(&self, bytes: &[u8], to: &Self::From) -> impl Future<Output = io::Result<()>> + Send;
-}
-
-impl Datagrams for UdpSocket {
-    type From = std::net::SocketAddr;
-
-    async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Self::From)> {
-        self.recv_from(buffer).await
-    }
-
-    async fn send(&self, bytes: &[u8], to: &Self::From) -> io::Result<()> {
-        self.send_to(bytes, to).await.map(drop)
-    }
-}
-
-impl Datagrams for UnixDatagram {
-    type From = tokio::net::unix::SocketAddr;
-
-    async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Self::From)> {
-        self.recv_from(buffer).await
-    }
-
-    async fn send(&self, bytes: &[u8], to: &Self::From) -> io::Result<()> {
-        match to.as_pathname() {
-            Some(path) => self.send_to(bytes, path).await.map(drop),
-            None => Err(io::ErrorKind::AddrNotAvailable.into()),
-        }
     }
 }

@@ -164,7 +164,15 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "unix:", "udp:", "tcp:host", "udp:127.0.0.1:0", "udp:127.0.0.1:99999", "tcp:::1"] {
+        for text in [
+            "",
+            "unix:",
+            "udp:",
+            "tcp:host",
+            "udp:127.0.0.1:0",
+            "udp:127.0.0.1:99999",
+            "tcp:::1",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

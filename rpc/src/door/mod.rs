@@ -248,7 +248,9 @@ fn is_read(path: &Path) -> bool {
 /// # Errors
 /// It cannot be opened.
 pub fn open_for_reading(path: &Path) -> io::Result<tokio_pipe::Receiver> {
-    tokio_pipe::OpenOptions::new().read_write(true).open_receiver(path)
+    tokio_pipe::OpenOptions::new()
+        .read_write(true)
+        .open_receiver(path)
 }
 
 #[cfg(test)]

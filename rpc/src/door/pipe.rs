@@ -4,16 +4,36 @@ use std::{
     io,
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::Path,
+    time::Duration,
 };
 
 use tokio::net::unix::pipe::Sender;
 
+/// How often a pipe is looked at that nobody reads yet, and how long between.
+const LOOKS: u32 = 40;
+const BETWEEN: Duration = Duration::from_millis(50);
+
 /// Opens the named pipe of a client for its answer. `name` is a name in `folder`, never a path out of it, and what it names
-/// must be a pipe that somebody reads: no file can be written to this way. Needs a runtime.
+/// must be a pipe that somebody reads, at the latest two seconds from now: no file can be written to this way. Needs a
+/// runtime.
 ///
 /// # Errors
 /// There is no such pipe, or nobody reads it.
-pub fn open_for_reply(folder: &Path, name: &str) -> io::Result<Sender> {
+pub async fn open_for_reply(folder: &Path, name: &str) -> io::Result<Sender> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        match open(folder, name) {
+            // Clients send the request while their reader is about to start.
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32) && looks < LOOKS => {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn open(folder: &Path, name: &str) -> io::Result<Sender> {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
         let text = "the name of the reply pipe is a file name without a path";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -43,11 +63,25 @@ mod tests {
         std::fs::write(&file, "kept").unwrap();
         std::os::unix::fs::symlink(&file, folder.path().join("link")).unwrap();
         nix::unistd::mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU).unwrap();
-        for name in ["file", "link", "missing", "../pipe", "/etc/passwd", ".", "", "pipe"] {
-            assert!(open_for_reply(folder.path(), name).is_err(), "{name}, which nobody reads");
+        for name in [
+            "file",
+            "link",
+            "missing",
+            "../pipe",
+            "/etc/passwd",
+            ".",
+            "",
+            "pipe",
+        ] {
+            assert!(open(folder.path(), name).is_err(), "{name}, which nobody reads");
         }
-        let mut reader = super::super::open_for_reading(&folder.path().join("pipe")).unwrap();
-        let mut writer = open_for_reply(folder.path(), "pipe").unwrap();
+        let opening = open_for_reply(folder.path(), "pipe");
+        let reading = async {
+            tokio::time::sleep(BETWEEN).await;
+            super::super::open_for_reading(&folder.path().join("pipe")).unwrap()
+        };
+        let (writer, mut reader) = tokio::join!(opening, reading);
+        let mut writer = writer.unwrap();
         writer.write_all(b"answer").await.unwrap();
         let mut text = [0; 6];
         reader.read_exact(&mut text).await.unwrap();

@@ -12,7 +12,7 @@ use crate::core_module::Core;
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Core>) {
-    d.rpc("core.tcp_list", list, "The open connections.");
+    d.rpc("core.tcp_list", list, "The open connections.").list();
     d.rpc("core.tcp_info", info, "Figures of the connections.");
     d.rpc(
         "core.tcp_options",

@@ -19,7 +19,7 @@ pub fn declare(d: &mut Decl<Core>) {
         mem_info,
         "Bytes that the cache takes, about, and bytes that it may take.",
     );
-    d.rpc("dns.view", view, "The entries of the cache.");
+    d.rpc("dns.view", view, "The entries of the cache.").list();
     d.rpc_waits(
         "dns.lookup",
         lookup,

@@ -11,17 +11,27 @@ use crate::core_module::Core;
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Core>) {
-    d.rpc("core.echo", echo, "Answers with its arguments.");
+    d.rpc("core.echo", echo, "Answers with its arguments.").list();
     let doc = "Answers with its arguments, no sooner than rpc_exec_delta seconds after the last time.";
-    d.rpc("core.echo_delta", echo_delta, doc);
-    d.rpc("core.printi", printi, "Answers with a number.");
-    d.rpc("core.prints", prints, "Answers with a text.");
+    d.rpc("core.echo_delta", echo_delta, doc).list();
+    d.rpc(
+        "core.printi",
+        printi,
+        "Answers with its arguments, which are numbers.",
+    )
+    .list();
+    d.rpc(
+        "core.prints",
+        prints,
+        "Answers with its arguments, which are texts.",
+    )
+    .list();
 }
 
 fn echo(_: &Core, call: &mut RpcCall) -> RpcResult {
     let mut answer = Vec::new();
-    while let Some(value) = call.next_value() {
-        answer.push(value);
+    while call.remaining() > 0 {
+        answer.extend(call.optional_plain()?.map(RpcValue::Str));
     }
     Ok(answer)
 }
@@ -41,11 +51,19 @@ fn echo_delta(core: &Core, call: &mut RpcCall) -> RpcResult {
 }
 
 fn printi(_: &Core, call: &mut RpcCall) -> RpcResult {
-    Ok(call.optional_int()?.map(RpcValue::Int).into_iter().collect())
+    let mut answer = Vec::new();
+    while let Some(n) = call.optional_int()? {
+        answer.push(RpcValue::Int(n));
+    }
+    Ok(answer)
 }
 
 fn prints(_: &Core, call: &mut RpcCall) -> RpcResult {
-    Ok(call.optional_text()?.map(RpcValue::Str).into_iter().collect())
+    let mut answer = Vec::new();
+    while let Some(text) = call.optional_text()? {
+        answer.push(RpcValue::Str(text));
+    }
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -58,7 +76,7 @@ mod tests {
     #[test]
     fn arguments_come_back() {
         let client = Client::new(FakeControl::default());
-        let back = vec!["a".into(), RpcValue::Int(3), "x:y".into()];
+        let back = vec!["a".into(), "3".into(), "x:y".into()];
         assert_eq!(client.run("core.echo a 3 x:y"), Ok(back));
         assert_eq!(client.run("core.echo"), Ok(vec![]));
         assert_eq!(client.run("core.printi 5"), Ok(vec![RpcValue::Int(5)]));

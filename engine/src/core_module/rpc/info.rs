@@ -26,17 +26,20 @@ pub fn declare(d: &mut Decl<Core>) {
         "Since when the server runs; dates are GMT, the uptime is in seconds.",
     );
     d.rpc("core.flags", flags, "What the server was built with.");
-    d.rpc("core.modules", modules, "The loaded modules, the last one first.");
+    d.rpc("core.modules", modules, "The loaded modules, the last one first.")
+        .list();
     d.rpc(
         "core.ppdefines",
         ppdefines,
         "The names that the preprocessor knows.",
-    );
+    )
+    .list();
     d.rpc(
         "core.ppdefines_full",
         ppdefines_full,
         "The names that the preprocessor knows, with their values.",
-    );
+    )
+    .list();
 }
 
 /// What is known of the build.
@@ -156,7 +159,7 @@ fn runinfo(_: &Core, call: &mut RpcCall) -> RpcResult {
 
 fn modules(_: &Core, call: &mut RpcCall) -> RpcResult {
     let mut names: Vec<&str> = call.worker.config.modules.iter().map(|(name, _)| name).collect();
-    names.retain(|name| *name != "core");
+    names.retain(|name| !matches!(*name, "core" | "core-pv"));
     Ok(names.into_iter().rev().map(RpcValue::from).collect())
 }
 

@@ -92,10 +92,16 @@ impl ModParams {
     }
 }
 
-/// A struct whose member names may repeat.
+/// A struct.
 fn members(members: Vec<(&str, RpcValue)>) -> RpcValue {
     let named = members.into_iter().map(|(name, value)| (Str::from(name), value));
     RpcValue::Struct(named.collect())
+}
+
+/// Elements with names that may repeat.
+fn named(items: Vec<(&str, RpcValue)>) -> RpcValue {
+    let named = items.into_iter().map(|(name, value)| (Str::from(name), value));
+    RpcValue::Named(named.collect())
 }
 
 /// A switch of the group `core` as it is now.
@@ -191,7 +197,7 @@ mod testing {
         pub fn member(&self, line: &str, path: &[&str]) -> RpcValue {
             let mut value = self.run(line).expect(line).into_iter().next().expect(line);
             for name in path {
-                let RpcValue::Struct(members) = value else {
+                let (RpcValue::Struct(members) | RpcValue::Named(members)) = value else {
                     panic!("{name} in {value:?}")
                 };
                 let found = members.into_iter().find(|(own, _)| own == name);

@@ -15,11 +15,12 @@ pub fn declare(d: &mut Decl<Core>) {
         "core.ps",
         ps,
         "Number and task of each thread; all have the number of the one process.",
-    );
-    d.rpc("core.psx", psx, "The same with names.");
-    d.rpc("core.psa", psa, "The same with status and rank.");
-    d.rpc("core.pwd", pwd, "The working directory.");
-    d.rpc("core.arg", arg, "The command line.");
+    )
+    .list();
+    d.rpc("core.psx", psx, "The same with names.").list();
+    d.rpc("core.psa", psa, "The same with status and rank.").list();
+    d.rpc("core.pwd", pwd, "The working directory.").list();
+    d.rpc("core.arg", arg, "The command line.").list();
     d.rpc_waits(
         "core.kill",
         kill,

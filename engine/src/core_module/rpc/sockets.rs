@@ -6,7 +6,7 @@ use kahea_module::{
 };
 use kahea_sip::Transport;
 
-use super::{int, members, yes_no};
+use super::{int, members, named, yes_no};
 use crate::core_module::Core;
 
 /// Declares them.
@@ -38,7 +38,7 @@ fn sockets_list(_: &Core, call: &mut RpcCall) -> RpcResult {
         ]);
         ("socket", socket)
     };
-    Ok(vec![members(listeners.map(row).collect())])
+    Ok(vec![named(listeners.map(row).collect())])
 }
 
 fn aliases_list(_: &Core, call: &mut RpcCall) -> RpcResult {
@@ -61,10 +61,7 @@ fn aliases_list(_: &Core, call: &mut RpcCall) -> RpcResult {
     };
     Ok(vec![members(vec![
         ("myself_callbacks", yes_no(!identity.tests.is_empty())),
-        (
-            "aliases",
-            members(identity.aliases.iter().rev().map(row).collect()),
-        ),
+        ("aliases", named(identity.aliases.iter().rev().map(row).collect())),
     ])])
 }
 
@@ -73,8 +70,13 @@ fn udp4_raw_info(_: &Core, call: &mut RpcCall) -> RpcResult {
     Ok(vec![members(vec![
         ("udp4_raw", int(globals.udp4_raw)),
         ("udp4_raw_mtu", int(globals.udp4_raw_mtu)),
-        ("udp4_raw_ttl", int(globals.udp4_raw_ttl)),
+        ("udp4_raw_ttl", int(raw_ttl(globals.udp4_raw_ttl))),
     ])])
+}
+
+/// Below 0 the system's own counts, which is 64.
+fn raw_ttl(configured: i64) -> i64 {
+    if configured < 0 { 64 } else { configured }
 }
 
 #[cfg(test)]

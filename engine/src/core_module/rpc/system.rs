@@ -9,7 +9,8 @@ use crate::core_module::Core;
 
 /// Declares them.
 pub fn declare(d: &mut Decl<Core>) {
-    d.rpc("system.listMethods", list_methods, "The names of all commands.");
+    d.rpc("system.listMethods", list_methods, "The names of all commands.")
+        .list();
     d.rpc("system.methodHelp", method_help, "What a command does.");
     d.rpc(
         "system.methodSignature",
@@ -33,7 +34,8 @@ fn list_methods(_: &Core, call: &mut RpcCall) -> RpcResult {
 }
 
 fn method_help(_: &Core, call: &mut RpcCall) -> RpcResult {
-    let name = call.text()?;
+    let expected = |_| RpcFault::new(400, "Method Name Expected");
+    let name = call.text().map_err(expected)?;
     let found = commands(call).find(|command| name == command.name);
     match found {
         Some(command) => Ok(vec![command.doc.into()]),

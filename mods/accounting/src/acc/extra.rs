@@ -1,10 +1,10 @@
 //! Values that a configuration adds to records: `log_name=$variable;…`, and the legs of a call.
 
+use kahea_mods_base::pv::avps::{Aliases, AvpRef};
 use kahea_module::{
     Bind, Cx, InitError, Str, Value, Var,
     avp::{AvpClass, AvpName},
 };
-use kahea_mods_base::pv::avps::{Aliases, AvpRef};
 
 /// A list of names and variables, as `log_extra` and `db_extra` have them.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +55,10 @@ fn pairs<'t>(param: &str, text: &'t str) -> Result<Vec<(&'t str, &'t str)>, Init
         match pair {
             Some((name, var)) if !name.is_empty() && !var.is_empty() => out.push((name, var)),
             _ => {
-                return Err(InitError::new(format!("{param}: '{}' is no name=$variable", one.trim()))
-                    .help(format!("write {param} as \"name=$variable;name=$variable\"")));
+                return Err(
+                    InitError::new(format!("{param}: '{}' is no name=$variable", one.trim()))
+                        .help(format!("write {param} as \"name=$variable;name=$variable\"")),
+                );
             }
         }
         rest = after.strip_prefix(';').unwrap_or(after).trim_start();

@@ -47,7 +47,8 @@ fn record(cx: &mut Cx, comment: &Format) -> std::result::Result<Record, Fault> {
 
 fn log_request(m: &Acc, cx: &mut Cx, comment: Format) -> std::result::Result<bool, Fault> {
     let record = record(cx, &comment)?;
-    m.lines.account(cx, Event::Requested, &record, m.accounting.legs());
+    m.lines
+        .account(cx, Event::Requested, &record, m.accounting.legs());
     Ok(true)
 }
 
@@ -63,7 +64,8 @@ fn request(m: &Acc, cx: &mut Cx, comment: Format, table: Format) -> Ret {
         Ok(record) => record,
         Err(fault) => return fault.into(),
     };
-    m.lines.account(cx, Event::Requested, &record, m.accounting.legs());
+    m.lines
+        .account(cx, Event::Requested, &record, m.accounting.legs());
     if m.rows.is_none() {
         return Ret::TRUE;
     }

@@ -14,11 +14,7 @@ use std::sync::Arc;
 use kahea_db::{Database, TableVersion, check_table};
 use kahea_mods_routing::rr;
 use kahea_mods_transaction::tm::watch::Watchers;
-use kahea_module::{
-    Decl, Env, Format, InitError, Module, Str, error,
-    globals::Facility,
-    log::Level,
-};
+use kahea_module::{Decl, Env, Format, InitError, Module, Str, error, globals::Facility, log::Level};
 
 pub use self::{
     extra::{Extras, Legs},
@@ -60,7 +56,9 @@ impl Module for Acc {
         }
         let watchers = Watchers::of(env);
         if !watchers.add(accounting.clone()) {
-            return Err(InitError::new("acc starts after the first request (a defect of this server)"));
+            return Err(InitError::new(
+                "acc starts after the first request (a defect of this server)",
+            ));
         }
         env.provide(accounting.clone());
         env.provide(Arc::new(params.cdr));
@@ -132,7 +130,10 @@ fn lines(params: &Params, env: &Env<'_>) -> Result<Lines, InitError> {
 
 fn time_mode(params: &Params) -> TimeMode {
     if !(0..=4).contains(&params.time_mode) {
-        error!("acc", "time_mode {} is none of 0 to 4; 0 is used.", params.time_mode);
+        error!(
+            "acc",
+            "time_mode {} is none of 0 to 4; 0 is used.", params.time_mode
+        );
     }
     TimeMode::new(params.time_mode, params.time_format.clone())
 }
@@ -145,12 +146,10 @@ pub fn facility(param: &str, name: Option<&Str>) -> Result<i32, InitError> {
     let Some(name) = name else {
         return Ok(Facility::DAEMON.code());
     };
-    Facility::parse(&name.text())
-        .map(Facility::code)
-        .ok_or_else(|| {
-            InitError::new(format!("{param}: '{name}' is no facility of syslog"))
-                .help("write LOG_DAEMON, LOG_USER, or one of LOG_LOCAL0 to LOG_LOCAL7")
-        })
+    Facility::parse(&name.text()).map(Facility::code).ok_or_else(|| {
+        InitError::new(format!("{param}: '{name}' is no facility of syslog"))
+            .help("write LOG_DAEMON, LOG_USER, or one of LOG_LOCAL0 to LOG_LOCAL7")
+    })
 }
 
 fn rows(params: &Params, legs: &Legs, env: &Env<'_>) -> Result<Option<Rows>, InitError> {
@@ -164,8 +163,9 @@ fn rows(params: &Params, legs: &Legs, env: &Env<'_>) -> Result<Option<Rows>, Ini
         return Ok(None);
     }
     if !(0..=2).contains(&params.db_insert_mode) {
-        return Err(InitError::new(format!("db_insert_mode is {}", params.db_insert_mode))
-            .help("give 0, 1 or 2"));
+        return Err(
+            InitError::new(format!("db_insert_mode is {}", params.db_insert_mode)).help("give 0, 1 or 2"),
+        );
     }
     let database = Database::open(env, &params.db_url.text())?;
     let table = |name: &Str, version: i64| -> Result<Format, InitError> {

@@ -58,9 +58,12 @@ impl Result {
     pub fn of_comment(comment: &Format, cx: &mut Cx) -> Result {
         let text = comment.text(cx);
         let status = match text.as_bytes() {
-            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] => [a, b, c]
-                .into_iter()
-                .fold(0u16, |sum, digit| sum.saturating_mul(10).saturating_add(u16::from(digit.wrapping_sub(b'0')))),
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] => {
+                [a, b, c].into_iter().fold(0u16, |sum, digit| {
+                    sum.saturating_mul(10)
+                        .saturating_add(u16::from(digit.wrapping_sub(b'0')))
+                })
+            }
             _ => {
                 return Result {
                     reason: text,
@@ -105,7 +108,10 @@ impl Moment {
 
     /// The same as a number.
     pub fn fraction(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 have far fewer than 52 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds since 1970 have far fewer than 52 bits"
+        )]
         let seconds = self.seconds as f64;
         seconds + f64::from(self.micros / 1000) / 1000.0
     }
@@ -193,9 +199,7 @@ impl Record {
             from_tag,
             to_tag,
             call_id: share(call_id),
-            code: result
-                .status
-                .map_or(Str::EMPTY, |status| int_text(status.into())),
+            code: result.status.map_or(Str::EMPTY, |status| int_text(status.into())),
             reason: result.reason.clone(),
             at: Moment::of(cx.time()),
         })
@@ -251,7 +255,10 @@ mod tests {
     fn a_record_takes_tags_from_the_message_and_the_result() {
         let cx = Server::default().invite();
         let record = Record::of(&cx, &Result::own(486, Some("b".into())), false).unwrap();
-        assert_eq!((record.from_tag.clone(), record.to_tag), ("1928301774".into(), "b".into()));
+        assert_eq!(
+            (record.from_tag.clone(), record.to_tag),
+            ("1928301774".into(), "b".into())
+        );
         assert_eq!((record.code, record.reason), ("486".into(), "Busy Here".into()));
         let swapped = Record::of(&cx, &Result::own(486, Some("b".into())), true).unwrap();
         assert_eq!((swapped.from_tag, swapped.to_tag), ("b".into(), record.from_tag));

@@ -239,7 +239,11 @@ impl Backend for Rows {
         let call_id = record.call_id.detach();
         self.database.run_all_later(statements, move |answer| {
             if let Err(error) = answer {
-                error!("acc", "The record of call {call_id} was not written to {}: {error}.", query.table());
+                error!(
+                    "acc",
+                    "The record of call {call_id} was not written to {}: {error}.",
+                    query.table()
+                );
             }
         });
     }
@@ -287,7 +291,18 @@ mod tests {
         let names: Vec<_> = columns.iter().map(|name| name.text().into_owned()).collect();
         assert_eq!(
             names,
-            ["method", "from_tag", "to_tag", "callid", "sip_code", "sip_reason", "time", "t", "a", "b"]
+            [
+                "method",
+                "from_tag",
+                "to_tag",
+                "callid",
+                "sip_code",
+                "sip_reason",
+                "time",
+                "t",
+                "a",
+                "b"
+            ]
         );
         assert_eq!(values.get(6), Some(&Value::Time(1_767_225_600)));
         assert_eq!(values.get(8..), Some([Value::Null, Value::Int(7)].as_slice()));

@@ -57,6 +57,8 @@ struct Followed {
     yes: bool,
     /// From the callee to the caller.
     upstream: bool,
+    /// The status of the branch that was accounted as missed last, and the flags that this used up.
+    spent: (u16, u32),
 }
 
 impl Accounting {
@@ -113,9 +115,16 @@ impl Accounting {
         }
     }
 
-    /// Accounts a missed call; its flags are used up.
+    /// Accounts a missed call; its flags are used up. Where a failure route answers the call with another status than
+    /// its branch had, both are missed.
     fn missed(&self, tx: &mut Transaction<'_>, reply: &Reply<'_>, followed: Followed) {
-        let flags = tx.flags();
+        let (status, spent) = followed.spent;
+        let again = if reply.made.is_some() && reply.status != status {
+            spent
+        } else {
+            0
+        };
+        let flags = tx.flags() | again;
         let missed = self.backends().missed;
         if flags & missed == 0 {
             return;
@@ -194,7 +203,13 @@ impl Watcher for Accounting {
             tx.request(|cx| is_in_dialog(cx) && rr.direction(cx) == rr::Direction::Upstream)
                 .unwrap_or(false)
         });
-        tx.keep(|followed: &mut Followed| *followed = Followed { yes: true, upstream });
+        tx.keep(|followed: &mut Followed| {
+            *followed = Followed {
+                yes: true,
+                upstream,
+                spent: (0, 0),
+            };
+        });
     }
 
     fn replied(&self, tx: &mut Transaction<'_>, reply: &Reply<'_>) {
@@ -222,6 +237,8 @@ impl Watcher for Accounting {
             return;
         }
         if let Some(followed) = tx.kept::<Followed>().filter(|followed| followed.yes) {
+            let spent = (reply.status, tx.flags() & self.backends().missed);
+            tx.keep(|followed: &mut Followed| followed.spent = spent);
             self.missed(tx, reply, followed);
         }
     }
@@ -236,7 +253,10 @@ impl Watcher for Accounting {
 }
 
 fn is_in_dialog(cx: &Cx) -> bool {
-    cx.msg.has(HeaderId::To) && cx.to().is_ok_and(|to| to.tag().is_some_and(|tag| !tag.is_empty()))
+    cx.msg.has(HeaderId::To)
+        && cx
+            .to()
+            .is_ok_and(|to| to.tag().is_some_and(|tag| !tag.is_empty()))
 }
 
 /// The mask of a flag's number; 0 where it is not set.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kahea_mods_base::sl::Stateful;
-use kahea_module::{Cx, Fault, ReplyExtra, Str};
+use kahea_module::{Cx, Fault, ReplyExtra, Str, authorized::Authorized};
 use kahea_sip::{
     HeaderId, Method, Span,
     view::{Credentials, Qop},
@@ -418,6 +418,12 @@ impl Service {
             let info = self.info(cx, &credentials, algorithm, &ha1);
             cx.reply_extra.push(ReplyExtra::Header(info));
         }
+        let who = Authorized {
+            user: shown.user(),
+            domain: shown.domain(),
+            realm: shown.realm.clone(),
+        };
+        who.note(cx);
         Verdict::Accepted
     }
 

@@ -1,4 +1,4 @@
-//! Module avpops: tests, copies, arithmetic and substitutions on AVPs.
+//! Module avpops: tests, copies, arithmetic and substitutions on AVPs, and AVPs in a database.
 
 mod check;
 mod database;
@@ -8,7 +8,7 @@ mod op;
 mod push;
 mod subst;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use kahea_module::{BRANCH, Cx, Decl, EVENT, Env, FAILURE, InitError, Module, REPLY, REQUEST, RouteKinds};
 
@@ -17,7 +17,7 @@ use crate::pv::{Pv, avps::Aliases};
 /// The module.
 #[derive(Default)]
 pub struct Avpops {
-    database: database::Params,
+    database: Option<Arc<database::Store>>,
     aliases: OnceLock<Aliases>,
 }
 
@@ -39,10 +39,9 @@ impl Module for Avpops {
         push::declare(d);
     }
 
-    fn init(params: database::Params, _: &mut Env<'_>) -> Result<Avpops, InitError> {
-        params.check()?;
+    fn init(params: database::Params, env: &mut Env<'_>) -> Result<Avpops, InitError> {
         Ok(Avpops {
-            database: params,
+            database: params.open(env)?.map(Arc::new),
             aliases: OnceLock::new(),
         })
     }

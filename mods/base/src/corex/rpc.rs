@@ -15,12 +15,14 @@ pub fn declare(d: &mut Decl<Corex>) {
         "corex.list_sockets",
         list_sockets,
         "Lists the sockets that this server listens on.",
-    );
+    )
+    .list();
     d.rpc(
         "corex.list_aliases",
         list_aliases,
         "Lists the aliases that are \"myself\" besides the sockets.",
-    );
+    )
+    .list();
     d.rpc(
         "corex.debug",
         debug,

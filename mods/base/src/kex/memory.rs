@@ -48,7 +48,7 @@ pub fn declare(d: &mut Decl<Kex>) {
         "pkg.stats",
         pkg_stats,
         "Memory of each process; workers are threads here, so there is one: `pid N`, `rank N` or `index N` picks it.",
-    );
+    ).list();
     d.rpc(
         "pkg.info",
         pkg_info,

@@ -82,7 +82,8 @@ pub fn declare(d: &mut Decl<Kex>) {
         "stats.get_statistics",
         get_statistics,
         "Lists statistics as `group:name = value`: all, of a group (`group:`), or by name.",
-    );
+    )
+    .list();
     d.rpc(
         "stats.fetch",
         |_, call| fetch(call, |n| RpcValue::from(n.to_string())),
@@ -102,7 +103,8 @@ pub fn declare(d: &mut Decl<Kex>) {
         "stats.clear_statistics",
         clear_statistics,
         "Sets statistics to 0 and lists them as `group:name = 0 (value before)`.",
-    );
+    )
+    .list();
 }
 
 struct Picked {

@@ -110,16 +110,34 @@ fn alias(aliases: &Aliases, name: &AvpName) -> AvpName {
     }
 }
 
+/// Where a name is looked up: what belongs to the user goes before what belongs to the domain, and that before what
+/// belongs to all.
+const READ: [AvpClass; 4] = [
+    AvpClass::FromUser,
+    AvpClass::FromUri,
+    AvpClass::FromDomain,
+    AvpClass::Global,
+];
+
+/// The first list that has the name.
+fn list_with(cx: &Cx, name: &AvpName) -> AvpClass {
+    let mut lists = READ.into_iter();
+    lists
+        .find(|class| cx.avps.all(*class, name).next().is_some())
+        .unwrap_or_default()
+}
+
 /// The value of an AVP; with `[*]` all values, joined.
 pub fn read(cx: &Cx, name: &AvpName, index: Index) -> Value {
+    let class = list_with(cx, name);
     match index {
         Index::All => {}
         // As in Kamailio an index below 0 finds nothing but the newest value.
-        Index::At(..0) if index.pick(count(cx, name)) != Some(0) => return Value::Null,
-        index => return cx.avps.get(AvpClass::FromUser, name, index),
+        Index::At(..0) if index.pick(cx.avps.all(class, name).count()) != Some(0) => return Value::Null,
+        index => return cx.avps.get(class, name, index),
     }
     let mut out: Option<Vec<u8>> = None;
-    for avp in cx.avps.all(AvpClass::FromUser, name) {
+    for avp in cx.avps.all(class, name) {
         match &mut out {
             None => avp.value.push_to(out.insert(Vec::new())),
             Some(out) => {

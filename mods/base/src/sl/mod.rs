@@ -18,6 +18,7 @@ use self::stats::Counters;
 
 pub use self::{
     redirect::{Rich, contact},
+    reply::status,
     service::{SlReply, Stateful},
 };
 

@@ -8,22 +8,26 @@ use super::{Sl, redirect};
 /// What Kamailio says when nothing better is known.
 const ERROR: &str = "I'm terribly sorry, server error occurred (1/SL)";
 
+/// The status and reason that a script means, with what to answer where it gives none. As in Kamailio the status may be
+/// any of three digits.
+///
+/// # Errors
+/// It is no status.
+pub fn status(code: &Value, reason: &Value, default: (u16, &Str)) -> Result<(u16, Str), Fault> {
+    let (default_code, default_reason) = default;
+    let status = match code.int() {
+        Some(code) => u16::try_from(code)
+            .ok()
+            .filter(|code| (100..1000).contains(code))
+            .ok_or_else(|| Fault::script(format!("{code} is no status code: give one from 100 to 999")))?,
+        None => default_code,
+    };
+    Ok((status, reason.str().unwrap_or_else(|| default_reason.clone())))
+}
+
 impl Sl {
-    /// The status and reason that the script means; defaults where it gives none.
     fn status(&self, code: &Value, reason: &Value) -> Result<(u16, Str), Fault> {
-        let status = match code.int() {
-            Some(code) => u16::try_from(code)
-                .ok()
-                .filter(|code| (100..1000).contains(code))
-                .ok_or_else(|| {
-                    Fault::script(format!("{code} is no status code: give one from 100 to 699"))
-                })?,
-            None => self.default_code,
-        };
-        Ok((
-            status,
-            reason.str().unwrap_or_else(|| self.default_reason.clone()),
-        ))
+        status(code, reason, (self.default_code, &self.default_reason))
     }
 
     fn stateless(&self, cx: &mut Cx, status: u16, reason: Str) -> Ret {

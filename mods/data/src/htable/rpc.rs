@@ -31,14 +31,17 @@ pub(super) fn declare(d: &mut Decl<Htable>) {
         setxi,
         "Sets an item to a number that expires in so many seconds.",
     );
-    d.rpc("htable.dump", dump, "All items of a table, by slot.");
+    d.rpc("htable.dump", dump, "All items of a table, by slot.")
+        .list();
     d.rpc("htable.flush", flush, "Removes all items of a table.");
-    d.rpc("htable.listTables", list, "The tables and their settings.");
+    d.rpc("htable.listTables", list, "The tables and their settings.")
+        .list();
     d.rpc(
         "htable.stats",
         stats,
         "How many items each table has, and how they spread over slots.",
-    );
+    )
+    .list();
     d.rpc_waits("htable.reload", reload, "Reads a table from the database anew.");
     d.rpc_waits("htable.store", store, "Writes a table to the database.");
     d.rpc(

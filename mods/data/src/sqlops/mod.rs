@@ -1,7 +1,7 @@
 //! Module `sqlops`: SQL from scripts.
 //!
 //! A query waits for its database without holding the worker. What variables bring into a query can never end the
-//! literal that they stand in, see [`kahea_db::script`].
+//! literal that they stand in, see [`kahea_db::script`]; `escape_values` says whether such a query fails.
 
 mod connection;
 mod query;
@@ -11,7 +11,7 @@ mod transform;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use kahea_db::Database;
+use kahea_db::{Database, script::Unsafe};
 use kahea_module::{BindError, Decl, Env, Fault, InitError, Module, Str};
 
 use self::connection::Connection;
@@ -23,6 +23,7 @@ pub struct Sqlops {
     results_maxsize: usize,
     /// So many bytes of a query that failed are logged.
     log_buf_size: usize,
+    policy: Unsafe,
 }
 
 /// Its parameters.
@@ -33,6 +34,7 @@ pub struct Params {
     log_buf_size: i64,
     connect_mode: i64,
     results_maxsize: i64,
+    escape_values: bool,
 }
 
 impl Default for Params {
@@ -44,6 +46,7 @@ impl Default for Params {
             log_buf_size: 128,
             connect_mode: 0,
             results_maxsize: 32,
+            escape_values: false,
         }
     }
 }
@@ -76,6 +79,10 @@ impl Module for Sqlops {
             connections,
             results_maxsize: usize::try_from(params.results_maxsize).unwrap_or(0),
             log_buf_size: usize::try_from(params.log_buf_size).unwrap_or(0),
+            policy: match params.escape_values {
+                true => Unsafe::Escape,
+                false => Unsafe::Refuse,
+            },
         })
     }
 }
@@ -119,6 +126,11 @@ fn params(d: &mut Decl<Sqlops>) {
         "results_maxsize",
         |p| &mut p.results_maxsize,
         "The most results that a message may hold at once.",
+    );
+    d.param(
+        "escape_values",
+        |p| &mut p.escape_values,
+        "What becomes of a value that would end the quoted literal that it stands in: 0, the query fails, as it mostly does in Kamailio; 1, the value is escaped. It never ends the literal.",
     );
 }
 
@@ -164,6 +176,7 @@ mod tests {
             connections: [(name, connection)].into_iter().collect(),
             results_maxsize: 2,
             log_buf_size: 16,
+            policy: Unsafe::Refuse,
         }
     }
 

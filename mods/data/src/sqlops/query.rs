@@ -59,7 +59,7 @@ struct Prepared {
 impl Prepared {
     fn new(m: &Sqlops, cx: &mut Cx, connection: &ConnectionArg, query: &Format) -> Result<Prepared, Fault> {
         let connection = connection.resolve(m)?.clone();
-        let text = script::sql_of(query, connection.dialect, cx)?;
+        let text = script::sql_of(query, connection.dialect, m.policy, cx)?;
         if text.as_bytes().trim_ascii().is_empty() {
             return Err(Fault::script("the query is empty"));
         }

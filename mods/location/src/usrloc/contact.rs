@@ -365,6 +365,10 @@ impl Contact {
         self.state
     }
 
+    pub(crate) fn forget_connection(&mut self) {
+        self.connection = None;
+    }
+
     pub(crate) fn set_attributes(&mut self, fields: Arc<Xavps>) {
         self.attributes = Some(fields);
     }

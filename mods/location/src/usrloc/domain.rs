@@ -99,7 +99,10 @@ impl Domain {
         });
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the remainder is less than the number of turns")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the remainder is less than the number of turns"
+    )]
     pub(crate) async fn turn(&self, aor: &[u8]) -> tokio::sync::MutexGuard<'_, ()> {
         let at = usize::try_from(self.table.hash(aor)).unwrap_or(0) % TURNS;
         self.turns[at].lock().await
@@ -169,14 +172,23 @@ impl Domains {
         users.fold(self.users.get(), i64::wrapping_add)
     }
 
-    /// An identifier that no other contact has: `uloc-START-PID-COUNT`, with the server's id in front where it has one.
-    pub fn ruid(&self, prefix: &str, server_id: i64) -> String {
-        let count = self.given.fetch_add(1, Relaxed).wrapping_add(1);
+    /// What identifiers of this process begin with: `uloc-START-PID-`, with the server's id in front where it has one.
+    pub fn prefix(&self, kind: &str, server_id: i64) -> String {
         let (start, pid) = (self.start, self.pid);
         match server_id {
-            0 => format!("{prefix}-{start:x}-{pid:x}-{count:x}"),
-            id => format!("{prefix}-{id}-{start:x}-{pid:x}-{count:x}"),
+            0 => format!("{kind}-{start:x}-{pid:x}-"),
+            id => format!("{kind}-{id}-{start:x}-{pid:x}-"),
         }
+    }
+
+    /// An identifier that no other contact has.
+    pub fn ruid(&self, kind: &str, server_id: i64) -> String {
+        use std::fmt::Write;
+        let count = self.given.fetch_add(1, Relaxed).wrapping_add(1);
+        let mut out = self.prefix(kind, server_id);
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{count:x}");
+        out
     }
 }
 

@@ -56,22 +56,19 @@ struct Keepalive {
 }
 
 /// Starts them, where `ka_mode` says so.
-pub(super) fn begin(
-    params: &Params,
-    service: &Arc<Service>,
-    env: &mut Env<'_>,
-) -> Result<(), InitError> {
+pub(super) fn begin(params: &Params, service: &Arc<Service>, env: &mut Env<'_>) -> Result<(), InitError> {
     let ka = &params.keepalive;
     if ka.mode == 0 {
         return Ok(());
     }
     if service.settings().mode == Mode::DatabaseOnly {
-        return Err(InitError::new("ka_mode needs contacts in memory, which db_mode 3 does not have")
-            .help("use nathelper for keepalives, or another db_mode"));
+        return Err(
+            InitError::new("ka_mode needs contacts in memory, which db_mode 3 does not have")
+                .help("use nathelper for keepalives, or another db_mode"),
+        );
     }
-    let seconds = |name, value: i64| {
-        u32::try_from(value).map_err(|_| out_of_range(name, value, "seconds, or 0"))
-    };
+    let seconds =
+        |name, value: i64| u32::try_from(value).map_err(|_| out_of_range(name, value, "seconds, or 0"));
     let keepalive = Arc::new(Keepalive {
         service: service.clone(),
         mode: ka.mode,
@@ -102,7 +99,9 @@ pub(super) fn begin(
 /// A text that stands in the header of a request.
 fn checked(name: &str, text: &Str) -> Result<Str, InitError> {
     match text.is_empty() || text.iter().any(u8::is_ascii_control) {
-        true => Err(InitError::new(format!("{name} is empty or holds a control character"))),
+        true => Err(InitError::new(format!(
+            "{name} is empty or holds a control character"
+        ))),
         false => Ok(text.clone()),
     }
 }
@@ -209,7 +208,10 @@ impl Keepalive {
         };
         let identity = &worker.config.identity;
         let socket = contact.socket().unwrap_or_default();
-        let own = identity.listeners.iter().find(|listener| *listener.text == *socket);
+        let own = identity
+            .listeners
+            .iter()
+            .find(|listener| *listener.text == *socket);
         let preferred = own.map(|listener| listener.id);
         let listener = worker.net.listener_for(to, transport, preferred);
         let Some(listener) = listener.and_then(|id| identity.listener(id)) else {
@@ -227,13 +229,21 @@ impl Keepalive {
         };
         let request = self.request(worker, contact, listener);
         if let Err(fault) = proxy::send_raw(worker, &destination, Str::from(request)) {
-            log::write(Level::Debug, "usrloc", format_args!("no keepalive to {to}: {fault}"));
+            log::write(
+                Level::Debug,
+                "usrloc",
+                format_args!("no keepalive to {to}: {fault}"),
+            );
         }
     }
 
     fn request(&self, worker: &Rc<Worker>, contact: &Contact, listener: &Listener) -> Vec<u8> {
         let number = self.sent.fetch_add(1, Relaxed).wrapping_add(1);
-        let sent = worker.engine.time().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let sent = worker
+            .engine
+            .time()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let mut out = Vec::with_capacity(512);
         let mut push = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
         push(&[&self.method, b" ", contact.address(), b" SIP/2.0\r\n"]);
@@ -252,7 +262,13 @@ impl Keepalive {
             push(&[b"Route: ", path, b"\r\n"]);
         }
         let micros = format!(".{:x}\r\n", sent.as_micros());
-        push(&[b"From: <", &self.from, b">;tag=", contact.ruid(), micros.as_bytes()]);
+        push(&[
+            b"From: <",
+            &self.from,
+            b">;tag=",
+            contact.ruid(),
+            micros.as_bytes(),
+        ]);
         let (user, domain) = match contact.aor().iter().rposition(|byte| *byte == b'@') {
             Some(at) => contact.aor().split_at(at),
             None => (contact.aor(), &b""[..]),
@@ -271,7 +287,10 @@ impl Keepalive {
 
     /// An answer to a keepalive goes no further.
     fn answer(&self, cx: &mut Cx) -> Flow {
-        let own = cx.msg.call_id().is_some_and(|id| id.starts_with(CALL_ID.as_bytes()));
+        let own = cx
+            .msg
+            .call_id()
+            .is_some_and(|id| id.starts_with(CALL_ID.as_bytes()));
         if !own {
             return Flow::Continue;
         }
@@ -284,11 +303,15 @@ impl Keepalive {
             return Flow::Stop;
         };
         let time = cx.time().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).saturating_sub(sent);
+        let micros = u64::try_from(time.as_micros())
+            .unwrap_or(u64::MAX)
+            .saturating_sub(sent);
         let round_trip = u32::try_from(micros).unwrap_or(u32::MAX);
         let now = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         let domains = self.service.domains();
-        let known = domains.iter().any(|domain| domain.answered(ruid, now, round_trip));
+        let known = domains
+            .iter()
+            .any(|domain| domain.answered(ruid, now, round_trip));
         if let Some((level, more)) = self.log.as_ref().filter(|_| known) {
             let more = more.text(cx);
             log::write(

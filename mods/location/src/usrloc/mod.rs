@@ -1,5 +1,6 @@
 //! Module `usrloc`: the location tables, in memory or in a database or in both.
 
+mod backend;
 mod columns;
 mod connections;
 mod contact;
@@ -15,6 +16,8 @@ mod service;
 mod store;
 mod sweep;
 mod table;
+#[doc(hidden)]
+pub mod testing;
 
 use std::{
     sync::{Arc, atomic::AtomicBool, atomic::Ordering::Relaxed},
@@ -24,14 +27,17 @@ use std::{
 use kahea_db::{Database, TableVersion, check_table};
 use kahea_module::{Decl, Env, InitError, Module, Str, config::Periodic, notice};
 
-use self::{
+pub(crate) use self::{
+    backend::Backend,
+    columns::Columns,
     domain::Domains,
-    expired::Expired,
-    params::{Params, out_of_range},
+    params::out_of_range,
     rows::Form,
-    store::{Layout, Store},
-    sweep::{Plan, Sweep},
+    store::{Count, Layout, Store},
+    sweep::Plan,
+    table::Unwritten,
 };
+use self::{params::Params, sweep::Sweep};
 
 pub use self::{
     contact::{ALL_METHODS, Contact, Contacts, Draft, Part, State, TooLong},
@@ -72,27 +78,39 @@ impl Module for Usrloc {
     fn init(params: Params, env: &mut Env<'_>) -> Result<Usrloc, InitError> {
         let settings = params.settings(env.globals.server_id)?;
         let domains = Domains::of(&env.shared);
-        let store = open_store(&params, &settings, env)?;
+        let store = open_store(&params, &settings, &domains, env)?;
         let (mode, order) = (settings.mode, settings.order);
-        let service = Arc::new(Service::new(settings, domains.clone(), store));
-        open_tables(&params, &service, env)?;
-        let users = domains.clone();
-        let doc = "Addresses of record in all location tables.";
-        let stats = &env.shared.stats;
-        stats.computed("usrloc", "registered_users", doc, Arc::new(move || users.users()));
+        let backend = store.clone().map(|store| -> Arc<dyn Backend> { store });
+        let service = Arc::new(Service::new(settings, domains.clone(), backend));
+        open_tables(&params, &service, store.as_deref(), env)?;
+        count_users(domains, env);
         if mode != Mode::DatabaseOnly && params.skip_remote_socket {
             drop_foreign(&service, order, env);
         }
-        begin_timer(&params, &service, env)?;
+        let plan = Plan {
+            parts: number("timer_procs", params.timer_procs, 64)?,
+            lost_connections: params.handle_lost_tcp,
+            close_connections: params.close_expired_tcp,
+            clean: params.db_timer_clean,
+            delay: number("rm_expired_delay", params.rm_expired_delay, u32::MAX)?,
+        };
+        begin_timer(params.timer_interval, plan, &service, env)?;
         keepalive::begin(&params, &service, env)?;
         let ending = service.clone();
-        env.hooks.stop.push(Arc::new(move || sweep::flush_at_end(&ending)));
+        env.hooks
+            .stop
+            .push(Arc::new(move || sweep::flush_at_end(&ending)));
         env.provide(service.clone());
         Ok(Usrloc { service })
     }
 }
 
-fn open_store(params: &Params, settings: &Settings, env: &Env<'_>) -> Result<Option<Arc<Store>>, InitError> {
+fn open_store(
+    params: &Params,
+    settings: &Settings,
+    domains: &Domains,
+    env: &Env<'_>,
+) -> Result<Option<Arc<Store>>, InitError> {
     if settings.mode == Mode::Memory {
         return Ok(None);
     }
@@ -102,23 +120,30 @@ fn open_store(params: &Params, settings: &Settings, env: &Env<'_>) -> Result<Opt
         form: Form {
             use_domain: params.use_domain,
             numeric_times: params.expires_type != 0,
+            utc: false,
         },
         by_ruid: params.db_ops_ruid == 1,
         attributes: settings.attributes.is_some(),
+        process: Str::from(domains.prefix("uloc", settings.server_id.into())),
         server_id: params.server_id_filter.then_some(settings.server_id),
     };
     Ok(Some(Arc::new(Store::new(database, layout))))
 }
 
 /// Makes the tables that the script names, and reads them where the mode says so.
-fn open_tables(params: &Params, service: &Arc<Service>, env: &Env<'_>) -> Result<(), InitError> {
+fn open_tables(
+    params: &Params,
+    service: &Arc<Service>,
+    store: Option<&Store>,
+    env: &Env<'_>,
+) -> Result<(), InitError> {
     let bits = params.bits()?;
     let mut names = env.bind.noted(TABLES);
     names.extend(params.preload.iter().cloned());
     for name in names {
         let domain = service.domains.open(&name, bits, &env.shared.stats);
         domain.table.connections.keep(params.handle_lost_tcp);
-        let Some(store) = &service.store else { continue };
+        let Some(store) = store else { continue };
         if params.version_table {
             check_versions(store, &name, env)?;
         }
@@ -150,7 +175,10 @@ fn check_versions(store: &Store, name: &Str, env: &Env<'_>) -> Result<(), InitEr
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "at start there is no worker whose clock could be asked")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "at start there is no worker whose clock could be asked"
+)]
 fn load(params: &Params, service: &Service, store: &Store, domain: &Arc<Domain>) -> Result<(), InitError> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
@@ -177,7 +205,7 @@ fn load(params: &Params, service: &Service, store: &Store, domain: &Arc<Domain>)
     notice!("usrloc", "{count} contacts are in table {}.", domain.name());
     let gone = std::mem::take(&mut *streams.lock());
     if service.settings().mode != Mode::LoadOnly {
-        domain.table.put_back(table::Unwritten {
+        domain.table.put_back(Unwritten {
             contacts: Vec::new(),
             gone,
         });
@@ -187,10 +215,11 @@ fn load(params: &Params, service: &Service, store: &Store, domain: &Arc<Domain>)
 
 /// The contact registered over a connection, which did not outlive the server.
 fn is_over_stream(contact: &Contact) -> bool {
-    let stream = |text: &[u8]| {
-        kahea_sip::Transport::parse(text).is_some_and(|transport| transport.is_stream())
-    };
-    let socket = contact.socket().and_then(|text| text.split(|b| *b == b':').next());
+    let stream =
+        |text: &[u8]| kahea_sip::Transport::parse(text).is_some_and(|transport| transport.is_stream());
+    let socket = contact
+        .socket()
+        .and_then(|text| text.split(|b| *b == b':').next());
     let uri = kahea_sip::view::Uri::parse(contact.address());
     socket.is_some_and(stream) || uri.is_ok_and(|uri| uri.transport().is_stream())
 }
@@ -217,27 +246,44 @@ fn drop_foreign(service: &Arc<Service>, order: Order, env: &mut Env<'_>) {
     }));
 }
 
-fn begin_timer(params: &Params, service: &Arc<Service>, env: &mut Env<'_>) -> Result<(), InitError> {
-    let seconds = u64::try_from(params.timer_interval)
+/// A parameter from 0 to `most`.
+pub(crate) fn number<T: TryFrom<i64> + PartialOrd + std::fmt::Display>(
+    name: &str,
+    value: i64,
+    most: T,
+) -> Result<T, InitError> {
+    match T::try_from(value) {
+        Ok(number) if number <= most => Ok(number),
+        _ => Err(out_of_range(name, value, &format!("a number from 0 to {most}"))),
+    }
+}
+
+/// The statistic over all tables.
+pub(crate) fn count_users(domains: Arc<Domains>, env: &Env<'_>) {
+    let doc = "Addresses of record in all location tables.";
+    let count = Arc::new(move || domains.users());
+    env.shared
+        .stats
+        .computed("usrloc", "registered_users", doc, count);
+}
+
+/// Starts the timer of this configuration.
+pub(crate) fn begin_timer(
+    interval: i64,
+    plan: Plan,
+    service: &Arc<Service>,
+    env: &mut Env<'_>,
+) -> Result<(), InitError> {
+    let seconds = u64::try_from(interval)
         .ok()
         .filter(|seconds| *seconds > 0)
-        .ok_or_else(|| out_of_range("timer_interval", params.timer_interval, "seconds, 1 or more"))?;
-    let parts = usize::try_from(params.timer_procs)
-        .ok()
-        .filter(|parts| *parts <= 64)
-        .ok_or_else(|| out_of_range("timer_procs", params.timer_procs, "a number from 0 to 64"))?;
-    let delay = u32::try_from(params.rm_expired_delay)
-        .map_err(|_| out_of_range("rm_expired_delay", params.rm_expired_delay, "seconds, or 0"))?;
+        .ok_or_else(|| out_of_range("timer_interval", interval, "seconds, 1 or more"))?;
+    if let Some(route) = env.event_route("usrloc:contact-expired") {
+        service.on_expired(route);
+    }
     let sweep = Arc::new(Sweep {
         service: service.clone(),
-        plan: Plan {
-            parts,
-            lost_connections: params.handle_lost_tcp,
-            close_connections: params.close_expired_tcp,
-            clean: params.db_timer_clean,
-            delay,
-        },
-        expired: Expired(env.event_route("usrloc:contact-expired")),
+        plan,
         busy: AtomicBool::new(false),
     });
     env.hooks.periodic.push(Periodic {

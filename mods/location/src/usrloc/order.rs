@@ -31,9 +31,8 @@ impl Matching {
     /// The place of the contact that `wanted` means: that of the same instance and `reg-id` first.
     pub fn find(self, contacts: &[Contact], wanted: &Contact) -> Option<usize> {
         if let Some(instance) = wanted.instance() {
-            let same = |known: &Contact| {
-                known.instance() == Some(instance) && known.reg_id() == wanted.reg_id()
-            };
+            let same =
+                |known: &Contact| known.instance() == Some(instance) && known.reg_id() == wanted.reg_id();
             if let Some(at) = contacts.iter().position(same) {
                 return Some(at);
             }
@@ -148,7 +147,10 @@ mod tests {
             find(Matching::AddressAndCallId, &contact("a", "2", "", None)),
             Some(1)
         );
-        assert_eq!(find(Matching::AddressAndCallId, &contact("a", "9", "", None)), None);
+        assert_eq!(
+            find(Matching::AddressAndCallId, &contact("a", "9", "", None)),
+            None
+        );
         assert_eq!(
             find(Matching::AddressAndPath, &contact("a", "9", "<p>", None)),
             Some(1)
@@ -168,7 +170,9 @@ mod tests {
                 reg_id,
                 ..Draft::default()
             };
-            let draft = draft.with(Part::Address, address).with(Part::Instance, b"<urn:uuid:1>");
+            let draft = draft
+                .with(Part::Address, address)
+                .with(Part::Instance, b"<urn:uuid:1>");
             Contact::new(&draft).unwrap()
         };
         let known = [of(b"a", 1), of(b"b", 2)];

@@ -121,17 +121,27 @@ impl Params {
     /// What other modules go by.
     pub(super) fn settings(&self, server_id: i64) -> Result<Settings, InitError> {
         let mode = Mode::from_number(self.db_mode).ok_or_else(|| {
-            out_of_range("db_mode", self.db_mode, "0 (memory), 1 (write-through), 2 (write-back), 3 (database only) or 4 (load only)")
+            out_of_range(
+                "db_mode",
+                self.db_mode,
+                "0 (memory), 1 (write-through), 2 (write-back), 3 (database only) or 4 (load only)",
+            )
         })?;
         let matching = Matching::from_number(self.matching_mode).ok_or_else(|| {
-            out_of_range("matching_mode", self.matching_mode, "0 (URI), 1 (URI and Call-ID), 2 (URI and Path) or 3 (Call-ID)")
+            out_of_range(
+                "matching_mode",
+                self.matching_mode,
+                "0 (URI), 1 (URI and Call-ID), 2 (URI and Path) or 3 (Call-ID)",
+            )
         })?;
         let nat_flag = match self.nat_bflag {
             -1 => 0,
             bit => u32::try_from(bit)
                 .ok()
                 .and_then(|bit| 1u32.checked_shl(bit))
-                .ok_or_else(|| out_of_range("nat_bflag", bit, "a branch flag from 0 to 31, or -1 for none"))?,
+                .ok_or_else(|| {
+                    out_of_range("nat_bflag", bit, "a branch flag from 0 to 31, or -1 for none")
+                })?,
         };
         let cseq_delay = u32::try_from(self.cseq_delay)
             .map_err(|_| out_of_range("cseq_delay", self.cseq_delay, "seconds, or 0 for none"))?;
@@ -159,7 +169,7 @@ impl Params {
     }
 }
 
-pub(super) fn out_of_range(name: &str, value: i64, wanted: &str) -> InitError {
+pub(crate) fn out_of_range(name: &str, value: i64, wanted: &str) -> InitError {
     InitError::new(format!("{name} is {value}")).help(format!("give {wanted}"))
 }
 
@@ -173,78 +183,290 @@ pub(super) fn declare(d: &mut Decl<Usrloc>) {
 }
 
 fn columns(d: &mut Decl<Usrloc>) {
-    d.param("ruid_column", |p| &mut p.columns.ruid, "The column of the identifier of a contact.");
+    d.param(
+        "ruid_column",
+        |p| &mut p.columns.ruid,
+        "The column of the identifier of a contact.",
+    );
     d.param("user_column", |p| &mut p.columns.user, "The column of the user.");
-    d.param("domain_column", |p| &mut p.columns.domain, "The column of the domain of the user.");
-    d.param("contact_column", |p| &mut p.columns.contact, "The column of the URI of the Contact.");
-    d.param("expires_column", |p| &mut p.columns.expires, "The column of the time when a contact ends.");
+    d.param(
+        "domain_column",
+        |p| &mut p.columns.domain,
+        "The column of the domain of the user.",
+    );
+    d.param(
+        "contact_column",
+        |p| &mut p.columns.contact,
+        "The column of the URI of the Contact.",
+    );
+    d.param(
+        "expires_column",
+        |p| &mut p.columns.expires,
+        "The column of the time when a contact ends.",
+    );
     d.param("q_column", |p| &mut p.columns.q, "The column of the preference.");
-    d.param("callid_column", |p| &mut p.columns.callid, "The column of the Call-ID.");
-    d.param("cseq_column", |p| &mut p.columns.cseq, "The column of the CSeq number.");
-    d.param("flags_column", |p| &mut p.columns.flags, "The column of the flags of the location service.");
-    d.param("cflags_column", |p| &mut p.columns.cflags, "The column of the branch flags.");
-    d.param("user_agent_column", |p| &mut p.columns.user_agent, "The column of the User-Agent.");
-    d.param("received_column", |p| &mut p.columns.received, "The column of the address that a REGISTER came from.");
+    d.param(
+        "callid_column",
+        |p| &mut p.columns.callid,
+        "The column of the Call-ID.",
+    );
+    d.param(
+        "cseq_column",
+        |p| &mut p.columns.cseq,
+        "The column of the CSeq number.",
+    );
+    d.param(
+        "flags_column",
+        |p| &mut p.columns.flags,
+        "The column of the flags of the location service.",
+    );
+    d.param(
+        "cflags_column",
+        |p| &mut p.columns.cflags,
+        "The column of the branch flags.",
+    );
+    d.param(
+        "user_agent_column",
+        |p| &mut p.columns.user_agent,
+        "The column of the User-Agent.",
+    );
+    d.param(
+        "received_column",
+        |p| &mut p.columns.received,
+        "The column of the address that a REGISTER came from.",
+    );
     d.param("path_column", |p| &mut p.columns.path, "The column of the Path.");
-    d.param("socket_column", |p| &mut p.columns.socket, "The column of the socket that a REGISTER came to.");
-    d.param("methods_column", |p| &mut p.columns.methods, "The column of the methods that a contact takes.");
-    d.param("instance_column", |p| &mut p.columns.instance, "The column of +sip.instance.");
-    d.param("reg_id_column", |p| &mut p.columns.reg_id, "The column of reg-id.");
-    d.param("server_id_column", |p| &mut p.columns.server_id, "The column of the server's id.");
-    d.param("connection_id_column", |p| &mut p.columns.connection_id, "The column of the number of the connection.");
-    d.param("keepalive_column", |p| &mut p.columns.keepalive, "The column of the state of keepalives.");
-    d.param("partition_column", |p| &mut p.columns.partition, "The column of the part of the table that a contact is in.");
+    d.param(
+        "socket_column",
+        |p| &mut p.columns.socket,
+        "The column of the socket that a REGISTER came to.",
+    );
+    d.param(
+        "methods_column",
+        |p| &mut p.columns.methods,
+        "The column of the methods that a contact takes.",
+    );
+    d.param(
+        "instance_column",
+        |p| &mut p.columns.instance,
+        "The column of +sip.instance.",
+    );
+    d.param(
+        "reg_id_column",
+        |p| &mut p.columns.reg_id,
+        "The column of reg-id.",
+    );
+    d.param(
+        "server_id_column",
+        |p| &mut p.columns.server_id,
+        "The column of the server's id.",
+    );
+    d.param(
+        "connection_id_column",
+        |p| &mut p.columns.connection_id,
+        "The column of the number of the connection.",
+    );
+    d.param(
+        "keepalive_column",
+        |p| &mut p.columns.keepalive,
+        "The column of the state of keepalives.",
+    );
+    d.param(
+        "partition_column",
+        |p| &mut p.columns.partition,
+        "The column of the part of the table that a contact is in.",
+    );
 }
 
 fn tables(d: &mut Decl<Usrloc>) {
-    d.param("timer_interval", |p| &mut p.timer_interval, "Seconds between two passes that remove ended contacts, write to the database and send keepalives.");
-    d.param("use_domain", |p| &mut p.use_domain, "The domain is a part of an address of record.");
-    d.param("desc_time_order", |p| &mut p.desc_time_order, "The contacts of an address are ordered by time, the newest first, not by q.");
-    d.param("matching_mode", |p| &mut p.matching_mode, "What makes two contacts the same: 0 the URI, 1 URI and Call-ID, 2 URI and Path, 3 the Call-ID.");
-    d.param("cseq_delay", |p| &mut p.cseq_delay, "Seconds in which a REGISTER with the same Call-ID and CSeq is a repetition; 0: never.");
-    d.param("hash_size", |p| &mut p.hash_size, "A table has 2^hash_size parts, each with its own lock.");
-    d.param("nat_bflag", |p| &mut p.nat_bflag, "The branch flag that marks contacts behind NAT; -1 for none.");
-    d.param("preload", |p| &mut p.preload, "A table to read at start though no function of the script names it; may be given several times.");
+    d.param(
+        "timer_interval",
+        |p| &mut p.timer_interval,
+        "Seconds between two passes that remove ended contacts, write to the database and send keepalives.",
+    );
+    d.param(
+        "use_domain",
+        |p| &mut p.use_domain,
+        "The domain is a part of an address of record.",
+    );
+    d.param(
+        "desc_time_order",
+        |p| &mut p.desc_time_order,
+        "The contacts of an address are ordered by time, the newest first, not by q.",
+    );
+    d.param(
+        "matching_mode",
+        |p| &mut p.matching_mode,
+        "What makes two contacts the same: 0 the URI, 1 URI and Call-ID, 2 URI and Path, 3 the Call-ID.",
+    );
+    d.param(
+        "cseq_delay",
+        |p| &mut p.cseq_delay,
+        "Seconds in which a REGISTER with the same Call-ID and CSeq is a repetition; 0: never.",
+    );
+    d.param(
+        "hash_size",
+        |p| &mut p.hash_size,
+        "A table has 2^hash_size parts, each with its own lock.",
+    );
+    d.param(
+        "nat_bflag",
+        |p| &mut p.nat_bflag,
+        "The branch flag that marks contacts behind NAT; -1 for none.",
+    );
+    d.param(
+        "preload",
+        |p| &mut p.preload,
+        "A table to read at start though no function of the script names it; may be given several times.",
+    );
     d.param("timer_procs", |p| &mut p.timer_procs, "In how many parts, side by side, a pass goes over a table; 0 is one. No process is started for it: a pass never holds a worker for long.");
-    d.param("xavp_contact", |p| &mut p.xavp_contact, "The xavp whose fields are kept with a contact and given back by lookup().");
-    d.param("load_rank", |p| &mut p.load_rank, "Accepted; tables are read before any worker takes a message, so that there is no process to choose.");
+    d.param(
+        "xavp_contact",
+        |p| &mut p.xavp_contact,
+        "The xavp whose fields are kept with a contact and given back by lookup().",
+    );
+    d.param(
+        "load_rank",
+        |p| &mut p.load_rank,
+        "Accepted; tables are read before any worker takes a message, so that there is no process to choose.",
+    );
 }
 
 fn database(d: &mut Decl<Usrloc>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("db_mode", |p| &mut p.db_mode, "0: memory alone; 1: database before the answer; 2: database at the timer; 3: database alone; 4: read at start, never written.");
-    d.param("db_load", |p| &mut p.db_load, "The tables are read at start (db_mode 1 and 2).");
+    d.param(
+        "db_load",
+        |p| &mut p.db_load,
+        "The tables are read at start (db_mode 1 and 2).",
+    );
     d.param("db_insert_update", |p| &mut p.db_insert_update, "Accepted; a row of the same identifier is always changed where one is added, where the database can.");
     d.param("db_update_as_insert", |p| &mut p.db_update_as_insert, "Accepted; changed contacts are written by the same statement as new ones, where the database can replace rows.");
-    d.param("db_check_update", |p| &mut p.db_check_update, "Accepted; a row that is not there is always added when its contact changes.");
-    d.param("db_ops_ruid", |p| &mut p.db_ops_ruid, "1: rows are found by their identifier; 0: by address of record and URI.");
-    d.param("expires_type", |p| &mut p.expires_type, "Times in the tables are 0 dates, 1 numbers.");
-    d.param("db_raw_fetch_type", |p| &mut p.db_raw_fetch_type, "Accepted; each driver knows how its database compares bits.");
-    d.param("db_insert_null", |p| &mut p.db_insert_null, "Accepted; every column is written, those without a value as NULL.");
-    d.param("server_id_filter", |p| &mut p.server_id_filter, "Only rows with the server_id of this server are read at start and cleaned.");
-    d.param("db_timer_clean", |p| &mut p.db_timer_clean, "Rows of ended contacts are removed at the timer in db_mode 1 and 2 too.");
-    d.param("rm_expired_delay", |p| &mut p.rm_expired_delay, "Seconds for which rows of ended contacts stay in db_mode 3.");
-    d.param("version_table", |p| &mut p.version_table, "The versions of the tables are checked.");
+    d.param(
+        "db_check_update",
+        |p| &mut p.db_check_update,
+        "Accepted; a row that is not there is always added when its contact changes.",
+    );
+    d.param(
+        "db_ops_ruid",
+        |p| &mut p.db_ops_ruid,
+        "1: rows are found by their identifier; 0: by address of record and URI.",
+    );
+    d.param(
+        "expires_type",
+        |p| &mut p.expires_type,
+        "Times in the tables are 0 dates, 1 numbers.",
+    );
+    d.param(
+        "db_raw_fetch_type",
+        |p| &mut p.db_raw_fetch_type,
+        "Accepted; each driver knows how its database compares bits.",
+    );
+    d.param(
+        "db_insert_null",
+        |p| &mut p.db_insert_null,
+        "Accepted; every column is written, those without a value as NULL.",
+    );
+    d.param(
+        "server_id_filter",
+        |p| &mut p.server_id_filter,
+        "Only rows with the server_id of this server are read at start and cleaned.",
+    );
+    d.param(
+        "db_timer_clean",
+        |p| &mut p.db_timer_clean,
+        "Rows of ended contacts are removed at the timer in db_mode 1 and 2 too.",
+    );
+    d.param(
+        "rm_expired_delay",
+        |p| &mut p.rm_expired_delay,
+        "Seconds for which rows of ended contacts stay in db_mode 3.",
+    );
+    d.param(
+        "version_table",
+        |p| &mut p.version_table,
+        "The versions of the tables are checked.",
+    );
     d.param("fetch_rows", |p| &mut p.fetch_rows, "Accepted; rows are taken one by one as they come, so that their number in one answer does not matter.");
-    d.param("db_clean_tcp", |p| &mut p.db_clean_tcp, "Contacts over connections are removed at start in place of being read.");
-    d.param("skip_remote_socket", |p| &mut p.skip_remote_socket, "Contacts at sockets of other servers are not read at start.");
+    d.param(
+        "db_clean_tcp",
+        |p| &mut p.db_clean_tcp,
+        "Contacts over connections are removed at start in place of being read.",
+    );
+    d.param(
+        "skip_remote_socket",
+        |p| &mut p.skip_remote_socket,
+        "Contacts at sockets of other servers are not read at start.",
+    );
 }
 
 fn connections(d: &mut Decl<Usrloc>) {
-    d.param("handle_lost_tcp", |p| &mut p.handle_lost_tcp, "Contacts whose connection was lost are removed at the timer.");
-    d.param("close_expired_tcp", |p| &mut p.close_expired_tcp, "The connection of a contact is closed when the contact ends.");
+    d.param(
+        "handle_lost_tcp",
+        |p| &mut p.handle_lost_tcp,
+        "Contacts whose connection was lost are removed at the timer.",
+    );
+    d.param(
+        "close_expired_tcp",
+        |p| &mut p.close_expired_tcp,
+        "The connection of a contact is closed when the contact ends.",
+    );
 }
 
 fn keepalives(d: &mut Decl<Usrloc>) {
-    d.param("ka_mode", |p| &mut p.keepalive.mode, "Keepalives to contacts: 0 none, or the sum of 1 (all), 2 (behind NAT only), 4 (over UDP only).");
-    d.param("ka_from", |p| &mut p.keepalive.from, "The From URI of keepalives.");
-    d.param("ka_domain", |p| &mut p.keepalive.domain, "The domain in the To of keepalives, where addresses of record have none.");
-    d.param("ka_method", |p| &mut p.keepalive.method, "The method of keepalives.");
-    d.param("ka_filter", |p| &mut p.keepalive.filter, "1: only contacts with the server_id of this server get keepalives.");
-    d.param("ka_interval", |p| &mut p.keepalive.interval, "Seconds between two keepalives to a contact; not below timer_interval.");
-    d.param("ka_randomize", |p| &mut p.keepalive.randomize, "Seconds by which the first keepalives of contacts are spread.");
-    d.param("ka_timeout", |p| &mut p.keepalive.timeout, "Seconds without an answer after which a contact is removed; 0: never.");
-    d.param("ka_loglevel", |p| &mut p.keepalive.loglevel, "The level of the line about each answer; 255: none.");
-    d.param("ka_logmsg", |p| &mut p.keepalive.logmsg, "What that line says behind the round trip; variables are those of the answer.");
-    d.param("ka_reply_codes", |p| &mut p.keepalive.reply_codes, "Codes of answers that count, separated by commas; 0: all.");
+    d.param(
+        "ka_mode",
+        |p| &mut p.keepalive.mode,
+        "Keepalives to contacts: 0 none, or the sum of 1 (all), 2 (behind NAT only), 4 (over UDP only).",
+    );
+    d.param(
+        "ka_from",
+        |p| &mut p.keepalive.from,
+        "The From URI of keepalives.",
+    );
+    d.param(
+        "ka_domain",
+        |p| &mut p.keepalive.domain,
+        "The domain in the To of keepalives, where addresses of record have none.",
+    );
+    d.param(
+        "ka_method",
+        |p| &mut p.keepalive.method,
+        "The method of keepalives.",
+    );
+    d.param(
+        "ka_filter",
+        |p| &mut p.keepalive.filter,
+        "1: only contacts with the server_id of this server get keepalives.",
+    );
+    d.param(
+        "ka_interval",
+        |p| &mut p.keepalive.interval,
+        "Seconds between two keepalives to a contact; not below timer_interval.",
+    );
+    d.param(
+        "ka_randomize",
+        |p| &mut p.keepalive.randomize,
+        "Seconds by which the first keepalives of contacts are spread.",
+    );
+    d.param(
+        "ka_timeout",
+        |p| &mut p.keepalive.timeout,
+        "Seconds without an answer after which a contact is removed; 0: never.",
+    );
+    d.param(
+        "ka_loglevel",
+        |p| &mut p.keepalive.loglevel,
+        "The level of the line about each answer; 255: none.",
+    );
+    d.param(
+        "ka_logmsg",
+        |p| &mut p.keepalive.logmsg,
+        "What that line says behind the round trip; variables are those of the answer.",
+    );
+    d.param(
+        "ka_reply_codes",
+        |p| &mut p.keepalive.reply_codes,
+        "Codes of answers that count, separated by commas; 0: all.",
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kahea_db::{Row, Value};
+use kahea_db::{Row, Value, parse_time, time_text};
 use kahea_module::{
     Str,
     xavp::{XValue, Xavps},
@@ -18,12 +18,17 @@ pub(crate) struct Form {
     pub use_domain: bool,
     /// `expires_type`: times are numbers, not dates.
     pub numeric_times: bool,
+    /// `UTC_timestamps`: dates are in UTC, not in local time.
+    pub utc: bool,
 }
 
 impl Form {
     /// User and domain of an address of record.
     pub fn address(self, aor: &[u8]) -> (Value, Value) {
-        let parts = aor.iter().rposition(|byte| *byte == b'@').filter(|_| self.use_domain);
+        let parts = aor
+            .iter()
+            .rposition(|byte| *byte == b'@')
+            .filter(|_| self.use_domain);
         match parts.and_then(|at| Some((aor.get(..at)?, aor.get(at.saturating_add(1)..)?))) {
             Some((user, domain)) => (text(user), text(domain)),
             // An address without a user is its domain alone.
@@ -43,9 +48,14 @@ impl Form {
 
     /// A time.
     pub fn time(self, seconds: u32) -> Value {
-        match self.numeric_times {
-            true => Value::Int(seconds.into()),
-            false => Value::Time(seconds.into()),
+        match (self.numeric_times, self.utc) {
+            (true, _) => Value::Int(seconds.into()),
+            (false, false) => Value::Time(seconds.into()),
+            // Drivers write local time: that of the moment which reads there as this one does in UTC.
+            (false, true) => {
+                let text = utc_text(seconds.into());
+                Value::Time(parse_time(&text).unwrap_or(seconds.into()))
+            }
         }
     }
 
@@ -84,6 +94,18 @@ impl Form {
         ]
     }
 
+    /// A time that was read.
+    fn moment(self, seconds: u32) -> u32 {
+        if !self.utc || self.numeric_times || seconds == 0 {
+            return seconds;
+        }
+        let text = time_text(seconds.into()).replace(' ', "T");
+        let moment = parse_time(&format!("{text}Z"));
+        moment
+            .and_then(|moment| u32::try_from(moment).ok())
+            .unwrap_or(seconds)
+    }
+
     /// A contact of such a row.
     ///
     /// # Errors
@@ -100,7 +122,7 @@ impl Form {
         let [address, call_id, agent, received, path, socket, instance] = &texts;
         let ruid = column.text(0);
         let draft = Draft {
-            expires: column.number(4),
+            expires: self.moment(column.number(4)),
             q: column.q(5),
             cseq: column.number(7),
             flags: column.number(8),
@@ -109,7 +131,7 @@ impl Form {
             reg_id: column.number(16),
             server_id: column.int(17).and_then(|n| i32::try_from(n).ok()).unwrap_or(0),
             connection: column.connection(18),
-            modified: column.number(21),
+            modified: self.moment(column.number(21)),
             ..Draft::default()
         };
         let draft = draft
@@ -126,6 +148,23 @@ impl Form {
         contact.state = State::Synced;
         Ok(contact)
     }
+}
+
+/// `2026-11-21 17:05:00` in UTC, of seconds since 1970.
+fn utc_text(seconds: i64) -> String {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // The civil calendar from days, with years that begin in March.
+    let shifted = days.saturating_add(719_468);
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 fn text(bytes: &[u8]) -> Value {
@@ -205,7 +244,18 @@ mod tests {
     const FORM: Form = Form {
         use_domain: true,
         numeric_times: false,
+        utc: false,
     };
+
+    #[test]
+    fn dates_are_written_in_utc_where_the_table_has_them_so() {
+        assert_eq!(utc_text(0), "1970-01-01 00:00:00");
+        assert_eq!(utc_text(951_782_399), "2000-02-28 23:59:59");
+        assert_eq!(utc_text(1_795_280_700), "2026-11-21 17:05:00");
+        let form = Form { utc: true, ..FORM };
+        let stored = form.time(1_795_280_700).int().unwrap();
+        assert_eq!(form.moment(u32::try_from(stored).unwrap()), 1_795_280_700);
+    }
 
     #[test]
     fn a_contact_comes_back_as_it_was() {
@@ -237,7 +287,10 @@ mod tests {
     #[test]
     fn rows_of_kamailio_are_read_whatever_their_types() {
         let nulls = FORM.contact(&vec![Value::Null; 22]).unwrap();
-        assert_eq!((nulls.aor(), nulls.q(), nulls.methods()), (&b""[..], None, ALL_METHODS));
+        assert_eq!(
+            (nulls.aor(), nulls.q(), nulls.methods()),
+            (&b""[..], None, ALL_METHODS)
+        );
         assert!(FORM.contact(&[]).is_ok());
         let mut row = FORM.row(&nulls);
         row[4] = Value::from("2035-05-28 21:32:15");

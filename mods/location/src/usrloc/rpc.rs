@@ -25,15 +25,47 @@ type Answer<'a> = LocalFuture<'a, RpcResult>;
 
 /// Declares them.
 pub(super) fn declare(d: &mut Decl<Usrloc>) {
-    d.rpc_waits("ul.dump", dump, "All contacts of all tables; with the word brief the addresses of record alone.");
-    d.rpc_waits("ul.lookup", lookup, "The contacts of an address of record: table, address.");
-    d.rpc_waits("ul.rm", remove, "Removes an address of record with its contacts: table, address.");
-    d.rpc_waits("ul.rm_contact", remove_contact, "Removes a contact: table, address, URI.");
-    d.rpc_waits("ul.flush", flush, "Writes what is to be written to the database now.");
+    d.rpc_waits(
+        "ul.dump",
+        dump,
+        "All contacts of all tables; with the word brief the addresses of record alone.",
+    );
+    d.rpc_waits(
+        "ul.lookup",
+        lookup,
+        "The contacts of an address of record: table, address.",
+    );
+    d.rpc_waits(
+        "ul.rm",
+        remove,
+        "Removes an address of record with its contacts: table, address.",
+    );
+    d.rpc_waits(
+        "ul.rm_contact",
+        remove_contact,
+        "Removes a contact: table, address, URI.",
+    );
+    d.rpc_waits(
+        "ul.flush",
+        flush,
+        "Writes what is to be written to the database now.",
+    );
     d.rpc_waits("ul.add", add, "Adds or changes a contact: table, address, URI, seconds until it ends (0: never), q, path, flags, branch flags, methods, and if wanted received address and socket; 0 or a dot stands for no path.");
-    d.rpc_waits("ul.db_users", |m, call| count(m, call, Count::Users), "How many addresses of record have contacts in a table of the database.");
-    d.rpc_waits("ul.db_contacts", |m, call| count(m, call, Count::Contacts), "How many contacts of a table of the database have not ended.");
-    d.rpc_waits("ul.db_expired_contacts", |m, call| count(m, call, Count::Expired), "How many contacts of a table of the database have ended.");
+    d.rpc_waits(
+        "ul.db_users",
+        |m, call| count(m, call, Count::Users),
+        "How many addresses of record have contacts in a table of the database.",
+    );
+    d.rpc_waits(
+        "ul.db_contacts",
+        |m, call| count(m, call, Count::Contacts),
+        "How many contacts of a table of the database have not ended.",
+    );
+    d.rpc_waits(
+        "ul.db_expired_contacts",
+        |m, call| count(m, call, Count::Expired),
+        "How many contacts of a table of the database have ended.",
+    );
 }
 
 fn refused(fault: Fault) -> RpcFault {
@@ -110,7 +142,10 @@ fn shown(contact: &Contact, now: u32) -> RpcValue {
         ("Q", q),
         ("Call-ID", text(contact.call_id())),
         ("CSeq", number(contact.cseq())),
-        ("User-Agent", text(contact.user_agent())),
+        (
+            "User-Agent",
+            optional(Some(contact.user_agent()).filter(|agent| !agent.is_empty())),
+        ),
         ("Received", optional(contact.received())),
         ("Path", optional(contact.path())),
         ("State", RpcValue::from(contact.state().text())),
@@ -135,7 +170,9 @@ fn named(name: &str, value: RpcValue) -> RpcValue {
 }
 
 fn list(contacts: &[Contact], now: u32) -> RpcValue {
-    let all = contacts.iter().map(|contact| named("Contact", shown(contact, now)));
+    let all = contacts
+        .iter()
+        .map(|contact| named("Contact", shown(contact, now)));
     RpcValue::Array(all.collect())
 }
 
@@ -158,7 +195,11 @@ async fn records(m: &Usrloc, call: &RpcCall, domain: &Arc<Domain>) -> Result<Vec
         let contacts = by_aor.entry(Str::copy(contact.aor())).or_default();
         Order::Preference.insert(contacts, contact);
     }
-    out.extend(by_aor.into_iter().map(|(aor, contacts)| (domain.hash(&aor), contacts)));
+    out.extend(
+        by_aor
+            .into_iter()
+            .map(|(aor, contacts)| (domain.hash(&aor), contacts)),
+    );
     Ok(out)
 }
 
@@ -170,7 +211,9 @@ fn dump<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
         for domain in m.service.domains() {
             let mut aors = Vec::new();
             for (hash, contacts) in records(m, call, &domain).await? {
-                let aor = contacts.first().map_or(Str::EMPTY, |contact| Str::copy(contact.aor()));
+                let aor = contacts
+                    .first()
+                    .map_or(Str::EMPTY, |contact| Str::copy(contact.aor()));
                 let aor = RpcValue::Str(aor);
                 aors.push(match brief {
                     true => named("AoR", aor),
@@ -209,7 +252,10 @@ fn lookup<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
         let (domain, aor) = m.address(call, "table and AOR to lookup")?;
         let now = unix_time(call);
         let contacts = ready(m.service.contacts(&domain, &aor)).await.map_err(refused)?;
-        let valid: Contacts = contacts.into_iter().filter(|contact| contact.is_valid(now)).collect();
+        let valid: Contacts = contacts
+            .into_iter()
+            .filter(|contact| contact.is_valid(now))
+            .collect();
         if valid.is_empty() {
             return Err(RpcFault::new(500, "AOR not found in location table"));
         }
@@ -223,7 +269,8 @@ fn lookup<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
 fn remove<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
     Box::pin(async move {
         let (domain, aor) = m.address(call, "table and AOR to lookup")?;
-        m.change(call, &domain, &aor, |edit| edit.remove_if(|_| true)).await?;
+        m.change(call, &domain, &aor, |edit| edit.remove_if(|_| true))
+            .await?;
         Ok(Vec::new())
     })
 }
@@ -238,7 +285,10 @@ fn remove_contact<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
             if edit.contacts().is_empty() {
                 return None;
             }
-            let at = edit.contacts().iter().position(|known| *known.address() == *address);
+            let at = edit
+                .contacts()
+                .iter()
+                .position(|known| *known.address() == *address);
             if let Some(at) = at {
                 edit.remove(at);
             }
@@ -258,7 +308,7 @@ fn flush<'a>(m: &'a Usrloc, _: &'a mut RpcCall) -> Answer<'a> {
             && m.service.writing() == super::table::Writing::Later
         {
             for domain in m.service.domains() {
-                let written = sweep::flush(store, &domain).await;
+                let written = sweep::flush(&**store, &domain).await;
                 written.map_err(|error| RpcFault::new(500, error.to_string()))?;
             }
         }

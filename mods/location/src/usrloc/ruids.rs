@@ -35,7 +35,10 @@ impl Ruids {
         (self.seed.hash_one(ruid) >> 32) as u32
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the mask is less than the number of shards, which is a power of 2")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the mask is less than the number of shards, which is a power of 2"
+    )]
     fn shard(&self, hash: u32) -> &Mutex<HashTable<Entry>> {
         let mask = self.shards.len().wrapping_sub(1);
         &self.shards[usize::try_from(hash).unwrap_or(0) & mask]

@@ -2,15 +2,16 @@
 
 use std::{fmt, rc::Rc, sync::Arc};
 
-use kahea_module::{Fault, Str, Worker, ret::LocalFuture};
+use kahea_module::{Fault, RouteId, Str, Worker, ret::LocalFuture};
 use parking_lot::RwLock;
 
 use super::{
+    backend::{Backend, to_write},
     contact::{Contact, Contacts},
     domain::{Domain, Domains},
+    expired::Expired,
     order::{Matching, Order},
-    store::Store,
-    table::{Change, Changes, Edit, Unwritten, Writing},
+    table::{Change, Edit, Writing},
 };
 
 /// `db_mode`: where contacts are kept.
@@ -69,6 +70,13 @@ pub struct Settings {
     pub server_id: i32,
 }
 
+impl Settings {
+    /// Contacts are in the database alone, so that who looks at them has to wait.
+    pub fn mode_waits(&self) -> bool {
+        self.mode == Mode::DatabaseOnly
+    }
+}
+
 /// Is told of what happens to contacts; runs on the worker that made it happen, with no lock held.
 pub type Callback = Arc<dyn Fn(&Rc<Worker>, &Domain, &Change) + Send + Sync>;
 
@@ -94,8 +102,9 @@ pub enum Now<T> {
 pub struct Service {
     settings: Settings,
     pub(crate) domains: Arc<Domains>,
-    pub(crate) store: Option<Arc<Store>>,
+    pub(crate) store: Option<Arc<dyn Backend>>,
     callbacks: RwLock<Vec<Callback>>,
+    expired: RwLock<Expired>,
 }
 
 impl fmt::Debug for Service {
@@ -107,13 +116,23 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    pub(crate) fn new(settings: Settings, domains: Arc<Domains>, store: Option<Arc<Store>>) -> Service {
+    pub(crate) fn new(settings: Settings, domains: Arc<Domains>, store: Option<Arc<dyn Backend>>) -> Service {
         Service {
             settings,
             domains,
             store,
             callbacks: RwLock::default(),
+            expired: RwLock::default(),
         }
+    }
+
+    /// Runs this route when a contact has ended, in place of `event_route[usrloc:contact-expired]`.
+    pub fn on_expired(&self, route: RouteId) {
+        *self.expired.write() = Expired(Some(route));
+    }
+
+    pub(crate) fn expired(&self) -> Expired {
+        *self.expired.read()
     }
 
     /// The parameters.
@@ -154,7 +173,11 @@ impl Service {
     }
 
     /// The contact with that identifier.
-    pub fn by_ruid(self: &Arc<Self>, domain: &Arc<Domain>, ruid: &Str) -> Now<Result<Option<Contact>, Fault>> {
+    pub fn by_ruid(
+        self: &Arc<Self>,
+        domain: &Arc<Domain>,
+        ruid: &Str,
+    ) -> Now<Result<Option<Contact>, Fault>> {
         let Some(store) = self.asked() else {
             return Now::Ready(Ok(domain.by_ruid(ruid)));
         };
@@ -235,21 +258,18 @@ impl Service {
         worker: Rc<Worker>,
         domain: Arc<Domain>,
         aor: Str,
-        store: Arc<Store>,
+        store: Arc<dyn Backend>,
         change: impl FnOnce(&mut Edit<'_>) -> R,
     ) -> Result<Edited<R>, Fault> {
         let turn = domain.turn(&aor).await;
-        let (result, changes, contacts) =
-            domain
-                .table
-                .edit(&aor, self.settings.order, Writing::No, change);
-        let written = store.write(domain.name(), &changes).await;
+        let (result, changes, contacts) = domain.table.edit(&aor, self.settings.order, Writing::No, change);
+        let written = store.write_all(domain.name(), &to_write(&changes)).await;
         match &written {
             Ok(()) => {
                 let kept = changes.iter().filter(|change| !change.is_gone());
                 kept.for_each(|change| domain.table.written(change.contact()));
             }
-            Err(_) => domain.table.put_back(unwritten(&changes)),
+            Err(_) => domain.table.put_back(to_write(&changes)),
         }
         drop(turn);
         self.tell(&worker, &domain, &changes);
@@ -262,7 +282,7 @@ impl Service {
         worker: Rc<Worker>,
         domain: Arc<Domain>,
         aor: Str,
-        store: Arc<Store>,
+        store: Arc<dyn Backend>,
         change: impl FnOnce(&mut Edit<'_>) -> R,
     ) -> Result<Edited<R>, Fault> {
         let turn = domain.turn(&aor).await;
@@ -272,7 +292,7 @@ impl Service {
         let result = change(&mut edit);
         let changes = edit.changes;
         if !changes.is_empty() {
-            store.write(domain.name(), &changes).await?;
+            store.write_all(domain.name(), &to_write(&changes)).await?;
         }
         drop(turn);
         self.tell(&worker, &domain, &changes);
@@ -280,7 +300,7 @@ impl Service {
     }
 
     /// The database, where it is asked for every contact.
-    fn asked(&self) -> Option<Arc<Store>> {
+    fn asked(&self) -> Option<Arc<dyn Backend>> {
         let store = self.store.clone()?;
         (self.settings.mode == Mode::DatabaseOnly).then_some(store)
     }
@@ -326,18 +346,6 @@ impl Filter {
     pub fn has_slice(&self, at: usize) -> bool {
         self.parts < 2 || at.checked_rem(self.parts) == Some(self.part)
     }
-}
-
-/// What could not be written at once.
-fn unwritten(changes: &Changes) -> Unwritten {
-    let mut out = Unwritten::default();
-    for change in changes {
-        match change.is_gone() {
-            true => out.gone.push(change.contact().clone()),
-            false => out.contacts.push(change.contact().clone()),
-        }
-    }
-    out
 }
 
 fn sorted(contacts: Vec<Contact>, order: Order) -> Contacts {

@@ -16,7 +16,7 @@ use super::{
     domain::Domain,
     order::Order,
     rows::{self, Form},
-    table::{Change, Unwritten},
+    table::Unwritten,
 };
 
 /// How long the rows of a table may take at start.
@@ -31,6 +31,8 @@ pub(crate) struct Layout {
     pub by_ruid: bool,
     /// `xavp_contact` is set: fields are kept too.
     pub attributes: bool,
+    /// What the identifiers of this process begin with.
+    pub process: Str,
     /// `server_id_filter`: only rows of this server are read at start and cleaned.
     pub server_id: Option<i32>,
 }
@@ -89,9 +91,7 @@ impl Queries {
             Some(_) => query.when_eq(&columns.server_id.text()),
             None => query,
         };
-        let ended = |query: Query| {
-            own(query.when(&expires, Op::Lt).when(&expires, Op::Ne))
-        };
+        let ended = |query: Query| own(query.when(&expires, Op::Lt).when(&expires, Op::Ne));
         let attrs = format!("{table}_attrs");
         let mut field = vec![&*ruid];
         let (user, domain) = (columns.user.text(), columns.domain.text());
@@ -129,6 +129,16 @@ impl Layout {
             true => query.when_eq(&self.columns.domain.text()),
             false => query,
         }
+    }
+
+    /// The contact of a row; `None` where its strings are too long.
+    fn contact(&self, row: &[Value]) -> Option<Contact> {
+        let mut contact = self.form.contact(row).ok()?;
+        // The numbers of connections begin again with each process: another's is a stranger's.
+        if !contact.ruid().starts_with(&self.process) {
+            contact.forget_connection();
+        }
+        Some(contact)
     }
 
     /// The values that [`Queries`] finds the row of a contact by.
@@ -217,7 +227,11 @@ impl Store {
     /// Takes away the rows of contacts that ended before that time; how many.
     pub async fn clean(&self, table: &Str, before: u32) -> Result<u64, Error> {
         let queries = self.queries(table);
-        Ok(self.database.run(&queries.clean, self.ended(before)).await?.affected)
+        Ok(self
+            .database
+            .run(&queries.clean, self.ended(before))
+            .await?
+            .affected)
     }
 
     /// Counts in a table.
@@ -248,7 +262,13 @@ impl Store {
                 format!("SELECT COUNT(*) FROM {table} WHERE {expires} <= {first} AND {expires} <> {second}")
             }
         };
-        let rows = self.database.sql(Str::from(text), vec![self.layout.form.time(now), self.layout.form.time(0)]).await?;
+        let rows = self
+            .database
+            .sql(
+                Str::from(text),
+                vec![self.layout.form.time(now), self.layout.form.time(0)],
+            )
+            .await?;
         Ok(rows.single().and_then(Value::int).unwrap_or(0))
     }
 
@@ -264,28 +284,8 @@ impl Store {
     }
 
     fn contacts(&self, rows: Vec<Row>) -> Vec<Contact> {
-        let read = rows.iter().filter_map(|row| self.layout.form.contact(row).ok());
+        let read = rows.iter().filter_map(|row| self.layout.contact(row));
         read.collect()
-    }
-
-    /// Writes changes; all of them, or none where the database has transactions.
-    pub async fn write(&self, table: &Str, changes: &[Change]) -> Result<(), Error> {
-        let mut unwritten = Unwritten::default();
-        for change in changes {
-            let contact = change.contact().clone();
-            match change.is_gone() {
-                // A row that is there for a moment only is not worth writing.
-                true => {
-                    unwritten.contacts.retain(|known| known.ruid() != contact.ruid());
-                    unwritten.gone.push(contact);
-                }
-                false => {
-                    unwritten.contacts.retain(|known| known.ruid() != contact.ruid());
-                    unwritten.contacts.push(contact);
-                }
-            }
-        }
-        self.write_all(table, &unwritten).await
     }
 
     /// Writes contacts as they are, and takes away the rows of others.
@@ -369,10 +369,12 @@ impl Store {
             true => self.load_fields(&queries)?,
             false => HashMap::new(),
         };
-        let (form, into) = (self.layout.form, domain.clone());
+        let (layout, into) = (self.layout.clone(), domain.clone());
         let mut fields = fields;
         self.database.load(&queries.all, self.own(), LOAD, move |row| {
-            let Ok(contact) = form.contact(&row) else { return };
+            let Some(contact) = layout.contact(&row) else {
+                return;
+            };
             if !contact.is_valid(now) || skip(&contact) {
                 return;
             }
@@ -388,9 +390,10 @@ impl Store {
     fn load_fields(&self, queries: &Queries) -> Result<HashMap<Str, Arc<Xavps>>, Error> {
         let found = Arc::new(parking_lot::Mutex::new(HashMap::new()));
         let into = found.clone();
-        self.database.load(&queries.all_fields, Vec::new(), LOAD, move |row| {
-            collect(&mut into.lock(), row);
-        })?;
+        self.database
+            .load(&queries.all_fields, Vec::new(), LOAD, move |row| {
+                collect(&mut into.lock(), row);
+            })?;
         Ok(std::mem::take(&mut *found.lock()))
     }
 }

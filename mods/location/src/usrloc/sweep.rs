@@ -17,11 +17,10 @@ use kahea_module::{
 };
 
 use super::{
+    backend::{Backend, to_write},
     contact::Contact,
     domain::Domain,
-    expired::Expired,
     service::{Mode, Service},
-    store::Store,
     table::{Change, Changes, Unwritten},
 };
 
@@ -51,7 +50,6 @@ pub(crate) struct Plan {
 pub(crate) struct Sweep {
     pub service: Arc<Service>,
     pub plan: Plan,
-    pub expired: Expired,
     /// A pass is under way; another one would only get in its way.
     pub busy: AtomicBool,
 }
@@ -90,14 +88,11 @@ impl Sweep {
         }
         self.expire_all(worker, domain).await;
         if let Some(store) = self.service.store.clone() {
-            let writes = matches!(
-                self.service.settings().mode,
-                Mode::WriteThrough | Mode::WriteBack
-            );
-            if writes && flush(&store, domain).await.is_ok() && self.plan.clean {
+            let writes = matches!(self.service.settings().mode, Mode::WriteThrough | Mode::WriteBack);
+            if writes && flush(&*store, domain).await.is_ok() && self.plan.clean {
                 let now = now(worker);
                 let cleaned = store.clean(domain.name(), now).await;
-                cleaned.map(drop).unwrap_or_else(|error| complain(domain, &error));
+                cleaned.unwrap_or_else(|error| complain(domain, &error));
             }
         }
     }
@@ -147,7 +142,7 @@ impl Sweep {
             {
                 worker.net.close(connection);
             }
-            self.expired.run(worker, domain, contact);
+            self.service.expired().run(worker, domain, contact);
         }
     }
 
@@ -171,7 +166,7 @@ impl Sweep {
             return;
         };
         let before = now(worker).saturating_sub(self.plan.delay);
-        if self.expired.is_wanted() {
+        if self.service.expired().is_wanted() {
             match store.fetch_expired(domain.name(), before).await {
                 Ok(ended) => {
                     let ended: Vec<Change> = ended.into_iter().map(Change::Expired).collect();
@@ -180,7 +175,7 @@ impl Sweep {
                         worker.engine.sleep(PAUSE).await;
                     }
                     if !ended.is_empty()
-                        && let Err(error) = store.write(domain.name(), &ended).await
+                        && let Err(error) = store.write_all(domain.name(), &to_write(&ended)).await
                     {
                         complain(domain, &error);
                     }
@@ -190,7 +185,7 @@ impl Sweep {
             return;
         }
         match store.clean(domain.name(), before).await {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) => complain(domain, &error),
         }
     }
@@ -204,12 +199,15 @@ fn complain(domain: &Domain, error: &Error) {
     log::write(
         Level::Error,
         "usrloc",
-        format_args!("table {}: {error}; it is tried again at the next timer", domain.name()),
+        format_args!(
+            "table {}: {error}; it is tried again at the next timer",
+            domain.name()
+        ),
     );
 }
 
 /// Writes all that is to be written. What the database does not take stays marked.
-pub(crate) async fn flush(store: &Store, domain: &Domain) -> Result<(), Error> {
+pub(crate) async fn flush(store: &dyn Backend, domain: &Domain) -> Result<(), Error> {
     let mut failed = Unwritten::default();
     let mut passing = None;
     'all: for at in 0..domain.slices() {
@@ -219,7 +217,10 @@ pub(crate) async fn flush(store: &Store, domain: &Domain) -> Result<(), Error> {
                 break;
             }
             match store.write_all(domain.name(), &batch).await {
-                Ok(()) => batch.contacts.iter().for_each(|contact| domain.table.written(contact)),
+                Ok(()) => batch
+                    .contacts
+                    .iter()
+                    .for_each(|contact| domain.table.written(contact)),
                 Err(error) if error.is_passing() => {
                     domain.table.put_back(batch);
                     passing = Some(error);
@@ -240,16 +241,22 @@ pub(crate) async fn flush(store: &Store, domain: &Domain) -> Result<(), Error> {
     }
 }
 
-async fn one_by_one(store: &Store, domain: &Domain, batch: Unwritten, failed: &mut Unwritten) {
+async fn one_by_one(store: &dyn Backend, domain: &Domain, batch: Unwritten, failed: &mut Unwritten) {
     for contact in batch.contacts {
         let one = Unwritten {
             contacts: vec![contact],
             gone: Vec::new(),
         };
         match store.write_all(domain.name(), &one).await {
-            Ok(()) => one.contacts.iter().for_each(|contact| domain.table.written(contact)),
+            Ok(()) => one
+                .contacts
+                .iter()
+                .for_each(|contact| domain.table.written(contact)),
             Err(error) => {
-                let names = one.contacts.iter().map(|c| String::from_utf8_lossy(c.aor()).into_owned());
+                let names = one
+                    .contacts
+                    .iter()
+                    .map(|c| String::from_utf8_lossy(c.aor()).into_owned());
                 let names: Vec<_> = names.collect();
                 error!(
                     "usrloc",
@@ -279,15 +286,20 @@ async fn one_by_one(store: &Store, domain: &Domain, batch: Unwritten, failed: &m
 
 /// Writes what is left when the server ends.
 pub(crate) fn flush_at_end(service: &Service) {
-    let Some(store) = service.store.as_ref().filter(|_| service.writing() == super::table::Writing::Later)
+    let Some(store) = service
+        .store
+        .as_ref()
+        .filter(|_| service.writing() == super::table::Writing::Later)
     else {
         return;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     match runtime {
         Ok(runtime) => {
             for domain in service.domains() {
-                if runtime.block_on(flush(store, &domain)).is_ok() {
+                if runtime.block_on(flush(&**store, &domain)).is_ok() {
                     info!("usrloc", "Table {} is written.", domain.name());
                 }
             }

@@ -212,7 +212,10 @@ impl Table {
         (self.seed.hash_one(aor) >> 32) as u32
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the mask is less than the number of shards, which is a power of 2")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the mask is less than the number of shards, which is a power of 2"
+    )]
     fn shard(&self, hash: u32) -> &Mutex<Shard> {
         let mask = self.shards.len().wrapping_sub(1);
         &self.shards[usize::try_from(hash).unwrap_or(0) & mask]
@@ -261,7 +264,13 @@ impl Table {
                         queued: false,
                         contacts,
                     });
-                    settle(&mut record, &changes, writing, &mut shard.due, &mut shard.unwritten);
+                    settle(
+                        &mut record,
+                        &changes,
+                        writing,
+                        &mut shard.due,
+                        &mut shard.unwritten,
+                    );
                     let rehash = |record: &Box<Record>| spread(record.hash);
                     shard.records.insert_unique(spread(hash), record, rehash);
                     self.counts.users.inc();
@@ -312,7 +321,8 @@ impl Table {
 
     /// Looks for the contact with that identifier; `found` sees it among those of its address.
     pub fn by_ruid<R>(&self, ruid: &[u8], found: impl Fn(&Contact) -> R) -> Option<R> {
-        self.at_ruid(ruid, |contacts, at| contacts.get(at).map(&found)).flatten()
+        self.at_ruid(ruid, |contacts, at| contacts.get(at).map(&found))
+            .flatten()
     }
 
     /// Notes an answer to a keepalive; false where no contact has that identifier.
@@ -370,7 +380,9 @@ impl Table {
     /// Records in all, and in the fullest shard.
     pub fn fill(&self) -> (usize, usize) {
         let sizes = self.shards.iter().map(|shard| shard.lock().records.len());
-        sizes.fold((0, 0), |(sum, most), size| (sum.saturating_add(size), most.max(size)))
+        sizes.fold((0, 0), |(sum, most), size| {
+            (sum.saturating_add(size), most.max(size))
+        })
     }
 
     /// Takes away contacts of a shard whose time is over, of at most `most` records; true where more are due.
@@ -464,7 +476,10 @@ impl Table {
     /// Puts what could not be written on the list again.
     pub fn put_back(&self, unwritten: Unwritten) {
         for contact in unwritten.gone {
-            self.shard(self.hash(contact.aor())).lock().gone.push_back(contact);
+            self.shard(self.hash(contact.aor()))
+                .lock()
+                .gone
+                .push_back(contact);
         }
         for contact in &unwritten.contacts {
             let hash = self.hash(contact.aor());

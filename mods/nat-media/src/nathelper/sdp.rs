@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use kahea_module::{Cx, Fault, Str};
 use kahea_sip::{
-    EditTag, Place, Span,
+    EditTag, Span,
     sdp::{Line, Lines},
 };
 
@@ -40,8 +40,7 @@ pub(super) fn fix_nated_sdp(
         add_direction(cx, place);
     }
     if flags & MARK != 0 && !m.mark.is_empty() {
-        cx.edits
-            .insert(place.end(), Place::After, m.mark.clone(), EditTag::Body);
+        body::append_line(cx, place, &m.mark);
     }
     let changes = changes(cx.msg.bytes(place), flags, &address);
     let changed = !changes.is_empty();
@@ -66,7 +65,7 @@ fn add_direction(cx: &mut Cx, place: Span) {
     };
     for section in ends {
         let line = Str::from_static("a=direction:active\r\n");
-        cx.edits.insert(section.end(), Place::After, line, EditTag::Body);
+        body::append_line(cx, section, &line);
     }
 }
 
@@ -146,8 +145,7 @@ impl Change {
         };
         cx.edits.replace(span, self.new, EditTag::Body);
         if m.old_address {
-            cx.edits
-                .insert(place.end(), Place::After, self.old, EditTag::Body);
+            body::append_line(cx, place, &self.old);
         }
     }
 }

@@ -420,3 +420,21 @@ fn event_routes_run_on_what_leaves_but_not_within_themselves() {
     leaves();
     assert_eq!(proxy.server.engine.ran.borrow().len(), 4);
 }
+
+#[test]
+fn what_the_server_makes_for_a_branch_has_the_call_id_of_its_side() {
+    let proxy = proxy(|_| {});
+    let cancel = |mark: &str| {
+        let text = format!(
+            "CANCEL sip:a@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP p;branch=z9hG4bK1\nFrom: <sip:a@h>;tag=1\n\
+             To: <sip:b@h>\nCall-ID: plain\nCSeq: 7 CANCEL\n{mark}Content-Length: 0"
+        );
+        let sent = proxy.leaves(&lines(&text));
+        assert!(!sent.contains("\nTH:"), "the mark leaves the server: {sent}");
+        value(&sent, "Call-ID", 0)
+    };
+    // A request that went to the callee, and one to the caller, who knows the Call-ID as it is.
+    assert_ne!(cancel("TH: dch\n"), "plain");
+    assert_eq!(cancel("TH: uch\n"), "plain");
+    assert_ne!(cancel(""), "plain", "without a mark, as before");
+}

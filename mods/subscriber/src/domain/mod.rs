@@ -14,7 +14,7 @@ use kahea_module::{
     rpc::{RpcCall, RpcFault, RpcResult},
 };
 
-use self::table::Table;
+pub use self::table::Table;
 use crate::{queries, who::Account};
 
 /// The module.
@@ -119,7 +119,11 @@ impl Module for Domain {
             rpc_reload,
             "Reads domains and attributes again; where that fails those known before stay.",
         );
-        d.rpc("domain.dump", rpc_dump, "Shows domains and the names of attributes.");
+        d.rpc(
+            "domain.dump",
+            rpc_dump,
+            "Shows domains and the names of attributes.",
+        );
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Domain, InitError> {
@@ -141,16 +145,32 @@ impl Module for Domain {
 fn params(d: &mut Decl<Domain>) {
     d.param("db_url", |p| &mut p.db_url, "The database.");
     d.param("domain_table", |p| &mut p.domain_table, "The table of domains.");
-    d.param("domain_attrs_table", |p| &mut p.domain_attrs_table, "The table of attributes.");
-    d.param("did_col", |p| &mut p.did_col, "The column of ids, in both tables.");
+    d.param(
+        "domain_attrs_table",
+        |p| &mut p.domain_attrs_table,
+        "The table of attributes.",
+    );
+    d.param(
+        "did_col",
+        |p| &mut p.did_col,
+        "The column of ids, in both tables.",
+    );
     d.param("domain_col", |p| &mut p.domain_col, "The column of domains.");
-    d.param("name_col", |p| &mut p.name_col, "The column of the names of attributes.");
+    d.param(
+        "name_col",
+        |p| &mut p.name_col,
+        "The column of the names of attributes.",
+    );
     d.param(
         "type_col",
         |p| &mut p.type_col,
         "The column of the types of attributes: 0 numbers, 2 texts.",
     );
-    d.param("value_col", |p| &mut p.value_col, "The column of the values of attributes.");
+    d.param(
+        "value_col",
+        |p| &mut p.value_col,
+        "The column of the values of attributes.",
+    );
     d.param(
         "register_myself",
         |p| &mut p.register_myself,
@@ -171,19 +191,15 @@ impl Source {
         Source {
             database,
             domains: Query::select(&params.domain_table.text(), &[&domain, &did]).build(),
-            attributes: Query::select(
-                &params.domain_attrs_table.text(),
-                &[&did, &name, &kind, &value],
-            )
-            .build(),
+            attributes: Query::select(&params.domain_attrs_table.text(), &[&did, &name, &kind, &value])
+                .build(),
         }
     }
 
     fn read_now(&self) -> Result<Table, InitError> {
         let run = |query| self.database.run_blocking(query, Vec::new());
-        let read = |query| {
-            run(query).map_err(|error| InitError::new(format!("{}: {error}", self.database.url())))
-        };
+        let read =
+            |query| run(query).map_err(|error| InitError::new(format!("{}: {error}", self.database.url())));
         Table::new(&read(&self.domains)?, &read(&self.attributes)?)
             .map_err(|why| InitError::new(why).help("correct the table, and start again"))
     }

@@ -41,7 +41,9 @@ impl Table {
                 .push(attribute(row).map_err(|why| format!("row {at} of the attributes has {why}"))?);
         }
         table.domains.sort_by(|a, b| compare(&a.name, &b.name));
-        table.attributes.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+        table
+            .attributes
+            .sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
         Ok(table)
     }
 
@@ -147,8 +149,14 @@ mod tests {
     #[test]
     fn domains_are_found_in_any_case() {
         let table = table();
-        assert_eq!(table.find(b"ONE.example").map(|known| known.did.clone()), Some("One.Example".into()));
-        assert_eq!(table.find(b"TWO.EXAMPLE").map(|known| known.did.clone()), Some("group".into()));
+        assert_eq!(
+            table.find(b"ONE.example").map(|known| known.did.clone()),
+            Some("One.Example".into())
+        );
+        assert_eq!(
+            table.find(b"TWO.EXAMPLE").map(|known| known.did.clone()),
+            Some("group".into())
+        );
         for other in [b"".as_slice(), b"two.example.", b"example", b"x.two.example"] {
             assert!(table.find(other).is_none());
         }
@@ -157,7 +165,10 @@ mod tests {
     #[test]
     fn the_first_row_of_an_attribute_becomes_the_newest_value() {
         let table = table();
-        let values: Vec<_> = table.attributes(b"group").map(|(_, value)| value.clone()).collect();
+        let values: Vec<_> = table
+            .attributes(b"group")
+            .map(|(_, value)| value.clone())
+            .collect();
         assert_eq!(values, ["second".into(), "first".into()]);
         assert_eq!(table.attributes(b"none").count(), 0);
     }

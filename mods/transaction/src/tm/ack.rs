@@ -11,7 +11,7 @@ use kahea_sip::{
 use kahea_tx::BranchId;
 
 use super::{
-    cell::{Cell, Switches},
+    cell::{Cell, Held, Switches},
     further::AckTo,
     local::run_on,
     uac::user_agent,
@@ -69,13 +69,33 @@ fn path(sent: &Message, reply: &Message) -> Path {
     }
 }
 
-/// Acknowledges the 2xx that `cx` holds.
+/// What the script adds to an ACK.
+#[derive(Clone, Default)]
+pub struct Addition {
+    /// Header lines, each with its line end.
+    pub headers: Str,
+    /// The body.
+    pub body: Str,
+}
+
+/// Acknowledges the 2xx that `cx` holds, or keeps it for `t_uac_ack_local()` where the script wants to.
 pub fn send(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) {
-    let (data, to) = {
-        let state = cell.state.lock();
+    {
+        let mut state = cell.state.lock();
         if state.switches.has(Switches::NO_AUTO_ACK) {
+            if let Some(local) = &mut state.local {
+                local.unacknowledged = Some((branch, Box::new(Held::copy(cx))));
+            }
             return;
         }
+    }
+    acknowledge(cell, branch, cx, Addition::default());
+}
+
+/// Acknowledges the 2xx that `cx` holds.
+pub fn acknowledge(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx, addition: Addition) {
+    let (data, to) = {
+        let state = cell.state.lock();
         match state.branches.get(branch.index()) {
             Some(known) => (cell.sent_on(known), known.to),
             None => return,
@@ -92,8 +112,9 @@ pub fn send(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) {
         reply: cx.msg.clone(),
         received: cx.received,
         to,
+        addition,
     };
-    match cell.core.options.further.ack_to {
+    match cell.core.options().further.ack_to {
         AckTo::Invite => ack.leave(cx, &path, to),
         AckTo::Source => ack.leave(cx, &path, to_source(&cx.received)),
         AckTo::RouteSet => match proxy::hop_of_uri(&path.next) {
@@ -122,6 +143,7 @@ struct Ack {
     received: Received,
     /// Where the INVITE went.
     to: Destination,
+    addition: Addition,
 }
 
 impl Ack {
@@ -174,8 +196,9 @@ impl Ack {
             path,
             &self.via(cx, &config, to),
             &user_agent(&config),
+            &self.addition,
         );
-        let further = &self.cell.core.options.further;
+        let further = &self.cell.core.options().further;
         let data = match further.local_request.filter(|_| further.event_for_ack) {
             Some(route) => routed(cx, data, route),
             None => data,
@@ -192,7 +215,7 @@ impl Ack {
 
     /// Its Via line: that of the INVITE, or one of its own where the branch or the way is another.
     fn via(&self, cx: &Cx, config: &Config, to: Destination) -> Vec<u8> {
-        let own_branch = self.cell.core.options.further.ack_branch;
+        let own_branch = self.cell.core.options().further.ack_branch;
         let same_way = to.transport == self.to.transport && to.listener == self.to.listener;
         let top = self.sent.vias().next();
         if let Some(hop) = top.filter(|_| same_way && !own_branch) {
@@ -234,7 +257,14 @@ fn routed(cx: &mut Cx, data: Str, route: kahea_module::RouteId) -> Str {
     Str::from(out)
 }
 
-fn text(sent: &Message, reply: &Message, path: &Path, via: &[u8], user_agent: &[u8]) -> Str {
+fn text(
+    sent: &Message,
+    reply: &Message,
+    path: &Path,
+    via: &[u8],
+    user_agent: &[u8],
+    addition: &Addition,
+) -> Str {
     let line = |message: &Message, id: HeaderId| {
         message
             .first(id)
@@ -257,7 +287,12 @@ fn text(sent: &Message, reply: &Message, path: &Path, via: &[u8], user_agent: &[
         put(b"\r\n");
     }
     put(user_agent);
-    put(b"Content-Length: 0\r\n\r\n");
+    put(&addition.headers);
+    if !addition.headers.is_empty() && !addition.headers.ends_with(b"\n") {
+        put(b"\r\n");
+    }
+    put(format!("Content-Length: {}\r\n\r\n", addition.body.len()).as_bytes());
+    put(&addition.body);
     Str::from(out)
 }
 
@@ -286,7 +321,14 @@ mod tests {
             &reply("Contact: <sip:b@c>\r\nRecord-Route: <sip:r1;lr>, <sip:r2;lr>\r\n"),
         );
         assert_eq!((&*path.ruri.text(), &*path.next.text()), ("sip:b@c", "sip:r2;lr"));
-        let ack = text(&invite(), &reply(""), &path, b"Via: x\r\n", b"");
+        let ack = text(
+            &invite(),
+            &reply(""),
+            &path,
+            b"Via: x\r\n",
+            b"",
+            &Addition::default(),
+        );
         assert_eq!(
             ack.text(),
             "ACK sip:b@c SIP/2.0\r\nVia: x\r\nFrom: <sip:a@h>;tag=1\r\nCall-ID: c\r\nTo: <sip:b@h>;tag=2\r\n\

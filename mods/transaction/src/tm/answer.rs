@@ -44,7 +44,7 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
             )));
         }
         // The 100 of most calls is never asked for again: `repeat()` makes it anew.
-        let automatic = status == 100 && *reason == *cell.core.options.auto_inv_100_reason;
+        let automatic = status == 100 && *reason == *cell.core.options().auto_inv_100_reason;
         state.sent = (!automatic).then(|| Sent {
             to,
             data: data.clone(),
@@ -80,7 +80,7 @@ fn redirection(
     reason: &[u8],
     tag: Option<&[u8]>,
 ) -> Result<Str, Fault> {
-    let rich = Rich::from_bits(cell.core.options.rich_redirect);
+    let rich = Rich::from_bits(cell.core.options().rich_redirect);
     let contact = contact(cx, rich).map(ReplyExtra::Header);
     let branches = std::mem::take(&mut cx.branches);
     let extra = cx.reply_extra.clone();
@@ -96,7 +96,7 @@ fn redirection(
 /// # Errors
 /// As [`local()`].
 pub fn trying(cell: &Arc<Cell>, cx: &mut Cx) -> Result<(), Fault> {
-    let options = &cell.core.options;
+    let options = &cell.core.options();
     let due = cell.method == Method::Invite && options.auto_inv_100 && {
         let state = cell.state.lock();
         state.tx.server().status() == 0 && !state.switches.has(Switches::NO_AUTO_100)
@@ -107,22 +107,27 @@ pub fn trying(cell: &Arc<Cell>, cx: &mut Cx) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sends the last reply once more; `cx` is the request or its repetition. False where there was no reply so far.
-pub fn repeat(cell: &Cell, cx: &mut Cx) -> bool {
+/// Sends the last reply once more; false where there was none so far.
+pub fn repeat(cell: &Cell, worker: &Rc<Worker>) -> bool {
     let (sent, reply_to, status) = {
         let state = cell.state.lock();
         (state.sent.clone(), state.reply_to, state.tx.server().status())
     };
     let sent = match (sent, reply_to) {
-        (None, Some(to)) if status == 100 => {
-            let data = proxy::build_reply(cx, status, &cell.core.options.auto_inv_100_reason, None);
-            data.ok().map(|data| Sent { to, data })
-        }
+        (None, Some(to)) if status == 100 => trying_again(cell, worker).map(|data| Sent { to, data }),
         (sent, _) => sent,
     };
     let known = sent.is_some();
-    wire::send(&cx.worker, sent.into_iter().collect());
+    wire::send(worker, sent.into_iter().collect());
     known
+}
+
+/// The 100 as it left: from the request that began the transaction, which a repetition need not equal in every header.
+fn trying_again(cell: &Cell, worker: &Rc<Worker>) -> Option<Str> {
+    let mut cx = cell.request_cx(worker.clone()).ok()?;
+    let data = proxy::build_reply(&mut cx, 100, &cell.core.options().auto_inv_100_reason, None);
+    cx.finish();
+    data.ok()
 }
 
 /// The To-tag of replies made for this transaction.
@@ -130,8 +135,15 @@ pub fn tag_of(cell: &Cell, cx: &Cx) -> Str {
     cell.state
         .lock()
         .tag
-        .get_or_insert_with(|| proxy::local_tag(cx))
+        .get_or_insert_with(|| stateful_tag(cx))
         .clone()
+}
+
+/// It differs from the tag of stateless replies, whose ACK module `sl` keeps from the script: the ACK to a reply of a
+/// transaction has to end its repetitions.
+fn stateful_tag(cx: &Cx) -> Str {
+    let tag = proxy::local_tag(cx).text().replace('.', "-");
+    Str::from(tag)
 }
 
 /// Passes the reply that `cx` holds on to the caller; true where it left.
@@ -176,7 +188,7 @@ pub fn relay(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) -> bool {
         }
         let elsewhere = (200..300).contains(&status)
             && state.cancel_reason.is_empty()
-            && cell.core.options.local_cancel_reason;
+            && cell.core.options().local_cancel_reason;
         if elsewhere {
             state.cancel_reason =
                 Str::from_static("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n");
@@ -239,5 +251,20 @@ pub fn reason_of(status: u16) -> &'static [u8] {
         487 => b"Request Terminated",
         503 => b"Service Unavailable",
         _ => b"Server Internal Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kahea_module::testing::Server;
+
+    use super::*;
+
+    #[test]
+    fn the_ack_to_a_reply_of_a_transaction_is_not_for_sl() {
+        let cx = Server::default().invite();
+        assert!(proxy::is_local_tag(&cx, &proxy::local_tag(&cx)));
+        assert!(!proxy::is_local_tag(&cx, &stateful_tag(&cx)));
+        assert_eq!(stateful_tag(&cx), stateful_tag(&cx));
     }
 }

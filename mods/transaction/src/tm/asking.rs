@@ -186,7 +186,7 @@ fn t_check_trans(m: &Tm, cx: &mut Cx) -> Ret {
             }
         }
         Some(cell) => {
-            answer::repeat(&cell, cx);
+            answer::repeat(&cell, &cx.worker);
             Ret::EXIT
         }
         None if cx.msg.method() == Method::Ack => {

@@ -1,9 +1,9 @@
 //! Destinations that did not answer, or sent 503, are left alone for a while (`use_dst_blocklist`).
 
-use std::{rc::Rc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use kahea_module::Worker;
-use kahea_sip::{Destination, HeaderId, Message, Method};
+use kahea_sip::{HeaderId, Message, Method, Transport};
 use kahea_tx::{BranchId, Outcome};
 
 use super::cell::{Cell, State};
@@ -55,10 +55,10 @@ fn bit(method: Method) -> u64 {
 
 impl Rules {
     /// The request must not go there.
-    pub fn forbid(&self, worker: &Rc<Worker>, method: Method, to: &Destination) -> bool {
+    pub fn forbid(&self, worker: &Worker, method: Method, to: SocketAddr, transport: Transport) -> bool {
         worker.config.globals.use_dst_blocklist
             && self.lookup & bit(method) != 0
-            && worker.net.is_blocked(to.to, to.transport)
+            && worker.net.is_blocked(to, transport)
     }
 
     /// A branch has ended: its destination may have to be left alone.

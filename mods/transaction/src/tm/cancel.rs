@@ -19,7 +19,7 @@ use super::{
 /// The transaction that a CANCEL is about. It may have begun with another method than INVITE, though nothing is there
 /// to cancel then.
 pub fn invite_of(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
-    let matching = &core.options.matching;
+    let matching = &core.options().matching;
     let cells = core.table.of_call(create::call_key(core, cx), |cell| {
         !matches!(cell.method, Method::Cancel | Method::Ack)
             && cell
@@ -33,7 +33,7 @@ pub fn invite_of(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
 /// other request, because there is no such INVITE.
 pub fn relay(core: &Arc<Core>, cx: &mut Cx) -> Option<Ret> {
     let Some(invite) = invite_of(core, cx) else {
-        return match core.options.unmatched_cancel {
+        return match core.options().unmatched_cancel {
             1 => Some(stateless(cx)),
             2 => {
                 cx.extra::<Attached>().settled = true;
@@ -88,7 +88,7 @@ fn take(core: &Arc<Core>, cx: &mut Cx, invite: &Arc<Cell>) -> Result<Ret, Fault>
 /// The caller's Reason headers, where they go along.
 fn reasons(core: &Core, cx: &Cx, invite: &Cell) -> Str {
     let wanted =
-        core.options.e2e_cancel_reason && !invite.state.lock().switches.has(Switches::NO_CANCEL_REASON);
+        core.options().e2e_cancel_reason && !invite.state.lock().switches.has(Switches::NO_CANCEL_REASON);
     if !wanted {
         return Str::EMPTY;
     }

@@ -177,6 +177,19 @@ impl Held {
         }
     }
 
+    /// A copy of a message that goes on.
+    pub fn copy(cx: &Cx) -> Held {
+        Held {
+            msg: cx.msg.clone(),
+            received: cx.received,
+            edits: cx.edits.clone(),
+            late: cx.late.clone(),
+            extra: Vec::new(),
+            flags: cx.reply_flags,
+            number: cx.number,
+        }
+    }
+
     /// A message to be read, while this stays where it is.
     pub fn view(&self, worker: Rc<Worker>) -> Cx {
         let mut cx = Cx::new(self.msg.clone(), self.received, worker);

@@ -56,7 +56,7 @@ pub fn declare(d: &mut Decl<Tm>) {
         |m, call| again(m, call, by_call),
         "Sends the last reply of the transaction of this Call-ID and CSeq number again.",
     );
-    d.rpc("tm.list", list, "Every transaction in memory.");
+    d.rpc("tm.list", list, "Every transaction in memory.").list();
     d.rpc(
         "tm.stats",
         stats,
@@ -407,12 +407,7 @@ type Find = fn(&Tm, &mut RpcCall) -> Result<Arc<Cell>, RpcFault>;
 
 fn again(m: &Tm, call: &mut RpcCall, find: Find) -> RpcResult {
     let cell = find(m, call)?;
-    let mut request = cell
-        .request_cx(call.worker.clone())
-        .map_err(|fault| RpcFault::new(500, fault.to_string()))?;
-    let sent = answer::repeat(&cell, &mut request);
-    request.finish();
-    if !sent {
+    if !answer::repeat(&cell, &call.worker) {
         return Err(RpcFault::new(500, "The transaction has no reply yet"));
     }
     Ok(Vec::new())

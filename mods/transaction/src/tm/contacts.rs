@@ -75,7 +75,7 @@ impl Contact {
 }
 
 fn t_load_contacts(m: &Tm, cx: &mut Cx, mode: Option<i64>) -> Result<bool, Fault> {
-    let names = &m.core.options.further.names;
+    let names = &m.core.options().further.names;
     let name = named(names.contacts.as_ref(), "contacts_avp")?;
     if cx.branches.is_empty() {
         return Ok(true);
@@ -227,7 +227,7 @@ fn take(cx: &mut Cx, name: &Str) -> Option<Xavps> {
 }
 
 fn t_next_contacts(m: &Tm, cx: &mut Cx) -> Result<i64, Fault> {
-    let names = &m.core.options.further.names;
+    let names = &m.core.options().further.names;
     let name = named(names.contacts.as_ref(), "contacts_avp")?;
     let flows = named(names.flows.as_ref(), "contact_flows_avp")?;
     let Some(first) = take(cx, name) else {
@@ -285,7 +285,7 @@ impl Group {
 }
 
 fn t_next_contact_flow(m: &Tm, cx: &mut Cx) -> Result<i64, Fault> {
-    let names = &m.core.options.further.names;
+    let names = &m.core.options().further.names;
     let flows = named(names.flows.as_ref(), "contact_flows_avp")?;
     let failed = failed_instance(cx);
     let is_it = |fields: &XValue| match fields {

@@ -1,6 +1,7 @@
 //! The module's own state: its parameters as they are in force, the table, the counters.
 
 use std::{
+    ops::RangeInclusive,
     rc::Rc,
     sync::{
         Arc,
@@ -8,12 +9,14 @@ use std::{
     },
 };
 
-use kahea_module::{RouteId, Str, Worker};
+use arc_swap::{ArcSwap, Guard};
+use kahea_module::{Env, RouteId, Str, Worker};
 use kahea_tx::{Matching, Policy, Time, Timing};
 
 use super::{counters::Counters, further::Options as Further, table::Table, watch::Watchers};
 
 /// What the parameters say.
+#[derive(Clone)]
 pub struct Options {
     /// How requests find their transaction.
     pub matching: Matching,
@@ -52,7 +55,7 @@ pub struct Options {
     /// Names of headers that ACK and CANCEL copy from the request begin with this.
     pub ac_extra_hdrs: Str,
     /// Statuses besides 503 that make the next address of a hop be tried.
-    pub failover_codes: Vec<u16>,
+    pub failover_codes: Vec<RangeInclusive<u16>>,
     /// Runs for replies of no transaction.
     pub on_sl_reply: Option<RouteId>,
     /// What the contacts of a redirection carry.
@@ -63,8 +66,8 @@ pub struct Options {
 
 /// The module in one configuration.
 pub struct Core {
-    /// Parameters.
-    pub options: Options,
+    /// Parameters as they are now: some change at run time.
+    options: ArcSwap<Options>,
     /// All transactions, of every configuration.
     pub table: Arc<Table>,
     /// Statistics.
@@ -76,6 +79,27 @@ pub struct Core {
 }
 
 impl Core {
+    /// With these parameters.
+    pub fn new(options: Options, env: &mut Env<'_>) -> Core {
+        Core {
+            options: ArcSwap::from_pointee(options),
+            table: env.shared.keep(Table::default),
+            counters: Counters::new(&env.shared.stats),
+            alive: AtomicUsize::new(0),
+            watchers: Watchers::of(env),
+        }
+    }
+
+    /// The parameters as they are now.
+    pub fn options(&self) -> Guard<Arc<Options>> {
+        self.options.load()
+    }
+
+    /// Other parameters hold from now on.
+    pub fn set_options(&self, options: Options) {
+        self.options.store(Arc::new(options));
+    }
+
     /// A transaction of this configuration began.
     pub fn began(&self) {
         self.alive.fetch_add(1, Relaxed);

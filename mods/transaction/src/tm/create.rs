@@ -32,7 +32,7 @@ pub fn call_key(core: &Core, cx: &Cx) -> Key {
 
 /// The transaction that the request repeats, acknowledges, or began.
 pub fn find(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
-    let matching = &core.options.matching;
+    let matching = &core.options().matching;
     let key = Key::of(&cx.msg, matching, &core.table.seed);
     core.table.find(key, call_key(core, cx), |cell| {
         cell.message()
@@ -46,7 +46,7 @@ pub fn find(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
 /// The request cannot be answered.
 pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
     let reply_to = proxy::reply_destination(cx)?;
-    let matching = core.options.matching;
+    let matching = core.options().matching;
     let method = cx.msg.method();
     let key = Key::of(&cx.msg, &matching, &core.table.seed);
     let call = call_key(core, cx);
@@ -55,9 +55,9 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
     let (arms, switches) = (attached.arms, attached.switches);
     let timing = match attached.timing {
         Some(timing) => timing,
-        None => core.options.further.timing(cx, core.options.timing),
+        None => core.options().further.timing(cx, core.options().timing),
     };
-    let mut policy = core.options.policy;
+    let mut policy = core.options().policy;
     policy.stop_at_6xx &= !switches.has(Switches::NO_6XX);
     let msg = &cx.msg;
     let same = |known: &Cell| {
@@ -70,7 +70,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         arms,
         switches,
         reply_to: Some(reply_to),
-        ..State::new(tx, core.options.failure_reply_mode)
+        ..State::new(tx, core.options().failure_reply_mode)
     };
 
     let made = core.table.insert(key, call, same, |id| Cell {
@@ -104,7 +104,7 @@ pub fn begin(core: &Arc<Core>, cx: &mut Cx) -> Result<Began, Fault> {
         }
         Err(known) => {
             cx.extra::<Attached>().settled = true;
-            answer::repeat(&known, cx);
+            answer::repeat(&known, &cx.worker);
             Ok(Began::Repeated)
         }
     }
@@ -131,7 +131,7 @@ pub fn own_2xx_acknowledged(core: &Arc<Core>, cx: &Cx) -> bool {
     let Some(tag) = cx.to().ok().and_then(|to| to.tag()) else {
         return false;
     };
-    let matching = &core.options.matching;
+    let matching = &core.options().matching;
     let cells = core.table.of_call(call_key(core, cx), |cell| {
         let made_here = {
             let state = cell.state.lock();
@@ -152,7 +152,7 @@ pub fn own_2xx_acknowledged(core: &Arc<Core>, cx: &Cx) -> bool {
 /// The INVITE to which the ACK at hand belongs, where that was answered with a 2xx.
 pub fn answered_call(core: &Arc<Core>, cx: &Cx) -> Option<Arc<Cell>> {
     let tag = cx.to().ok().and_then(|to| to.tag())?;
-    let matching = &core.options.matching;
+    let matching = &core.options().matching;
     let fits = |cell: &Cell| {
         let success = (200..300).contains(&cell.state.lock().tx.server().status());
         success

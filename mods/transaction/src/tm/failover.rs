@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
-use kahea_module::{Cx, Str, Worker, info, proxy};
+use kahea_module::{Cx, Str, Targets, Worker, info, proxy};
 use kahea_sip::{Destination, Limits, Message, Transport};
 use kahea_tx::{BranchId, Outcome};
 
@@ -15,27 +15,37 @@ use super::{
 
 /// Tries the next address of the branch's hop in a new branch; false where there is none or none is due.
 pub fn next_address(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) -> bool {
-    let (to, rest) = {
+    let mut rest = {
         let mut state = cell.state.lock();
         if !is_due(cell, &state, branch) {
             return false;
         }
-        let Some(known) = state.branches.get_mut(branch.index()) else {
-            return false;
-        };
-        let mut rest = std::mem::take(&mut known.rest);
-        if rest.is_empty() {
-            return false;
-        }
-        let to = rest.remove(0);
-        (to, rest)
+        let known = state.branches.get_mut(branch.index());
+        known
+            .map(|known| std::mem::take(&mut known.rest))
+            .unwrap_or_default()
     };
-    let Ok(cx) = cell.request_cx(worker.clone()) else {
+    let rules = &cell.core.options().further.blocklist;
+    let next = allowed(&mut rest, |to, transport| {
+        !rules.forbid(worker, cell.method, to, transport)
+    });
+    let (Some(to), Ok(cx)) = (next, cell.request_cx(worker.clone())) else {
         return false;
     };
     let begun = begin(cell, &cx, branch, to, rest);
     cx.finish();
     begun
+}
+
+/// Takes the first address that may be asked out of the list, with those before it.
+pub fn allowed(
+    addresses: &mut Targets,
+    may: impl Fn(SocketAddr, Transport) -> bool,
+) -> Option<(SocketAddr, Transport)> {
+    let at = addresses
+        .iter()
+        .position(|(to, transport)| may(*to, *transport))?;
+    addresses.drain(..=at).next_back()
 }
 
 fn is_due(cell: &Cell, state: &State, branch: BranchId) -> bool {
@@ -45,7 +55,11 @@ fn is_due(cell: &Cell, state: &State, branch: BranchId) -> bool {
     let failed = match client.outcome() {
         Outcome::TimedOut => client.last_status() == 0,
         Outcome::Unsent(_) => true,
-        Outcome::Reply(status) => status == 503 || cell.core.options.failover_codes.contains(&status),
+        Outcome::Reply(status) => {
+            let options = cell.core.options();
+            let further = options.failover_codes.iter().any(|codes| codes.contains(&status));
+            status == 503 || further
+        }
         Outcome::Cancelled | Outcome::Pending => false,
     };
     failed
@@ -120,4 +134,20 @@ fn with_via(data: &Str, via: &[u8]) -> Option<Str> {
     let end = usize::try_from(line.end()).ok()?;
     let out = [data.get(..start)?, via, data.get(end..)?].concat();
     Some(Str::from(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_may_not_be_asked_are_passed_over() {
+        let address = |port| (SocketAddr::from(([127, 0, 0, 1], port)), Transport::Udp);
+        let mut all: Targets = (1..=4).map(address).collect();
+        let odd = |to: SocketAddr, _| to.port() % 2 == 1;
+        assert_eq!(allowed(&mut all, odd), Some(address(1)));
+        assert_eq!(allowed(&mut all, odd), Some(address(3)));
+        assert_eq!(all, [address(4)]);
+        assert_eq!(allowed(&mut all, odd), None);
+    }
 }

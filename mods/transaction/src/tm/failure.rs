@@ -75,7 +75,7 @@ pub fn ended(cell: Arc<Cell>, worker: &Rc<Worker>, mut branches: Ended, at_hand:
     suspend::given_up(&cell, &branches);
     while !branches.is_empty() {
         let branch = branches.remove(0);
-        let rules = &cell.core.options.further.blocklist;
+        let rules = &cell.core.options().further.blocklist;
         rules.note(worker, &cell, &cell.state.lock(), branch);
         if failover::next_address(&cell, worker, branch) {
             continue;
@@ -241,7 +241,7 @@ fn best(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
     if cell.state.lock().tx.is_local() {
         return local::ended(cell, worker, branch);
     }
-    let options = &cell.core.options;
+    let options = &cell.core.options();
     let (outcome, held) = {
         let mut state = cell.state.lock();
         if state.switches.has(Switches::REPLICA) {

@@ -1,9 +1,11 @@
 //! Parameters of contacts, of local requests, of older versions, and such as have no meaning here.
 
-use kahea_module::{Cx, Decl, Env, InitError, RouteId, Str, Value, Var};
+use std::time::Duration;
+
+use kahea_module::{BindError, Cx, Decl, Env, InitError, RouteId, Str, Value, Var};
 use kahea_tx::Timing;
 
-use super::{Tm, blocklist::Rules, contacts::Names};
+use super::{Tm, blocklist::Rules, contacts::Names, external::Append};
 
 /// The parameters, with Kamailio's defaults.
 pub struct Params {
@@ -22,6 +24,8 @@ pub struct Params {
     event_callback_lres_sent: Option<Str>,
     evcb_local_ack_sent: Option<Str>,
     blocklist: Blocklist,
+    unix_tx_timeout: i64,
+    appends: Vec<Append>,
     unused: Unused,
 }
 
@@ -38,7 +42,6 @@ struct Blocklist {
 #[derive(Default)]
 struct Unused {
     number: i64,
-    texts: Vec<Str>,
 }
 
 impl Default for Params {
@@ -66,6 +69,8 @@ impl Default for Params {
                 add: 1,
                 lookup: 4_294_967_287,
             },
+            unix_tx_timeout: 500,
+            appends: Vec::new(),
             unused: Unused::default(),
         }
     }
@@ -83,7 +88,29 @@ pub enum AckTo {
     Source,
 }
 
+impl AckTo {
+    /// By the number of `local_ack_mode`.
+    pub fn from_number(number: i64) -> Option<AckTo> {
+        match number {
+            0 => Some(AckTo::RouteSet),
+            1 => Some(AckTo::Invite),
+            2 => Some(AckTo::Source),
+            _ => None,
+        }
+    }
+
+    /// The number of `local_ack_mode`.
+    pub fn number(self) -> i64 {
+        match self {
+            AckTo::RouteSet => 0,
+            AckTo::Invite => 1,
+            AckTo::Source => 2,
+        }
+    }
+}
+
 /// What the parameters say.
+#[derive(Clone)]
 pub struct Options {
     /// `blst_503` and `blst_methods_*`.
     pub blocklist: Rules,
@@ -111,6 +138,10 @@ pub struct Options {
     pub local_response: Vec<RouteId>,
     /// `event_route[tm:local-ack-sent]` or its callback.
     pub local_ack_sent: Option<RouteId>,
+    /// How long a program may take to read what `t_write_unix()` sends.
+    pub unix_tx_timeout: Duration,
+    /// What actions of `t_write_unix()` can name.
+    pub appends: Vec<Append>,
 }
 
 impl Default for Options {
@@ -129,6 +160,8 @@ impl Default for Options {
             local_request: None,
             local_response: Vec::new(),
             local_ack_sent: None,
+            unix_tx_timeout: Duration::from_millis(500),
+            appends: Vec::new(),
         }
     }
 }
@@ -138,6 +171,7 @@ pub fn declare(d: &mut Decl<Tm>) {
     contacts(d);
     local_requests(d);
     blocklist(d);
+    external(d);
     without_effect(d);
 }
 
@@ -261,10 +295,6 @@ fn without_effect(d: &mut Decl<Tm>) {
             "No effect: an INVITE whose time is over is always cancelled and answered with 408, as with 1.",
         ),
         (
-            "unix_tx_timeout",
-            "No effect: t_write_unix() and the datagram interface it served are gone.",
-        ),
-        (
             "reparse_on_dns_failover",
             "No effect: a request to the next address of a hop is always made from the one that was sent.",
         ),
@@ -292,14 +322,27 @@ fn without_effect(d: &mut Decl<Tm>) {
     for (name, doc) in numbers {
         d.param(name, |p| &mut p.further.unused.number, doc);
     }
+}
+
+fn external(d: &mut Decl<Tm>) {
+    d.param(
+        "unix_tx_timeout",
+        |p| &mut p.further.unix_tx_timeout,
+        "Milliseconds that a program may take to read what t_write_unix() and t_write_req() send it.",
+    );
     d.param_fn(
         "tw_append",
         "string",
-        |p, value, _| {
-            p.further.unused.texts.extend(value.str());
+        |p, value, bind| {
+            let text = value.str().unwrap_or_default();
+            let append = Append::parse(&text.text(), bind)?;
+            if p.further.appends.iter().any(|known| known.name() == append.name()) {
+                return Err(BindError::new(format!("there are two tw_append '{}'", append.name())));
+            }
+            p.further.appends.push(append);
             Ok(())
         },
-        "No effect: t_write_req() and t_write_unix(), for which it named what to append, are gone.",
+        "What actions of t_write_unix() and t_write_req() add that end in /name: name:hdr[Subject];title=avp[x];msg[body].",
     );
 }
 
@@ -327,15 +370,6 @@ fn event(env: &Env<'_>, name: &str, callback: Option<&Str>) -> Option<RouteId> {
     callback
         .and_then(|function| env.event_route(&function.text()))
         .or_else(|| env.event_route(name))
-}
-
-fn ack_to(mode: i64) -> Result<AckTo, InitError> {
-    match mode {
-        0 => Ok(AckTo::RouteSet),
-        1 => Ok(AckTo::Invite),
-        2 => Ok(AckTo::Source),
-        _ => Err(InitError::new(format!("local_ack_mode is {mode}")).help("give 0, 1 or 2")),
-    }
 }
 
 impl Params {
@@ -366,10 +400,14 @@ impl Params {
                 flows: bare(self.contact_flows_avp),
                 attributes: bare(self.xavp_contact),
             },
+            unix_tx_timeout: Duration::from_millis(number(self.unix_tx_timeout)),
+            appends: self.appends,
             fr_timer_avp: avp(env, self.fr_timer_avp)?,
             fr_inv_timer_avp: avp(env, self.fr_inv_timer_avp)?,
             reparse_invite: self.reparse_invite,
-            ack_to: ack_to(self.local_ack_mode)?,
+            ack_to: AckTo::from_number(self.local_ack_mode).ok_or_else(|| {
+                InitError::new(format!("local_ack_mode is {}", self.local_ack_mode)).help("give 0, 1 or 2")
+            })?,
             ack_branch: self.local_ack_branch_mode != 0,
             enable_uac_fr: self.enable_uac_fr,
             pass_provisional: self.pass_provisional_replies,
@@ -406,6 +444,6 @@ mod tests {
         assert_eq!(of("contacts"), "contacts");
         assert_eq!(of("$avp(i:25)"), "i:25");
         assert_eq!(of("$xavp(c)"), "c");
-        assert!(bare(None).is_none() && ack_to(3).is_err());
+        assert!(bare(None).is_none() && AckTo::from_number(3).is_none());
     }
 }

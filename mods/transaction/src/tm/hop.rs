@@ -29,7 +29,7 @@ pub fn request(sent: &Message, method: &str, to: Option<&[u8]>, copied: &[u8], e
             HeaderId::From | HeaderId::CallId | HeaderId::Route | HeaderId::MaxForwards => {
                 out.extend_from_slice(sent.bytes(header.line));
             }
-            _ if starts_with(sent.bytes(header.name), copied) => {
+            _ if is_mark(sent.bytes(header.name)) || starts_with(sent.bytes(header.name), copied) => {
                 out.extend_from_slice(sent.bytes(header.line));
             }
             _ => {}
@@ -39,6 +39,12 @@ pub fn request(sent: &Message, method: &str, to: Option<&[u8]>, copied: &[u8], e
     out.extend_from_slice(extra);
     out.extend_from_slice(b"\r\n");
     Str::from(out)
+}
+
+/// The mark that module `topoh` puts into messages and takes out as they leave: it tells which Call-ID the next hop
+/// knows.
+pub fn is_mark(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"TH")
 }
 
 fn starts_with(name: &[u8], prefix: &[u8]) -> bool {
@@ -66,14 +72,14 @@ mod tests {
     fn only_what_the_next_hop_needs_goes_along() {
         let text = "INVITE sip:b@x SIP/2.0\r\nVia: SIP/2.0/UDP p;branch=z9hG4bK1.0, SIP/2.0/UDP u;branch=z9hG4bK2\r\n\
                     Max-Forwards: 69\r\nFrom: <sip:a@y>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\n\
-                    Route: <sip:r;lr>\r\nContact: <sip:a@u>\r\nX-Own: 1\r\n\r\n";
+                    Route: <sip:r;lr>\r\nContact: <sip:a@u>\r\nX-Own: 1\r\nTH: uih\r\n\r\n";
         let sent = Message::parse(Str::from(text), &Limits::default()).unwrap();
         let ack = request(&sent, "ACK", Some(b"To: <sip:b@x>;tag=2\r\n"), b"x-", b"");
         assert_eq!(
             ack.text(),
             "ACK sip:b@x SIP/2.0\r\nVia: SIP/2.0/UDP p;branch=z9hG4bK1.0\r\nMax-Forwards: 69\r\n\
              From: <sip:a@y>;tag=1\r\nTo: <sip:b@x>;tag=2\r\nCall-ID: c\r\nCSeq: 7 ACK\r\nRoute: <sip:r;lr>\r\n\
-             X-Own: 1\r\nContent-Length: 0\r\n\r\n"
+             X-Own: 1\r\nTH: uih\r\nContent-Length: 0\r\n\r\n"
         );
         let cancel = request(&sent, "CANCEL", None, b"", b"Reason: SIP;cause=200\r\n");
         assert!(

@@ -41,6 +41,8 @@ thread_local! {
 pub struct Local {
     answered: Option<OnAnswer>,
     provisional: bool,
+    /// The last 2xx to an INVITE that the script acknowledges itself, and its branch.
+    pub unacknowledged: Option<(BranchId, Box<Held>)>,
 }
 
 /// Declares the function.
@@ -187,19 +189,25 @@ fn begin(
         .map_err(|error| Fault::script(format!("that is no request: {error}")))?;
     let method = msg.method();
     let mut timing = Timing {
-        fr_timer: request.fr_timer.unwrap_or(core.options.timing.fr_timer),
-        fr_inv_timer: request.fr_inv_timer.unwrap_or(core.options.timing.fr_inv_timer),
-        ..core.options.timing
+        fr_timer: request.fr_timer.unwrap_or(core.options().timing.fr_timer),
+        fr_inv_timer: request.fr_inv_timer.unwrap_or(core.options().timing.fr_inv_timer),
+        ..core.options().timing
     };
     if method == Method::Invite {
         timing.wt_timer = timing.wt_timer.max(REPEATED_2XX);
     }
-    let tx = Transaction::local(now(worker), method == Method::Invite, timing, core.options.policy);
-    let mut state = State::new(tx, core.options.failure_reply_mode);
+    let tx = Transaction::local(
+        now(worker),
+        method == Method::Invite,
+        timing,
+        core.options().policy,
+    );
+    let mut state = State::new(tx, core.options().failure_reply_mode);
     state.switches.set(Switches::NO_AUTO_ACK, request.no_ack);
     state.local = Some(Box::new(Local {
         answered: request.answered.clone(),
-        provisional: request.provisional || core.options.further.pass_provisional,
+        provisional: request.provisional || core.options().further.pass_provisional,
+        unacknowledged: None,
     }));
     let number = msg.cseq().map_or(0, |(number, _)| number);
     let call = Key::of_call(msg.call_id().unwrap_or_default(), number, &core.table.seed);
@@ -228,7 +236,7 @@ fn begin(
 
 /// Runs `event_route[tm:local-request]`, then lets the request leave unless that dropped it.
 async fn route_and_send(core: &Arc<Core>, cell: &Arc<Cell>, cx: &mut Cx) -> Result<(), Fault> {
-    if let Some(route) = core.options.further.local_request {
+    if let Some(route) = core.options().further.local_request {
         cx.route = RouteKind::Event;
         let engine = cx.worker.engine.clone();
         let RouteOutcome { drop, .. } = engine.run(cx, route).await;
@@ -239,7 +247,7 @@ async fn route_and_send(core: &Arc<Core>, cell: &Arc<Cell>, cx: &mut Cx) -> Resu
         }
     }
     cx.route = RouteKind::Request;
-    if !core.options.further.enable_uac_fr {
+    if !core.options().further.enable_uac_fr {
         cell.state.lock().arms.failure = None;
     }
     let how = How {
@@ -291,7 +299,7 @@ pub fn replied(cell: &Arc<Cell>, branch: BranchId, cx: &mut Cx) {
 
 /// A request of this server ended without a 2xx: with the reply that this branch got, or with none.
 pub fn ended(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
-    let options = &cell.core.options;
+    let options = &cell.core.options();
     let (outcome, held) = {
         let mut state = cell.state.lock();
         let outcome = state
@@ -363,11 +371,11 @@ fn tell(cell: &Arc<Cell>, worker: &Rc<Worker>, reply: &Reply<'_>) {
 
 /// A reply made here was sent: `event_route[tm:local-response]` sees it in place of its request.
 pub fn response_sent(core: &Core, cx: &mut Cx, data: &Str) {
-    if core.options.further.local_response.is_empty() || ANSWERING.replace(true) {
+    if core.options().further.local_response.is_empty() || ANSWERING.replace(true) {
         return;
     }
     if let Ok(reply) = Message::parse(data.clone(), &Limits::default()) {
-        run_on(cx, reply, &core.options.further.local_response);
+        run_on(cx, reply, &core.options().further.local_response);
     }
     ANSWERING.set(false);
 }

@@ -1,6 +1,6 @@
 //! Module `tm`: transactions.
 
-mod ack;
+pub(crate) mod ack;
 pub(crate) mod answer;
 mod arming;
 pub(crate) mod asking;
@@ -13,12 +13,13 @@ mod contacts;
 pub(crate) mod core;
 pub(crate) mod counters;
 pub(crate) mod create;
+mod external;
 mod failover;
 mod failure;
 mod further;
 mod hop;
 mod kept;
-mod local;
+pub(crate) mod local;
 #[cfg(test)]
 mod memory;
 pub(crate) mod more_branches;
@@ -28,6 +29,8 @@ pub(crate) mod relay;
 mod relaying;
 pub(crate) mod replies;
 pub(crate) mod replying;
+mod runtime;
+pub mod service;
 mod setting;
 pub(crate) mod suspend;
 pub(crate) mod table;
@@ -39,12 +42,12 @@ pub mod uac;
 pub mod watch;
 pub(crate) mod wire;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::Arc;
 
 use kahea_mods_base::sl::Stateful;
 use kahea_module::{Cx, Decl, Env, InitError, Module, Outcome, RouteId, RouteKind, Str};
 
-use self::{core::Core, counters::Counters, params::Params, table::Table, watch::Watchers};
+use self::{core::Core, params::Params};
 
 /// The module.
 pub struct Tm {
@@ -64,6 +67,7 @@ impl Module for Tm {
         setting::declare(d);
         contacts::declare(d);
         more_branches::declare(d);
+        external::declare(d);
         local::declare(d);
         commands::declare(d);
         d.event(
@@ -74,13 +78,9 @@ impl Module for Tm {
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Tm, InitError> {
-        let core = Arc::new(Core {
-            options: params::options(params, env)?,
-            table: env.shared.keep(Table::default),
-            counters: Counters::new(&env.shared.stats),
-            alive: AtomicUsize::new(0),
-            watchers: Watchers::of(env),
-        });
+        let options = params::options(params, env)?;
+        let core = Arc::new(Core::new(options, env));
+        runtime::declare(&core, env);
         core.watchers.begin();
         env.provide(core.clone());
         let here = core.clone();
@@ -102,6 +102,7 @@ impl Module for Tm {
         }));
         Stateful::of(env).set(Box::new(replying::ForSl(core.clone())));
         env.provide(Arc::new(uac::Requests(core.clone())));
+        env.provide(Arc::new(service::Transactions));
         Ok(Tm { core })
     }
 }
@@ -109,7 +110,7 @@ impl Module for Tm {
 /// Replies of transactions are taken; others pass through `on_sl_reply` where there is one.
 fn take_reply(core: &Arc<Core>, cx: Cx) -> Option<Cx> {
     let mut cx = replies::take(core, cx)?;
-    let Some(route) = core.options.on_sl_reply else {
+    let Some(route) = core.options().on_sl_reply else {
         return Some(cx);
     };
     if stateless_route(&mut cx, route).drop {

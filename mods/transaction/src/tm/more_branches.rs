@@ -41,20 +41,6 @@ pub fn declare(d: &mut Decl<Tm>) {
     )
     .routes(REQUEST | EVENT)
     .waits();
-    d.func(
-        "t_write_req",
-        ["file", "action"],
-        |_: &Tm, _: &mut Cx, _: Str, _: Str| Err::<bool, _>(gone("t_write_req")),
-        "Handed requests to programs of SER, which are gone: fails and says what to use.",
-    )
-    .routes(REQUEST | FAILURE);
-    d.func(
-        "t_write_unix",
-        ["socket", "action"],
-        |_: &Tm, _: &mut Cx, _: Str, _: Str| Err::<bool, _>(gone("t_write_unix")),
-        "Handed requests to programs of SER, which are gone: fails and says what to use.",
-    )
-    .routes(REQUEST | FAILURE);
     d.func("t_msg_apply_changes", [], t_msg_apply_changes, "Applies the changes so far to this branch's request, so that the rest of the branch_route sees them.")
         .routes(BRANCH);
     d.func("t_use_uac_headers", [], |_: &Tm, cx: &mut Cx| set_switch(cx, Switches::UAC_HEADERS, true), "ACK and CANCEL of this transaction are made from its request as it was sent, whatever reparse_invite says.")
@@ -72,13 +58,6 @@ fn t_relay_to_avp(m: &Tm, cx: &mut Cx, proto: Str, to: Str) -> Result<Ret, Fault
         ..How::default()
     };
     Ok(relay::relay(&m.core, cx, how))
-}
-
-/// What wrote requests to SER's external programs.
-fn gone(name: &'static str) -> Fault {
-    Fault::script(format!(
-        "{name}() fed programs of SER, which are gone: use http_async_client or evapi to hand a request on"
-    ))
 }
 
 fn t_append_branches(m: &Tm, cx: &mut Cx) -> Result<Ret, Fault> {

@@ -3,11 +3,14 @@
 use kahea_module::Str;
 use kahea_sip::{HeaderId, Message};
 
-use super::cell::{Cell, State, Switches};
+use super::{
+    cell::{Cell, State, Switches},
+    hop::is_mark,
+};
 
 /// The received request, where hop-by-hop requests are to be made from it.
 pub fn wanted(cell: &Cell, state: &State) -> Option<Message> {
-    let from_sent = cell.core.options.further.reparse_invite || state.switches.has(Switches::UAC_HEADERS);
+    let from_sent = cell.core.options().further.reparse_invite || state.switches.has(Switches::UAC_HEADERS);
     if from_sent || state.tx.is_local() {
         return None;
     }
@@ -43,6 +46,8 @@ pub fn request(
     for route in received.all(HeaderId::Route) {
         out.extend_from_slice(received.bytes(route.line));
     }
+    let marks = received.headers().iter().filter(|header| is_mark(received.bytes(header.name)));
+    marks.for_each(|mark| out.extend_from_slice(received.bytes(mark.line)));
     out.extend_from_slice(extra);
     out.extend_from_slice(user_agent);
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");

@@ -1,5 +1,7 @@
 //! The parameters of module `tm`.
 
+use std::ops::RangeInclusive;
+
 use kahea_module::{Decl, Env, InitError, RouteKind, Str};
 use kahea_tx::{CancelMethod, Matching, Policy, Priorities, Timing};
 
@@ -277,7 +279,7 @@ fn branches(d: &mut Decl<Tm>) {
     d.param(
         "failover_reply_codes",
         |p| &mut p.texts.failover_reply_codes,
-        "Codes besides 503 on which the next address of a hop is tried: code=502;code=504.",
+        "Codes besides 503 on which the next address of a hop is tried: code=502;code=504-506;class=4.",
     );
 }
 
@@ -365,20 +367,35 @@ pub fn options(params: Params, env: &Env<'_>) -> Result<Options, InitError> {
     })
 }
 
-fn failover_codes(text: &Str) -> Result<Vec<u16>, InitError> {
+fn failover_codes(text: &Str) -> Result<Vec<RangeInclusive<u16>>, InitError> {
     let text = text.text();
     let parts = text
         .split([';', ','])
         .map(str::trim)
         .filter(|part| !part.is_empty());
-    let read = |part: &str| {
-        let number = part.strip_prefix("code=").unwrap_or(part);
-        number.trim().parse::<u16>().map_err(|_| {
-            InitError::new(format!("failover_reply_codes has '{part}', which is no code"))
-                .help("write codes as code=502;code=504")
-        })
+    let wrong = |part: &str| {
+        InitError::new(format!("failover_reply_codes has '{part}', which is no code"))
+            .help("write codes as code=502;code=504-506;class=4")
     };
-    parts.map(read).collect()
+    parts.map(|part| codes(part).ok_or_else(|| wrong(part))).collect()
+}
+
+/// `class=4`, `code=502`, `code=502-504`, or the number alone.
+fn codes(part: &str) -> Option<RangeInclusive<u16>> {
+    let status = |text: &str| {
+        let code = text.trim().parse::<u16>().ok();
+        code.filter(|code| (300..700).contains(code))
+    };
+    if let Some(class) = part.strip_prefix("class=") {
+        let class = class.trim().parse::<u16>().ok();
+        let first = class.filter(|class| (3..7).contains(class))?.checked_mul(100)?;
+        return Some(first..=first.checked_add(99)?);
+    }
+    let text = part.strip_prefix("code=").unwrap_or(part);
+    match text.split_once('-') {
+        Some((low, high)) => Some(status(low)?..=status(high)?),
+        None => status(text).map(|code| code..=code),
+    }
 }
 
 fn on_sl_reply(name: Option<Str>, env: &Env<'_>) -> Result<Option<kahea_module::RouteId>, InitError> {
@@ -389,5 +406,23 @@ fn on_sl_reply(name: Option<Str>, env: &Env<'_>) -> Result<Option<kahea_module::
             InitError::new(format!("there is no onreply_route[{name}] for on_sl_reply"))
                 .help("add the route, or take the parameter out"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failover_codes_are_codes_ranges_and_classes() {
+        let read = |text: &str| failover_codes(&Str::from(text)).ok();
+        assert_eq!(
+            read("code=502; code=504-506;class=4,600"),
+            Some(vec![502..=502, 504..=506, 400..=499, 600..=600])
+        );
+        assert_eq!(read(""), Some(Vec::new()));
+        for wrong in ["class=2", "class=x", "code=200", "code=5x", "502-", "code=1000"] {
+            assert!(read(wrong).is_none(), "{wrong}");
+        }
     }
 }

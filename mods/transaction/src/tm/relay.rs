@@ -14,6 +14,7 @@ use super::{
     cell::{Branch, Cell, Context, Switches, Work},
     core::{Core, now},
     create::{self, Began},
+    failover,
     kept::{SavedTarget, SentRequest, Snapshot},
     replies::branch_text,
     suspend, timer, turn,
@@ -307,25 +308,19 @@ fn add(cell: &Arc<Cell>, cx: &mut Cx, addresses: Result<Targets, Fault>) -> Resu
     }
     let branch = BranchId::at(number);
     let text = branch_text(cell.id, branch);
-    let (to, transport) = addresses.remove(0);
+    let rules = &cell.core.options().further.blocklist;
+    let may = |to, transport| !rules.forbid(&cx.worker, cell.method, to, transport);
+    let (to, transport) = failover::allowed(&mut addresses, may).ok_or_else(|| {
+        Failed::not_sent(Fault::backend(
+            "the destination is on the blocklist, because it did not answer or was overloaded",
+        ))
+    })?;
     let path = route_by_path(cx);
     let built = proxy::build_request(cx, to, transport, None, &text);
     if let Some(path) = path {
         cx.edits.undo(path);
     }
     let (destination, data) = built.map_err(Failed::no_socket)?;
-    if cell
-        .core
-        .options
-        .further
-        .blocklist
-        .forbid(&cx.worker, cell.method, &destination)
-    {
-        let to = destination.to;
-        return Err(Failed::not_sent(Fault::backend(format!(
-            "{to} is on the blocklist, because it did not answer or was overloaded"
-        ))));
-    }
     let mut state = cell.state.lock();
     let arms = state.arms;
     let mut target = SavedTarget::from(&cx.target);
@@ -406,7 +401,7 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
     if sent {
         return Ret::TRUE;
     }
-    if cell.core.options.failure_exec_mode
+    if cell.core.options().failure_exec_mode
         && let Some(branch) = last
     {
         turn::take(cell, &worker, Work::Unsent(branch));
@@ -427,7 +422,7 @@ fn fail(cell: &Arc<Cell>, cx: &mut Cx, how: &How, failed: Failed) -> Ret {
         return Ret::Code(-4);
     }
     if !how.no_reply && !how.replica {
-        if cell.core.options.delayed_reply {
+        if cell.core.options().delayed_reply {
             cx.extra::<Attached>().failed = Some((failed.status, failed.reason));
         } else if let Err(fault) = answer::local(cell, cx, failed.status, failed.reason.as_bytes()) {
             return Ret::Fault(fault);

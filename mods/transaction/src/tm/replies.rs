@@ -161,7 +161,7 @@ fn decide(cell: Arc<Cell>, branch: BranchId, mut cx: Cx) {
         let mut state = cell.state.lock();
         state.tx.reply(now(&worker), branch, status, &mut actions);
         // What a 6xx ends is told why.
-        if status >= 600 && cell.core.options.local_cancel_reason && state.cancel_reason.is_empty() {
+        if status >= 600 && cell.core.options().local_cancel_reason && state.cancel_reason.is_empty() {
             state.cancel_reason = format!("Reason: SIP;cause={status}\r\n").into();
         }
         let left = carry_out(&cell, &mut state, actions, Some((branch, &cx.msg)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kahea_mods_base::sl::SlReply;
+use kahea_mods_base::sl::{SlReply, status};
 use kahea_module::{
     Cx, Decl, Fault, Ret, Str, Value,
     route::{EVENT, FAILURE, REPLY, REQUEST},
@@ -58,25 +58,10 @@ fn no_transaction() -> Fault {
     Fault::script("the request has no transaction: t_newtran() or t_relay() begin one")
 }
 
-impl Core {
-    /// The status and reason that the script means.
-    fn status(&self, code: &Value, reason: &Value) -> Result<(u16, Str), Fault> {
-        let status = match code.int() {
-            Some(code) => u16::try_from(code)
-                .ok()
-                .filter(|code| (100..1000).contains(code))
-                .ok_or_else(|| {
-                    Fault::script(format!("{code} is no status code: give one from 100 to 699"))
-                })?,
-            None => self.options.default_code,
-        };
-        Ok((
-            status,
-            reason
-                .str()
-                .unwrap_or_else(|| self.options.default_reason.clone()),
-        ))
-    }
+/// The status and reason that the script means.
+fn status_of(core: &Core, code: &Value, reason: &Value) -> Result<(u16, Str), Fault> {
+    let options = core.options();
+    status(code, reason, (options.default_code, &options.default_reason))
 }
 
 /// The transaction of the message, looked up where nobody has so far.
@@ -114,14 +99,14 @@ fn answer_in(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
 }
 
 fn t_reply(m: &Tm, cx: &mut Cx, code: Value, reason: Value) -> Result<bool, Fault> {
-    let (status, reason) = m.core.status(&code, &reason)?;
+    let (status, reason) = status_of(&m.core, &code, &reason)?;
     let cell = attached::cell(cx).ok_or_else(no_transaction)?;
     answer_in(&cell, cx, status, &reason)?;
     Ok(true)
 }
 
 fn t_send_reply(m: &Tm, cx: &mut Cx, code: Value, reason: Value) -> Result<Ret, Fault> {
-    let (status, reason) = m.core.status(&code, &reason)?;
+    let (status, reason) = status_of(&m.core, &code, &reason)?;
     let cell = match attached::cell(cx) {
         Some(cell) => cell,
         None => match create::begin(&m.core, cx)? {
@@ -138,13 +123,7 @@ fn t_send_reply(m: &Tm, cx: &mut Cx, code: Value, reason: Value) -> Result<Ret, 
 
 fn t_retransmit_reply(m: &Tm, cx: &mut Cx) -> Result<bool, Fault> {
     let cell = known(&m.core, cx).ok_or_else(no_transaction)?;
-    if cx.msg.is_request() {
-        return Ok(answer::repeat(&cell, cx));
-    }
-    let mut request = cell.request_cx(cx.worker.clone())?;
-    let sent = answer::repeat(&cell, &mut request);
-    request.finish();
-    Ok(sent)
+    Ok(answer::repeat(&cell, &cx.worker))
 }
 
 /// What `sl` asks of transactions.
@@ -158,7 +137,10 @@ impl SlReply for ForSl {
 
     fn reply_error(&self, cx: &mut Cx) -> Option<Ret> {
         let cell = attached::cell(cx)?;
-        let (status, reason) = (self.0.options.default_code, self.0.options.default_reason.clone());
+        let (status, reason) = (
+            self.0.options().default_code,
+            self.0.options().default_reason.clone(),
+        );
         Some(answer_in(&cell, cx, status, &reason).map(|()| true).into())
     }
 

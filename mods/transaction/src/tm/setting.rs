@@ -183,7 +183,7 @@ fn change(m: &Tm, cx: &mut Cx, change: impl FnOnce(&mut Timing)) -> bool {
             state.tx.set_timing(now(&worker), timing);
             timer::arm(cell, &mut state, &worker);
         }
-        None => change(attached.timing.get_or_insert(m.core.options.timing)),
+        None => change(attached.timing.get_or_insert(m.core.options().timing)),
     }
     true
 }
@@ -205,7 +205,7 @@ fn t_set_fr(m: &Tm, cx: &mut Cx, inv: i64, other: Option<i64>) -> Result<bool, F
 }
 
 fn t_reset_fr(m: &Tm, cx: &mut Cx) -> bool {
-    let standard = m.core.options.timing;
+    let standard = m.core.options().timing;
     change(m, cx, |timing| {
         timing.fr_inv_timer = standard.fr_inv_timer;
         timing.fr_timer = standard.fr_timer;
@@ -221,7 +221,7 @@ fn t_set_retr(m: &Tm, cx: &mut Cx, t1: i64, t2: i64) -> Result<bool, Fault> {
 }
 
 fn t_reset_retr(m: &Tm, cx: &mut Cx) -> bool {
-    let standard = m.core.options.timing;
+    let standard = m.core.options().timing;
     change(m, cx, |timing| {
         timing.retr_timer1 = standard.retr_timer1;
         timing.retr_timer2 = standard.retr_timer2;
@@ -237,7 +237,7 @@ fn t_set_max_lifetime(m: &Tm, cx: &mut Cx, inv: i64, other: i64) -> Result<bool,
 }
 
 fn t_reset_max_lifetime(m: &Tm, cx: &mut Cx) -> bool {
-    let standard = m.core.options.timing;
+    let standard = m.core.options().timing;
     change(m, cx, |timing| {
         timing.max_inv_lifetime = standard.max_inv_lifetime;
         timing.max_noninv_lifetime = standard.max_noninv_lifetime;

@@ -4,9 +4,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use kahea_module::{
-    Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Str, Worker, debug, route::ScriptStep,
-};
+use kahea_module::{Cx, Decl, Fault, Outcome, Ret, RouteId, RouteKind, Worker, debug, route::ScriptStep};
 use kahea_sip::Method;
 use kahea_tx::{Actions, BranchId, Client};
 
@@ -154,7 +152,7 @@ fn suspend_request(core: &Arc<Core>, cx: &mut Cx) -> Result<Ret, Fault> {
 }
 
 /// A branch without a request.
-fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fault> {
+pub fn blind_branch(cell: &Cell, state: &mut State, cx: &Cx) -> Result<BranchId, Fault> {
     let to = state
         .reply_to
         .ok_or_else(|| Fault::script("the request of this server itself cannot be suspended"))?;
@@ -367,7 +365,7 @@ fn reply_again(cell: Arc<Cell>, branch: BranchId, mut cx: Cx, entry: Entry, prep
 mod tests {
     use std::time::Duration;
 
-    use kahea_module::testing::INVITE;
+    use kahea_module::{Str, testing::INVITE};
     use parking_lot::Mutex;
 
     use super::*;

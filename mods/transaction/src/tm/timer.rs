@@ -76,8 +76,9 @@ pub fn arm(cell: &Cell, state: &mut State, worker: &Rc<Worker>) {
 /// which so needs no place in the wheel.
 pub fn arm_first(cell: &Cell, worker: &Rc<Worker>) {
     let mut state = cell.state.lock();
-    let soon = now(worker).after(cell.core.options.timing.retr_timer1.max(1));
-    push(cell, &mut state, worker, soon);
+    let soon = now(worker).after(cell.core.options().timing.retr_timer1.max(1));
+    let first = soon.min(state.tx.deadline());
+    push(cell, &mut state, worker, first);
 }
 
 fn push(cell: &Cell, state: &mut State, worker: &Rc<Worker>, deadline: Time) {

@@ -102,7 +102,7 @@ fn ack(cell: &Cell, state: &State, branch: BranchId, at_hand: AtHand<'_>, packet
         .and_then(|(_, reply)| Some(reply.bytes(reply.first(HeaderId::To)?.line)));
     let data = match original::wanted(cell, state) {
         Some(received) => original::request(&received, &sent, "ACK", to, &user_agent(&cell.config), b""),
-        None => hop::request(&sent, "ACK", to, &cell.core.options.ac_extra_hdrs, b""),
+        None => hop::request(&sent, "ACK", to, &cell.core.options().ac_extra_hdrs, b""),
     };
     packets.push(Sent { to: known.to, data });
 }
@@ -125,7 +125,7 @@ fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packet
             &user_agent(&cell.config),
             &reason,
         ),
-        None => hop::request(&sent, "CANCEL", None, &cell.core.options.ac_extra_hdrs, &reason),
+        None => hop::request(&sent, "CANCEL", None, &cell.core.options().ac_extra_hdrs, &reason),
     };
     known.cancel = Some(data.clone());
     packets.push(Sent { to: known.to, data });
@@ -133,7 +133,7 @@ fn cancel(cell: &Cell, state: &mut State, branch: BranchId, packets: &mut Packet
 
 /// The Reason headers of a CANCEL that leaves now (RFC 3326): the caller's, or the reply that decided.
 fn reason_for(cell: &Cell, state: &State) -> Str {
-    if !state.cancel_reason.is_empty() || !cell.core.options.local_cancel_reason {
+    if !state.cancel_reason.is_empty() || !cell.core.options().local_cancel_reason {
         return state.cancel_reason.clone();
     }
     let status = state.tx.server().status();

@@ -9,6 +9,7 @@ use kahea_tx::{Actions, BranchId, Key};
 
 use super::{Tmx, waiting};
 use crate::tm::{
+    ack::{self, Addition},
     answer, attached,
     cell::{Cell, State, Work},
     core::{Core, now},
@@ -212,30 +213,55 @@ fn t_reply_callid(
     Ok(true)
 }
 
-/// Nothing in this server begins INVITEs of its own so far, so there is none to acknowledge; a call says so.
 fn t_uac_ack_local(
     m: &Tmx,
-    _: &mut Cx,
+    cx: &mut Cx,
     callid: Str,
     cseq: Str,
-    _headers: Option<Str>,
-    _body: Option<Str>,
+    headers: Option<Str>,
+    body: Option<Str>,
 ) -> Result<bool, Fault> {
     let own = |cell: &Cell| cell.method == Method::Invite && cell.state.lock().tx.is_local();
-    of_call(&m.core, &callid, &cseq, own)?;
-    Err(Fault::script(
-        "the INVITE is acknowledged by this server itself: t_uac_ack_local() has nothing to do",
-    ))
+    let cell = of_call(&m.core, &callid, &cseq, own)?;
+    let worker = timer::worker_of(&cell, &cx.worker);
+    let kept = {
+        let state = cell.state.lock();
+        let kept = state
+            .local
+            .as_ref()
+            .and_then(|local| local.unacknowledged.as_ref());
+        kept.map(|(branch, reply)| (*branch, reply.view(worker)))
+    };
+    let (branch, mut reply) = kept.ok_or_else(|| {
+        Fault::script(
+            "there is no 2xx to acknowledge: none came, or t_set_no_auto_ack() did not leave it to the script",
+        )
+    })?;
+    let addition = Addition {
+        headers: headers.unwrap_or(Str::EMPTY),
+        body: body.unwrap_or(Str::EMPTY),
+    };
+    ack::acknowledge(&cell, branch, &mut reply, addition);
+    reply.finish();
+    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
     use kahea_module::{Ret, testing::FakeBind};
+    use kahea_sip::{Limits, Message};
 
     use super::*;
     use crate::tm::{
+        local,
         relay::{self, How},
         testing::Bench,
+        uac::LocalRequest,
     };
 
     /// An INVITE at a phone that rings, as branch 0.
@@ -281,6 +307,70 @@ mod tests {
         let state = cell.state.lock();
         assert_eq!(state.context.flags() & (1 << 21), 1 << 21);
         assert!(!state.tx.is_cancelled(), "nobody upstream has cancelled it");
+    }
+
+    #[test]
+    fn the_script_acknowledges_a_2xx_itself() {
+        let bench = Bench::default();
+        let (cell, reply) = own_invite(&bench);
+        let sent = Message::parse(cell.request.clone(), &Limits::default()).unwrap();
+        let callid = Str::copy(sent.call_id().unwrap());
+        let again = |headers: &'static str, body: &'static str| {
+            let mut cx = bench.server.invite();
+            t_uac_ack_local(
+                &bench.tmx,
+                &mut cx,
+                callid.clone(),
+                Str::from_static("10"),
+                Some(headers.into()),
+                Some(body.into()),
+            )
+        };
+        assert!(again("", "").is_err(), "there is nothing to acknowledge yet");
+        assert!(replies::take(&bench.core, bench.server.message(&reply)).is_none());
+        assert_eq!(bench.sent(), Vec::<String>::new(), "this server does not do it");
+        assert_eq!(again("X-Own: 1\r\nContent-Type: a/b\r\n", "body"), Ok(true));
+        let packets = bench.server.net.sent.take();
+        let [(to, ack)] = packets.as_slice() else {
+            panic!("one ACK, not {packets:?}");
+        };
+        assert_eq!(to.to.port(), 5072);
+        assert!(ack.starts_with(b"ACK sip:b@127.0.0.1:5072 SIP/2.0\r\n"));
+        let end = "X-Own: 1\r\nContent-Type: a/b\r\nContent-Length: 4\r\n\r\nbody";
+        assert!(ack.text().ends_with(end), "{}", ack.text());
+    }
+
+    /// An INVITE of this server's own that leaves the ACK to the script, and its 200.
+    fn own_invite(bench: &Bench) -> (Arc<Cell>, String) {
+        let request = LocalRequest {
+            method: "INVITE".into(),
+            ruri: "sip:b@127.0.0.1:5071".into(),
+            from: "<sip:me@h>".into(),
+            to: "<sip:b@h>".into(),
+            no_ack: true,
+            ..LocalRequest::default()
+        };
+        let mut sending = pin!(local::send(&bench.core, &bench.server.worker, request));
+        let Poll::Ready(Ok(id)) = sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("the request was not sent at once");
+        };
+        let cell = bench.core.table.get(id).expect("a transaction");
+        bench.sent();
+        let data = cell.sent_on(&cell.state.lock().branches[0]);
+        let sent = data.text().into_owned();
+        let line = |name: &str| {
+            sent.lines()
+                .find(|line| line.starts_with(name))
+                .unwrap()
+                .to_owned()
+        };
+        let reply = format!(
+            "SIP/2.0 200 OK\n{}\n{}\nTo: <sip:b@h>;tag=2\n{}\nCSeq: 10 INVITE\nContact: <sip:b@127.0.0.1:5072>\n",
+            line("Via"),
+            line("From"),
+            line("Call-ID")
+        );
+        (cell, reply)
     }
 
     #[test]

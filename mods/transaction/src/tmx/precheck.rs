@@ -50,7 +50,7 @@ fn t_precheck_trans(m: &Tmx, cx: &mut Cx) -> Result<bool, Fault> {
     if cx.extra::<Entry>().0.is_some() {
         return Ok(false);
     }
-    let key = Key::of(&cx.msg, &m.core.options.matching, &m.core.table.seed).0;
+    let key = Key::of(&cx.msg, &m.core.options().matching, &m.core.table.seed).0;
     if !all.0.lock().insert(key) {
         return Ok(true);
     }

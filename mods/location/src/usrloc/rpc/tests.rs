@@ -10,7 +10,10 @@ use super::{
 /// Futures that never wait, because there is no database.
 fn now<T>(future: impl Future<Output = T>) -> T {
     let mut future = Box::pin(future);
-    match future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(std::task::Waker::noop()))
+    {
         std::task::Poll::Ready(value) => value,
         std::task::Poll::Pending => panic!("the command waits"),
     }
@@ -31,7 +34,11 @@ fn bench() -> Bench {
     let usrloc = Usrloc {
         service: Arc::new(service),
     };
-    Bench { server, usrloc, domain }
+    Bench {
+        server,
+        usrloc,
+        domain,
+    }
 }
 
 impl Bench {
@@ -78,10 +85,22 @@ fn contacts_are_added_shown_and_removed() {
     let shown = bench.call(lookup, &["location", "dora"]).unwrap();
     let at = |path: &[&str]| member(&shown[0], path).cloned();
     assert_eq!(at(&["AoR"]), Some("dora".into()));
-    assert_eq!(at(&["Contacts", "0", "Contact", "Q"]), Some(RpcValue::Double(0.5)));
-    assert_eq!(at(&["Contacts", "0", "Contact", "Expires"]), Some(RpcValue::Int(600)));
-    assert_eq!(at(&["Contacts", "0", "Contact", "CFlags"]), Some(RpcValue::Int(64)));
-    assert_eq!(at(&["Contacts", "0", "Contact", "Received"]), Some("[not set]".into()));
+    assert_eq!(
+        at(&["Contacts", "0", "Contact", "Q"]),
+        Some(RpcValue::Double(0.5))
+    );
+    assert_eq!(
+        at(&["Contacts", "0", "Contact", "Expires"]),
+        Some(RpcValue::Int(600))
+    );
+    assert_eq!(
+        at(&["Contacts", "0", "Contact", "CFlags"]),
+        Some(RpcValue::Int(64))
+    );
+    assert_eq!(
+        at(&["Contacts", "0", "Contact", "Received"]),
+        Some("[not set]".into())
+    );
     assert_eq!(at(&["Contacts", "0", "Contact", "State"]), Some("CS_NEW".into()));
     assert_eq!(at(&["Contacts", "1", "Contact", "Q"]), Some(RpcValue::Int(-1)));
     let removed = bench.call(remove_contact, &["location", "dora", "sip:dora@192.0.2.1"]);
@@ -107,7 +126,11 @@ fn a_second_add_changes_the_contact_and_keeps_its_identifier() {
 #[test]
 fn refusals_are_those_of_kamailio() {
     let bench = bench();
-    let refused = |answer: RpcResult| answer.map_err(|fault| (fault.code, fault.text.to_string())).unwrap_err();
+    let refused = |answer: RpcResult| {
+        answer
+            .map_err(|fault| (fault.code, fault.text.to_string()))
+            .unwrap_err()
+    };
     let few = "Not enough parameters (table and AOR to lookup)".to_owned();
     assert_eq!(refused(bench.call(lookup, &["location"])), (500, few));
     assert_eq!(

@@ -6,10 +6,11 @@ use parking_lot::Mutex;
 
 use super::{
     super::{
+        backend::to_write,
         contact::{Draft, Part, State},
         domain::Domains,
         sweep::flush,
-        table::{Edit, Writing},
+        table::{Change, Edit, Writing},
     },
     *,
 };
@@ -17,6 +18,7 @@ use super::{
 const LAYOUT: Form = Form {
     use_domain: true,
     numeric_times: false,
+    utc: false,
 };
 
 fn layout() -> Layout {
@@ -25,6 +27,7 @@ fn layout() -> Layout {
         form: LAYOUT,
         by_ruid: true,
         attributes: false,
+        process: Str::from_static("uloc-1-1-"),
         server_id: None,
     }
 }
@@ -152,6 +155,23 @@ fn a_change_that_takes_itself_back_writes_no_row() {
     let (store, said) = store(|_| Ok(Rows::default()));
     let one = contact("alice@example.com", 500);
     let changes = [Change::Inserted(one.clone()), Change::Deleted(one)];
-    run(store.write(&Str::from("location"), &changes)).unwrap();
-    assert_eq!(said.lock().iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [Kind::Delete]);
+    run(store.write_all(&Str::from("location"), &to_write(&changes))).unwrap();
+    assert_eq!(
+        said.lock().iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
+        [Kind::Delete]
+    );
+}
+
+#[test]
+fn connections_of_other_processes_are_forgotten() {
+    let of = |ruid: &[u8]| {
+        let draft = Draft {
+            connection: Some(kahea_sip::ConnectionId(7)),
+            ..Draft::default()
+        };
+        LAYOUT.row(&Contact::new(&draft.with(Part::Ruid, ruid)).unwrap())
+    };
+    let own = layout().contact(&of(b"uloc-1-1-5")).unwrap();
+    let others = layout().contact(&of(b"uloc-9-1-5")).unwrap();
+    assert_eq!((own.connection().is_some(), others.connection()), (true, None));
 }

@@ -24,7 +24,10 @@ fn contact(aor: &str, address: &str, expires: u32) -> Contact {
 fn put(table: &Table, contact: Contact, writing: Writing) {
     let aor = contact.aor().to_vec();
     table.edit(&aor, Order::Preference, writing, |edit| {
-        let at = edit.contacts().iter().position(|c| c.address() == contact.address());
+        let at = edit
+            .contacts()
+            .iter()
+            .position(|c| c.address() == contact.address());
         match at {
             Some(at) => edit.replace(at, contact),
             None => edit.insert(contact),
@@ -68,7 +71,11 @@ fn records_come_and_go_with_their_contacts() {
 fn contacts_end_in_time_and_refreshed_ones_do_not() {
     let table = table();
     for n in 0..50u32 {
-        put(&table, contact(&format!("u{n}"), &format!("c{n:02}"), 200 + n), Writing::No);
+        put(
+            &table,
+            contact(&format!("u{n}"), &format!("c{n:02}"), 200 + n),
+            Writing::No,
+        );
     }
     put(&table, contact("ever", "ever", 0), Writing::No);
     put(&table, contact("u3", "c03", 900), Writing::No);

@@ -4,6 +4,7 @@
 //! pings one part, so that a million contacts make a steady trickle instead of a burst.
 
 mod build;
+mod contacts;
 mod raw;
 mod rounds;
 
@@ -15,12 +16,13 @@ use std::{
     },
 };
 
+use kahea_mods_location::usrloc::{Mode, Service};
 use kahea_module::{
     Decl, Env, InitError, Str,
     rpc::{RpcCall, RpcResult, RpcValue},
 };
 
-use self::{build::Options, rounds::Rounds};
+use self::{build::Options, contacts::Located, rounds::Rounds};
 use super::NatHelper;
 
 /// Whether pings go out; survives reloads.
@@ -177,14 +179,23 @@ pub(super) fn start(params: Params, env: &mut Env<'_>) -> Result<Arc<Pings>, Ini
         return Ok(pings);
     }
     let options = options(&params, env)?;
-    let source = contacts(env)?;
+    let source = contacts(&params, env)?;
     Rounds::start(options, &params, pings.enabled.clone(), source, env)?;
     Ok(pings)
 }
 
 /// The contacts of usrloc.
-fn contacts(_env: &Env<'_>) -> Result<Arc<dyn rounds::Contacts>, InitError> {
-    Err(InitError::new("natping_interval needs the module usrloc").help("load usrloc before nathelper"))
+fn contacts(params: &Params, env: &Env<'_>) -> Result<Arc<dyn rounds::Contacts>, InitError> {
+    let service = env.service::<Service>().ok_or_else(|| {
+        InitError::new("natping_interval needs the module usrloc").help("load usrloc before nathelper")
+    })?;
+    if service.settings().mode == Mode::DatabaseOnly && params.keepalive_timeout > 0 {
+        return Err(
+            InitError::new("keepalive_timeout needs contacts in memory, and usrloc has db_mode 3")
+                .help("take keepalive_timeout out, or set another db_mode"),
+        );
+    }
+    Ok(Arc::new(Located::new(service, params.own_only)))
 }
 
 fn options(params: &Params, env: &Env<'_>) -> Result<Options, InitError> {

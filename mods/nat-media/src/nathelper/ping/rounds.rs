@@ -41,10 +41,12 @@ const TAG: &str = "nhk";
 
 /// Where the contacts are.
 pub(super) trait Contacts: Send + Sync {
-    /// Hands out the contacts of part `part` of `parts`.
-    fn each(&self, part: u64, parts: u64, to: &mut dyn FnMut(Bound));
+    /// The contacts of part `part` of `parts`.
+    fn due(&self, worker: &Rc<Worker>, part: u64, parts: u64) -> Vec<Bound>;
     /// usrloc's flag for contacts behind NATs, as a bit.
     fn nat_flag(&self) -> u32;
+    /// Notes that a contact answered.
+    fn answered(&self, worker: &Rc<Worker>, ruid: &Str);
     /// Removes a contact by its identifier.
     fn remove(&self, worker: &Rc<Worker>, ruid: &Str);
 }
@@ -136,14 +138,11 @@ impl Rounds {
             return;
         }
         let part = self.next.fetch_add(1, Relaxed) % self.parts;
-        let mut due = Vec::new();
-        self.source.each(part, self.parts, &mut |contact| {
-            if let Some(ping) = self.options.ping(&contact, self.source.nat_flag()) {
-                due.push((contact, ping));
+        let nat = self.source.nat_flag();
+        for contact in self.source.due(worker, part, self.parts) {
+            if let Some(ping) = self.options.ping(&contact, nat) {
+                self.send(worker, contact, ping);
             }
-        });
-        for (contact, ping) in due {
-            self.send(worker, contact, ping);
         }
         if part == 0 {
             self.forget_gone(worker.engine.now());
@@ -308,6 +307,7 @@ impl Rounds {
     fn note_answer(&self, cx: &mut Cx) {
         let Some(ruid) = self.answered(cx) else { return };
         self.figures.answered.inc();
+        self.source.answered(&cx.worker, &ruid);
         let now = cx.worker.engine.now();
         if let Some(known) = self.heard.by_ruid.lock().get_mut(&ruid) {
             known.answered = now;
@@ -379,15 +379,20 @@ mod tests {
     struct Fixed {
         contacts: Vec<Bound>,
         removed: Mutex<Vec<Str>>,
+        answered: Mutex<Vec<Str>>,
     }
 
     impl Contacts for Fixed {
-        fn each(&self, part: u64, parts: u64, to: &mut dyn FnMut(Bound)) {
-            for (at, contact) in self.contacts.iter().enumerate() {
-                if at as u64 % parts == part {
-                    to(contact.clone());
-                }
-            }
+        fn due(&self, _: &Rc<Worker>, part: u64, parts: u64) -> Vec<Bound> {
+            let turn = |at: usize| at as u64 % parts == part;
+            let all = self.contacts.iter().enumerate();
+            all.filter(|(at, _)| turn(*at))
+                .map(|(_, contact)| contact.clone())
+                .collect()
+        }
+
+        fn answered(&self, _: &Rc<Worker>, ruid: &Str) {
+            self.answered.lock().push(ruid.clone());
         }
 
         fn nat_flag(&self) -> u32 {
@@ -410,6 +415,7 @@ mod tests {
         let source = Arc::new(Fixed {
             contacts,
             removed: Mutex::default(),
+            answered: Mutex::default(),
         });
         let rounds = Rounds {
             options: Options {
@@ -474,6 +480,7 @@ mod tests {
             round();
         }
         assert_eq!(*source.removed.lock(), [Str::from("uloc-1")]);
+        assert_eq!(*source.answered.lock(), [const { Str::from_static("uloc-0") }; 4]);
         assert_eq!(rounds.figures.answered.get(), 4);
         assert_eq!(rounds.figures.lost.get(), 1);
     }

@@ -444,7 +444,7 @@ pub fn failed(cell: &Arc<Cell>, worker: &Rc<Worker>, branch: BranchId) {
         )
     };
     let status = match outcome {
-        Outcome::TimedOut => cell.core.options.reply_408_code,
+        Outcome::TimedOut => cell.core.options().reply_408_code,
         outcome => outcome.status().unwrap_or(500),
     };
     let reason = match &held {

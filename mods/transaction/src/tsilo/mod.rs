@@ -1,7 +1,10 @@
 //! Module `tsilo`: which transactions ring for a user, so that contacts that register meanwhile ring too.
 
+mod location;
+
 use std::{collections::HashMap, sync::Arc};
 
+use kahea_mods_location::usrloc::Service;
 use kahea_module::{
     Cx, Decl, Env, Fault, InitError, Module, Ret, Str,
     route::{FAILURE, REQUEST},
@@ -55,6 +58,8 @@ impl Silo {
 pub struct Tsilo {
     core: Arc<Core>,
     silo: Arc<Mutex<Silo>>,
+    /// The location tables, where usrloc is loaded before.
+    location: Option<Arc<Service>>,
     use_domain: bool,
     added: Counter,
     users: Counter,
@@ -115,6 +120,7 @@ impl Module for Tsilo {
         Ok(Tsilo {
             core,
             silo,
+            location: env.service::<Service>(),
             use_domain: params.use_domain,
             added: env.counter("added_branches"),
             users: env.counter("total_ruris"),
@@ -159,34 +165,7 @@ fn functions(d: &mut Decl<Tsilo>) {
     )
     .routes(here)
     .waits();
-    let doc = "Relays the transactions stored for the user to its contacts in the location table; needs the module registrar.";
-    d.func(
-        "ts_append",
-        ["domain", "uri"],
-        |_: &Tsilo, _: &mut Cx, _: Str, _: Str| no_location(),
-        doc,
-    )
-    .routes(here)
-    .kemi(2, "ts_append");
-    d.func("ts_append_to", ["index", "label", "domain", "uri"], |_: &Tsilo, _: &mut Cx, _: i64, _: i64, _: Str, _: Option<Str>| no_location(), "Relays the transaction of this name to the contacts of its user in the location table; needs the module registrar.")
-        .routes(here)
-        .kemi(3, "ts_append_to")
-        .kemi(4, "ts_append_to_uri");
-    d.func(
-        "ts_append_by_contact",
-        ["domain", "uri", "contact"],
-        |_: &Tsilo, _: &mut Cx, _: Str, _: Str, _: Option<Str>| no_location(),
-        "Relays the transactions stored for the user to one of its contacts; needs the module registrar.",
-    )
-    .routes(here)
-    .kemi(2, "ts_append_by_contact")
-    .kemi(3, "ts_append_by_contact_uri");
-}
-
-fn no_location() -> Result<bool, Fault> {
-    Err(Fault::script(
-        "this needs the module registrar, which is not loaded: look contacts up and call ts_append_branches()",
-    ))
+    location::declare(d);
 }
 
 impl Tsilo {
@@ -213,6 +192,12 @@ impl Tsilo {
         self.core.table.get_short(name.0, name.1)
     }
 
+    /// The transactions that are stored for a user and run.
+    fn cells(&self, uri: &[u8]) -> Result<Vec<Arc<Cell>>, Fault> {
+        let names = self.names(uri)?;
+        Ok(names.into_iter().filter_map(|name| self.alive(name)).collect())
+    }
+
     fn names(&self, uri: &[u8]) -> Result<Vec<Name>, Fault> {
         let key = self.key(uri)?;
         let mut silo = self.silo.lock();
@@ -233,11 +218,7 @@ fn ts_store(m: &Tsilo, cx: &mut Cx, uri: Option<Str>) -> Result<bool, Fault> {
 }
 
 fn ts_append_branches(m: &Tsilo, cx: &mut Cx, uri: Str) -> Result<Ret, Fault> {
-    let cells: Vec<_> = m
-        .names(&uri)?
-        .into_iter()
-        .filter_map(|name| m.alive(name))
-        .collect();
+    let cells = m.cells(&uri)?;
     let first = cx.target.ruri.is_some().then(|| cx.target.clone());
     let targets: Vec<_> = first.into_iter().chain(cx.branches.iter().cloned()).collect();
     if cells.is_empty() || targets.is_empty() {
