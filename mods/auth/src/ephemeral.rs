@@ -98,7 +98,10 @@ impl Default for Params {
 }
 
 /// What a configuration's parameters say, to tell a reload that changes the secrets from one that does not.
-struct Kept(parking_lot::Mutex<Option<(Vec<Str>, Hash, Arc<Secrets>)>>);
+struct Kept(parking_lot::Mutex<Option<Said>>);
+
+/// The secrets that the parameters give, their hash, and what became of them.
+type Said = (Vec<Str>, Hash, Arc<Secrets>);
 
 impl Module for Ephemeral {
     const NAME: &'static str = "auth_ephemeral";

@@ -125,11 +125,11 @@ impl Service {
             qop: Some(self.qop.unwrap_or(Qop::Auth)),
             stale: false,
         };
-        self.into_avp(cx, side, realm, terms);
+        self.leave_in_avp(cx, side, realm, terms);
     }
 
     /// Puts a challenge into the AVP.
-    pub(super) fn into_avp(&self, cx: &mut Cx, side: Side, realm: &[u8], terms: Terms) {
+    pub(super) fn leave_in_avp(&self, cx: &mut Cx, side: Side, realm: &[u8], terms: Terms) {
         let mut line = Vec::with_capacity(128);
         self.challenge(
             cx,
@@ -202,12 +202,11 @@ fn challenge(m: &Auth, cx: &mut Cx, side: Side, realm: &Value, flags: &Value, ow
         }
         Err(fault) => {
             let known = flags.int().filter(|_| !realm.is_null());
-            if known.is_none_or(|flags| !Flags(flags).has(Flags::NO_500)) {
-                if let Ret::Fault(fault) = m.service.reply(cx, 500, "Internal Server Error") {
-                    return fault.into();
-                }
+            let silent = known.is_some_and(|flags| Flags(flags).has(Flags::NO_500));
+            match (!silent).then(|| m.service.reply(cx, 500, "Internal Server Error")) {
+                Some(Ret::Fault(unsent)) => unsent.into(),
+                _ => fault.into(),
             }
-            fault.into()
         }
     }
 }

@@ -39,7 +39,7 @@ fn authenticate(m: &Auth, cx: &mut Cx, side: Side, call: &Call<'_>) -> Verdict {
         Err(verdict) => verdict,
     };
     if let Some(terms) = challenge::wanted_in_avp(call.flags).filter(|_| verdict != Verdict::Accepted) {
-        m.service.into_avp(cx, side, call.realm, terms);
+        m.service.leave_in_avp(cx, side, call.realm, terms);
     }
     verdict
 }

@@ -60,8 +60,7 @@ pub(super) struct Ages {
 
 /// What makes and reads nonces.
 pub(super) struct Nonces {
-    stamp: HmacKey<Sha256>,
-    bound: HmacKey<Sha256>,
+    key: HmacKey<Sha256>,
     pub(super) checks: Checks,
     pub(super) ages: Ages,
 }
@@ -84,12 +83,10 @@ pub(super) enum Bad {
 }
 
 impl Nonces {
-    /// The first half of the secret keys the time, the second what the nonce is bound to.
+    /// Keyed by that secret.
     pub(super) fn new(secret: &[u8], checks: Checks, ages: Ages) -> Nonces {
-        let (stamp, bound) = secret.split_at(secret.len() / 2);
         Nonces {
-            stamp: HmacKey::new(stamp),
-            bound: HmacKey::new(bound),
+            key: HmacKey::new(secret),
             checks,
             ages,
         }
@@ -140,7 +137,7 @@ impl Nonces {
 
     fn mac(&self, stamp: &[u8], counts: Option<&Counts>) -> [u8; MAC] {
         let salt: &[u8] = counts.map_or(&[], |counts| &counts.salt);
-        cut(&self.stamp.mac(&[stamp, salt]))
+        cut(&self.key.mac(&[b"time", stamp, salt]))
     }
 
     /// The hash over the parts of the request that `checks` names, each behind its length.
@@ -171,11 +168,11 @@ impl Nonces {
             .map(|part| u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes())
             .collect();
         let checks = checks.to_be_bytes();
-        let mut pieces: SmallVec<[&[u8]; 14]> = SmallVec::from_slice(&[stamp, &checks]);
+        let mut pieces: SmallVec<[&[u8]; 15]> = SmallVec::from_slice(&[b"bound", stamp, &checks]);
         for (length, part) in lengths.iter().zip(&parts) {
             pieces.extend_from_slice(&[length, part]);
         }
-        cut(&self.bound.mac(&pieces))
+        cut(&self.key.mac(&pieces))
     }
 }
 

@@ -220,7 +220,11 @@ pub(super) fn declare(d: &mut Decl<Auth>) {
 }
 
 fn nonce_params(d: &mut Decl<Auth>) {
-    d.param("secret", |p| &mut p.secret, "Keys the nonces: the first half their time, the second what they are bound to. Without it a random one, which outlives reloads.");
+    d.param(
+        "secret",
+        |p| &mut p.secret,
+        "Keys the nonces; at least 32 characters are wise. Without it a random one, which outlives reloads.",
+    );
     d.param(
         "nonce_expire",
         |p| &mut p.nonce_expire,

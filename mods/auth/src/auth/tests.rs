@@ -69,13 +69,13 @@ fn value<'a>(text: &'a str, name: &str) -> &'a str {
 
 /// What a phone shows.
 pub(crate) struct Phone {
-    algorithm: Algorithm,
-    named: bool,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) named: bool,
     pub(crate) password: &'static str,
-    realm: &'static str,
-    uri: &'static str,
-    qop: Option<&'static str>,
-    nc: &'static str,
+    pub(crate) realm: &'static str,
+    pub(crate) uri: &'static str,
+    pub(crate) qop: Option<&'static str>,
+    pub(crate) nc: &'static str,
 }
 
 pub(crate) const PHONE: Phone = Phone {
