@@ -13,6 +13,8 @@ use crate::{
     who::{Account, Who},
 };
 
+/// The database could not tell.
+const NOT_ASKED: i64 = -5;
 /// Not a member.
 const NOT_IN: i64 = -6;
 
@@ -57,7 +59,10 @@ impl Default for Params {
     }
 }
 
-const ROUTES: fn() -> RouteKinds = || REQUEST | FAILURE | BRANCH | EVENT;
+/// Where its functions may be called.
+fn routes() -> RouteKinds {
+    REQUEST | FAILURE | BRANCH | EVENT
+}
 
 impl Module for Group {
     const NAME: &'static str = "group";
@@ -71,7 +76,7 @@ impl Module for Group {
             is_user_in,
             "The user of Request-URI, To, From, Credentials, or the URI in an AVP, is a member of the group; -6 where not.",
         )
-        .routes(ROUTES())
+        .routes(routes())
         .waits()
         .kemi(2, "is_user_in")
         .example("if (is_user_in(\"From\", \"ld\")) { xlog(\"long distance\\n\"); }");
@@ -81,7 +86,7 @@ impl Module for Group {
             get_user_group,
             "Writes the groups whose expressions match sip:user@host to a variable, and returns how many there are.",
         )
-        .routes(ROUTES())
+        .routes(routes())
         .example("get_user_group(\"From\", \"$avp(gid)\");");
     }
 
@@ -185,7 +190,7 @@ fn is_user_in(m: &Group, cx: &mut Cx, who: Lit<Who>, group: Str) -> Ret {
             match database.run(&query, values).await {
                 Ok(rows) if rows.rows.is_empty() => Ret::Code(NOT_IN),
                 Ok(_) => Ret::TRUE,
-                Err(error) => queries::failed(&database, &error).into(),
+                Err(error) => queries::failed(&database, &error).code(NOT_ASKED).into(),
             }
         })
     })

@@ -9,7 +9,7 @@ mod record;
 mod rows;
 mod watching;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kahea_db::{Database, TableVersion, check_table};
 use kahea_mods_routing::rr;
@@ -27,6 +27,9 @@ use self::{
     rows::{Layout, Rows},
     watching::Rules,
 };
+
+/// How long the end of the server waits for the database.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// The module.
 pub struct Acc {
@@ -53,6 +56,8 @@ impl Module for Acc {
         accounting.add(lines.clone());
         if let Some(rows) = &rows {
             accounting.add(rows.clone());
+            let pending = rows.pending();
+            env.hooks.stop.push(Arc::new(move || write_out(&pending)));
         }
         let watchers = Watchers::of(env);
         if !watchers.add(accounting.clone()) {
@@ -67,6 +72,17 @@ impl Module for Acc {
             lines,
             rows,
         })
+    }
+}
+
+/// Lets the database have what it was given before the server ends.
+fn write_out(pending: &rows::Pending) {
+    let left = pending.wait(LAST_WAIT);
+    if left > 0 {
+        error!(
+            "acc",
+            "The database did not take {left} records before the server ended."
+        );
     }
 }
 

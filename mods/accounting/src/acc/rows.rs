@@ -1,10 +1,10 @@
 //! Records as rows of database tables.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kahea_db::{Database, Query, Statement, Value};
 use kahea_module::{Cx, Fault, Format, Str, error};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{Backend, Event, Extras, Legs, Record, TimeMode};
 
@@ -50,6 +50,35 @@ pub struct Table {
     fixed: Option<Arc<Query>>,
 }
 
+/// Counts records that are not written yet, so that the end of the server can wait for them.
+#[derive(Default)]
+pub struct Pending {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+impl Pending {
+    fn begin(&self) {
+        let mut count = self.count.lock();
+        *count = count.saturating_add(1);
+    }
+
+    fn end(&self) {
+        let mut count = self.count.lock();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.none.notify_all();
+        }
+    }
+
+    /// Waits until all are written, or for that long; says how many are not. Stands still meanwhile.
+    pub fn wait(&self, most: Duration) -> usize {
+        let mut count = self.count.lock();
+        self.none.wait_while_for(&mut count, |count| *count > 0, most);
+        *count
+    }
+}
+
 /// Writes each record as a row, or as one for each leg.
 pub struct Rows {
     database: Database,
@@ -60,6 +89,7 @@ pub struct Rows {
     layout: Layout,
     /// For tables whose names have variables.
     made: Mutex<HashMap<Str, Arc<Query>>>,
+    pending: Arc<Pending>,
 }
 
 /// What stands in which column.
@@ -167,7 +197,13 @@ impl Rows {
             missed_flag,
             layout,
             made: Mutex::default(),
+            pending: Arc::default(),
         }
+    }
+
+    /// Records that are not written yet.
+    pub fn pending(&self) -> Arc<Pending> {
+        self.pending.clone()
     }
 
     /// The query that writes into a table named at run time.
@@ -237,7 +273,10 @@ impl Backend for Rows {
         };
         let statements = self.filled(cx, &query, record, legs);
         let call_id = record.call_id.detach();
+        let pending = self.pending.clone();
+        pending.begin();
         self.database.run_all_later(statements, move |answer| {
+            pending.end();
             if let Err(error) = answer {
                 error!(
                     "acc",
@@ -306,6 +345,18 @@ mod tests {
         );
         assert_eq!(values.get(6), Some(&Value::Time(1_767_225_600)));
         assert_eq!(values.get(8..), Some([Value::Null, Value::Int(7)].as_slice()));
+    }
+
+    #[test]
+    fn the_end_waits_for_rows_but_not_for_ever() {
+        let pending = Arc::new(Pending::default());
+        assert_eq!(pending.wait(Duration::ZERO), 0);
+        pending.begin();
+        assert_eq!(pending.wait(Duration::from_millis(1)), 1);
+        let writer = pending.clone();
+        let thread = std::thread::spawn(move || writer.end());
+        assert_eq!(pending.wait(Duration::from_secs(60)), 0);
+        thread.join().unwrap();
     }
 
     #[test]

@@ -69,7 +69,10 @@ impl Service {
     }
 }
 
-const ROUTES: fn() -> RouteKinds = || REQUEST | FAILURE | BRANCH | EVENT;
+/// Where its functions may be called.
+fn routes() -> RouteKinds {
+    REQUEST | FAILURE | BRANCH | EVENT
+}
 
 impl Module for Domain {
     const NAME: &'static str = "domain";
@@ -83,7 +86,7 @@ impl Module for Domain {
             |m: &Domain, cx: &mut Cx| Account::of_from(cx).is_some_and(|from| m.is_local(&from.host)),
             "The host in From is a domain of this server.",
         )
-        .routes(ROUTES())
+        .routes(routes())
         .kemi(0, "is_from_local")
         .example("if (is_from_local()) { xlog(\"ours\\n\"); }");
         d.func(
@@ -92,7 +95,7 @@ impl Module for Domain {
             |m: &Domain, cx: &mut Cx| Account::of_uri(&cx.ruri()).is_some_and(|uri| m.is_local(&uri.host)),
             "The host of the Request-URI, in a branch of the branch's, is a domain of this server.",
         )
-        .routes(ROUTES())
+        .routes(routes())
         .kemi(0, "is_uri_host_local")
         .example("if (is_uri_host_local()) { xlog(\"ours\\n\"); }");
         d.func(
@@ -101,7 +104,7 @@ impl Module for Domain {
             |m: &Domain, cx: &mut Cx, domain: Format| m.is_local(&domain.text(cx)),
             "The domain is one of this server's.",
         )
-        .routes(ROUTES())
+        .routes(routes())
         .kemi(1, "is_domain_local")
         .example("if (is_domain_local(\"$rd\")) { xlog(\"ours\\n\"); }");
         d.func(
@@ -110,7 +113,7 @@ impl Module for Domain {
             lookup,
             "The domain is one of this server's; its id becomes $avp(did) and its attributes AVPs, with the prefix before their names.",
         )
-        .routes(ROUTES())
+        .routes(routes())
         .kemi(1, "lookup_domain")
         .kemi(2, "lookup_domain_prefix")
         .example("if (lookup_domain(\"$fd\", \"from_\")) { xlog(\"$avp(from_did)\\n\"); }");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use kahea_db::{Database, Query, Rows, Statement, Value as Column};
 use kahea_module::{
-    Cx, Decl, Env, FAILURE, Fault, Format, InitError, Lit, Module, REPLY, REQUEST, Ret, RouteKinds, Str,
-    Value,
+    Bind, BindError, Cx, Decl, Env, FAILURE, Fault, Format, InitError, Lit, Module, REPLY, REQUEST, Ret,
+    RouteKinds, Str, Value,
     avp::{AvpClass, AvpName},
     log::Level,
     log_at,
@@ -44,7 +44,8 @@ struct Group {
 struct Definition {
     id: Str,
     table: Str,
-    flag: Str,
+    /// The AVP flag that marks its attributes, as a mask.
+    mark: u32,
     key: Str,
     name: Str,
     kind: Str,
@@ -93,7 +94,10 @@ impl Default for Params {
     }
 }
 
-const ROUTES: fn() -> RouteKinds = || REQUEST | FAILURE | REPLY;
+/// Where its functions may be called.
+fn routes() -> RouteKinds {
+    REQUEST | FAILURE | REPLY
+}
 
 impl Module for UidAvpDb {
     const NAME: &'static str = "uid_avp_db";
@@ -107,13 +111,7 @@ impl Module for UidAvpDb {
     fn init(params: Params, env: &mut Env<'_>) -> Result<UidAvpDb, InitError> {
         let tables = [(&params.user_attrs_table, 3), (&params.uri_attrs_table, 2)];
         let database = queries::open(env, &params.db_url, &tables)?;
-        if params.groups.len() > 32 {
-            return Err(InitError::new("there are more than 32 groups of attributes"));
-        }
-        let groups = (0u32..)
-            .zip(&params.groups)
-            .map(|(at, one)| Group::new(at, one))
-            .collect();
+        let groups = params.groups.iter().map(Group::new).collect();
         let level = if params.auto_unlock {
             Level::Debug
         } else {
@@ -183,8 +181,8 @@ fn params(d: &mut Decl<UidAvpDb>) {
     d.param_fn(
         "attr_group",
         "string",
-        |params, value, _| {
-            let group = Definition::parse(&value.str_or_empty().text())?;
+        |params, value, bind| {
+            let group = Definition::parse(&value.str_or_empty().text(), bind)?;
             params.groups.push(group);
             Ok(())
         },
@@ -213,7 +211,7 @@ fn functions(d: &mut Decl<UidAvpDb>) {
         load_extra,
         "Reads the attributes that were kept in a group under that id, and marks them as the group's.",
     )
-    .routes(ROUTES())
+    .routes(routes())
     .waits()
     .example("load_extra_attrs(\"dlg\", \"$ci\");");
     d.func(
@@ -222,7 +220,7 @@ fn functions(d: &mut Decl<UidAvpDb>) {
         save_extra,
         "Keeps the attributes that are marked as the group's under that id, in place of those kept before.",
     )
-    .routes(ROUTES())
+    .routes(routes())
     .waits()
     .example("save_extra_attrs(\"dlg\", \"$ci\");");
     d.func(
@@ -231,7 +229,7 @@ fn functions(d: &mut Decl<UidAvpDb>) {
         remove_extra,
         "Takes away what is kept in a group under that id.",
     )
-    .routes(ROUTES())
+    .routes(routes())
     .waits()
     .example("remove_extra_attrs(\"dlg\", \"$ci\");");
     d.func(
@@ -240,7 +238,7 @@ fn functions(d: &mut Decl<UidAvpDb>) {
         lock,
         "Waits until nobody else holds the lock of the group, and takes it.",
     )
-    .routes(ROUTES())
+    .routes(routes())
     .waits()
     .example("lock_extra_attrs(\"dlg\", \"$ci\");");
     d.func(
@@ -249,16 +247,16 @@ fn functions(d: &mut Decl<UidAvpDb>) {
         unlock,
         "Gives the lock of the group back.",
     )
-    .routes(ROUTES())
+    .routes(routes())
     .example("unlock_extra_attrs(\"dlg\", \"$ci\");");
 }
 
 impl Definition {
-    fn parse(text: &str) -> Result<Definition, kahea_module::BindError> {
+    fn parse(text: &str, bind: &dyn Bind) -> Result<Definition, BindError> {
         let mut group = Definition {
             id: Str::EMPTY,
             table: Str::EMPTY,
-            flag: Str::EMPTY,
+            mark: 0,
             key: Str::from_static("id"),
             name: Str::from_static("name"),
             kind: Str::from_static("type"),
@@ -266,7 +264,7 @@ impl Definition {
             flags: Str::from_static("flags"),
         };
         let wrong = |why: String| {
-            kahea_module::BindError::new(why)
+            BindError::new(why)
                 .help("write id=NAME,flag=NAME,table=NAME, perhaps with key_column=NAME and others")
         };
         for part in text
@@ -280,7 +278,10 @@ impl Definition {
             let place = match key.trim() {
                 "id" => &mut group.id,
                 "table" => &mut group.table,
-                "flag" => &mut group.flag,
+                "flag" => {
+                    group.mark = mark(value.trim(), bind)?;
+                    continue;
+                }
                 "key_column" => &mut group.key,
                 "name_column" => &mut group.name,
                 "type_column" => &mut group.kind,
@@ -290,8 +291,12 @@ impl Definition {
             };
             *place = Str::from(value.trim());
         }
-        for (name, value) in [("id", &group.id), ("table", &group.table), ("flag", &group.flag)] {
-            if value.is_empty() {
+        for (name, is_missing) in [
+            ("id", group.id.is_empty()),
+            ("table", group.table.is_empty()),
+            ("flag", group.mark == 0),
+        ] {
+            if is_missing {
                 return Err(wrong(format!("the group has no {name}")));
             }
         }
@@ -299,8 +304,16 @@ impl Definition {
     }
 }
 
+/// The mask of an AVP flag, by its name or number.
+fn mark(flag: &str, bind: &dyn Bind) -> Result<u32, BindError> {
+    let number = bind.flag(flag).map(u32::from).or_else(|| flag.parse().ok());
+    number.and_then(|number| 1u32.checked_shl(number)).ok_or_else(|| {
+        BindError::new(format!("there is no AVP flag {flag}")).help(format!("add avpflags {flag};"))
+    })
+}
+
 impl Group {
-    fn new(at: u32, definition: &Definition) -> Group {
+    fn new(definition: &Definition) -> Group {
         let [table, key, name, kind, value, flags] = [
             &definition.table,
             &definition.key,
@@ -312,7 +325,7 @@ impl Group {
         .map(Str::text);
         Group {
             id: definition.id.clone(),
-            mark: 1u32.checked_shl(at).unwrap_or(0),
+            mark: definition.mark,
             load: Query::select(&table, &[&name, &kind, &value, &flags])
                 .when_eq(&key)
                 .build(),
@@ -519,31 +532,33 @@ fn release(cx: &mut Cx, level: Level) {
 #[cfg(test)]
 mod tests {
     use kahea_db::testing::fake;
-    use kahea_module::testing::Server;
+    use kahea_module::testing::{FakeBind, Server};
 
     use super::*;
 
     fn module() -> UidAvpDb {
-        let definition = Definition::parse("id=x,flag=xf,table=extra").unwrap();
+        let definition = Definition::parse("id=x,flag=0,table=extra", &FakeBind::default()).unwrap();
         UidAvpDb {
             database: fake(|_| Ok(Rows::default())),
             of_user: Query::select("u", &["name"]).build(),
             of_uri: Query::select("r", &["name"]).build(),
             domains: None,
-            groups: vec![Group::new(0, &definition)],
+            groups: vec![Group::new(&definition)],
         }
     }
 
     #[test]
     fn a_group_needs_id_table_and_flag() {
-        let group = Definition::parse("id=dlg, flag=dialog_flag,table=dlg_attrs,key_column=dlg_id").unwrap();
+        let parse = |text| Definition::parse(text, &FakeBind::default());
+        let group = parse("id=dlg, flag=3,table=dlg_attrs,key_column=dlg_id").unwrap();
         assert_eq!(
-            (group.id, group.key, group.value),
-            ("dlg".into(), "dlg_id".into(), "value".into())
+            (group.id, group.key, group.mark),
+            ("dlg".into(), "dlg_id".into(), 8)
         );
-        assert!(Definition::parse("id=dlg,table=t").is_err());
-        assert!(Definition::parse("id=dlg,table=t,flag=f,color=red").is_err());
-        assert!(Definition::parse("id").is_err());
+        assert!(parse("id=dlg,table=t").is_err());
+        assert!(parse("id=dlg,table=t,flag=unknown").is_err());
+        assert!(parse("id=dlg,table=t,flag=1,color=red").is_err());
+        assert!(parse("id").is_err());
     }
 
     #[test]

@@ -70,7 +70,10 @@ impl Default for Params {
     }
 }
 
-const ROUTES: fn() -> RouteKinds = || REQUEST | FAILURE | REPLY;
+/// Where its functions may be called.
+fn routes() -> RouteKinds {
+    REQUEST | FAILURE | REPLY
+}
 
 impl Module for UidGflags {
     const NAME: &'static str = "uid_gflags";
@@ -79,13 +82,13 @@ impl Module for UidGflags {
     fn declare(d: &mut Decl<Self>) {
         params(d);
         d.func("set_ugflag", ["flag"], set, "Sets a flag of the server, 0 to 31.")
-            .routes(ROUTES())
+            .routes(routes())
             .example("set_ugflag(\"2\");");
         d.func("reset_ugflag", ["flag"], reset, "Resets a flag of the server.")
-            .routes(ROUTES())
+            .routes(routes())
             .example("reset_ugflag(\"2\");");
         d.func("is_ugflag", ["flag"], is_set, "A flag of the server is set.")
-            .routes(ROUTES())
+            .routes(routes())
             .example("if (is_ugflag(\"2\")) { xlog(\"set\\n\"); }");
         d.func(
             "flush_ugflags",
@@ -93,7 +96,7 @@ impl Module for UidGflags {
             flush,
             "Writes the flags to the database; false without load_global_attrs.",
         )
-        .routes(ROUTES())
+        .routes(routes())
         .waits()
         .example("flush_ugflags();");
         d.rpc("gflags.set", rpc_set, "Sets a flag of the server.");
