@@ -2,7 +2,7 @@
 
 use kahea_module::{InitError, Str};
 
-use crate::{Database, Query, Value};
+use crate::{Database, Error, Query, Value};
 
 /// A table, and the versions of it that a module can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +29,16 @@ pub fn check_table(database: &Database, wanted: TableVersion<'_>) -> Result<(), 
     let query = Query::select(versions, &["table_version"])
         .when_eq("table_name")
         .build();
-    let found = database
-        .run_blocking(&query, vec![Value::Text(Str::from(table))])
-        .map_err(|error| {
+    let found = match database.run_blocking(&query, vec![Value::Text(Str::from(table))]) {
+        // Files that rows are only added to (db_flatstore) have no versions.
+        Err(Error::Unsupported(_)) => return Ok(()),
+        found => found.map_err(|error| {
             InitError::new(format!(
                 "{url}: the version of table {table} cannot be read: {error}"
             ))
             .help(format!("make the tables with `kahea db create {url}`"))
-        })?;
+        })?,
+    };
     match found.single().and_then(Value::int) {
         Some(known) if accepted.contains(&known) => Ok(()),
         Some(known) => Err(InitError::new(format!(
@@ -62,7 +64,7 @@ fn needed(accepted: &[i64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, Rows, testing::fake};
+    use crate::{Rows, testing::fake};
 
     fn versions(answer: impl Fn() -> Result<Rows, Error> + Send + Sync + 'static) -> Result<(), String> {
         let database = fake(move |_| answer());
@@ -85,6 +87,11 @@ mod tests {
     #[test]
     fn the_right_version_passes() {
         assert_eq!(versions(|| Ok(one(9))), Ok(()));
+    }
+
+    #[test]
+    fn databases_that_cannot_be_asked_have_no_versions() {
+        assert_eq!(versions(|| Err(Error::Unsupported("SELECT"))), Ok(()));
     }
 
     #[test]

@@ -81,10 +81,10 @@ impl Asked<'_> {
     /// Where rows that fit are found.
     fn lookup(&self) -> Lookup {
         let demanded = |column: &str| self.demanded(column);
-        if !self.keys.entry.is_empty() {
-            if let Some(key) = self.key("entry", &self.keys.entry, demanded) {
-                return Lookup::Entry(key);
-            }
+        if !self.keys.entry.is_empty()
+            && let Some(key) = self.key("entry", &self.keys.entry, demanded)
+        {
+            return Lookup::Entry(key);
         }
         let usable = |map: &Map| match map.columns.is_empty() {
             true => None,

@@ -5,6 +5,7 @@
     clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests measure and wait in real time")]
 
 use std::{
     path::Path,

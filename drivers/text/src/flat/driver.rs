@@ -118,10 +118,10 @@ impl Files {
     fn add(&self, path: &Path, line: &[u8], flush: bool, now: SystemTime) -> io::Result<()> {
         let rotation = self.rotations.load(Relaxed);
         let mut all = self.open.lock();
-        if all.get(path).is_some_and(|open| open.rotation != rotation) {
-            if let Some(mut old) = all.remove(path) {
-                old.file.flush()?;
-            }
+        if all.get(path).is_some_and(|open| open.rotation != rotation)
+            && let Some(mut old) = all.remove(path)
+        {
+            old.file.flush()?;
         }
         if !all.contains_key(path) {
             let file = File::options().create(true).append(true).open(path)?;

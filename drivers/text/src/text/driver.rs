@@ -167,10 +167,10 @@ impl Folder {
                 .run(&folder, &request, &shared.format, shared.fresh, in_transaction)
         });
         let Outcome { rows, before } = outcome.await??;
-        if let (Some(saved), Some(before)) = (&mut self.saved, before) {
-            if !saved.iter().any(|(table, _)| *table == name) {
-                saved.push((name, before));
-            }
+        if let (Some(saved), Some(before)) = (&mut self.saved, before)
+            && !saved.iter().any(|(table, _)| *table == name)
+        {
+            saved.push((name, before));
         }
         if changes && rows.affected > 0 {
             self.write_soon();

@@ -86,6 +86,6 @@ fn head(table: &super::table::Table, request: &Request, shown: &[Str]) -> Str {
                 .collect();
             Str::from(words.join(" "))
         }
-        _ => Str::from(table.head().trim_ascii_end().to_vec()),
+        _ => Str::from(table.head()),
     }
 }

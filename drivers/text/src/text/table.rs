@@ -109,10 +109,12 @@ impl Table {
 
     /// The line with the columns.
     pub(crate) fn head(&self) -> Vec<u8> {
-        self.columns
+        let words: Vec<&[u8]> = self
+            .columns
             .iter()
-            .flat_map(|column| [column.declared.as_bytes(), b" "].concat())
-            .collect()
+            .map(|column| column.declared.as_bytes())
+            .collect();
+        words.join(&b' ')
     }
 
     /// A row without the end of the line.
@@ -268,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_and_written_as_kamailio_does() {
-        let text = "id(int,auto) s(str) n(int,null) f(double) t(str,null) \n1:a\\tb\\:c\\\\d\\n:5:0.34:\n2:\\0x:-7:-3.75:zz\n3:s3::2.5:q\n";
+        let text = "id(int,auto) s(str) n(int,null) f(double) t(str,null)\n1:a\\tb\\:c\\\\d\\n:5:0.34:\n2:\\0x:-7:-3.75:zz\n3:s3::2.5:q\n";
         let table = read(text).expect("it is a table");
         let second = &table.rows[1];
         assert_eq!(second[1], Value::Text(Str::copy(b"\0x")));
