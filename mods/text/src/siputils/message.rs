@@ -66,7 +66,10 @@ pub(super) fn is_first_hop(_: &SipUtils, cx: &mut Cx, mode: Option<i64>) -> bool
         .config()
         .identity
         .is_myself(uri.host, uri.port.unwrap_or(0), Transport::None);
-    let looped = || uri.host_ip().is_none_or(|ip| ip == cx.received.source.ip());
+    // A reply from the very address that the route names has gone round in a circle.
+    let from = cx.received.source;
+    let port = uri.port.unwrap_or(5060);
+    let looped = || uri.host_ip().is_none_or(|ip| ip == from.ip() && port == from.port());
     own && (mode == Some(1) || !looped())
 }
 
@@ -111,7 +114,9 @@ mod tests {
     fn replies_tell_by_record_route() {
         let server = Server::default();
         for (route, mode, wanted) in [
-            ("<sip:127.0.0.1;lr>", None, false),
+            ("<sip:127.0.0.1;lr>", None, true),
+            ("<sip:127.0.0.1:5061;lr>", None, false),
+            ("<sip:127.0.0.1:5061;lr>", Some(1), true),
             ("<sip:127.0.0.1;lr>", Some(1), true),
             ("<sip:127.0.0.2;lr>", Some(1), false),
         ] {
