@@ -55,7 +55,7 @@ impl Located {
     }
 
     /// From the database: all are fetched as a round begins, and taken in equal numbers.
-    fn from_database(&self, worker: &Rc<Worker>, part: u64, parts: u64, now: u32) -> Vec<Bound> {
+    fn fetched(&self, worker: &Rc<Worker>, part: u64, parts: u64, now: u32) -> Vec<Bound> {
         if part == 0 {
             for domain in self.service.domains() {
                 self.fetch(worker, &domain, now);
@@ -121,7 +121,7 @@ impl Contacts for Located {
     fn due(&self, worker: &Rc<Worker>, part: u64, parts: u64) -> Vec<Bound> {
         let now = unix(worker);
         match self.service.settings().mode {
-            Mode::DatabaseOnly => self.from_database(worker, part, parts, now),
+            Mode::DatabaseOnly => self.fetched(worker, part, parts, now),
             _ => self.in_memory(worker, part, parts, now),
         }
     }
