@@ -30,7 +30,16 @@ fn opened(url: &str, settings: Settings, limits: Limits) -> Result<Opened, InitE
 }
 
 fn open(url: &str) -> Opened {
-    opened(url, Settings::default(), Limits::default()).unwrap()
+    opened(url, Settings::default(), patient()).unwrap()
+}
+
+/// A busy machine is not what these tests look for.
+fn patient() -> Limits {
+    Limits {
+        statement: Duration::from_secs(60),
+        connect: Duration::from_secs(20),
+        ..Limits::default()
+    }
 }
 
 /// Short enough for a test, long enough for a busy machine.
