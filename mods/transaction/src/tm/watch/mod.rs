@@ -311,13 +311,16 @@ fn has_values(cell: &Arc<Cell>, cx: &Cx) -> bool {
     attached::cell(cx).is_some_and(|known| Arc::ptr_eq(&known, cell))
 }
 
+/// A watcher with what it wants to be told.
+type Wanting = (Events, Arc<dyn Watcher>);
+
 /// The modules that watch the transactions of one configuration: published by whichever module asks first, so that the
 /// order of `loadmodule` does not matter.
 #[derive(Default)]
 pub struct Watchers {
-    starting: Mutex<Vec<(Events, Arc<dyn Watcher>)>>,
+    starting: Mutex<Vec<Wanting>>,
     /// Complete as soon as the first event comes.
-    all: OnceLock<Box<[(Events, Arc<dyn Watcher>)]>>,
+    all: OnceLock<Box<[Wanting]>>,
     wanted: AtomicU8,
     live: OnceLock<()>,
 }
