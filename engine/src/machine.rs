@@ -133,11 +133,12 @@ impl Machine {
             };
             cx.step = frame.next;
             let (step, held) = (frame.next, std::mem::take(&mut self.held));
-            if !self.tracing.is_off() && !held {
-                if let Some(later) = self.tracing.step(&program, step, cx) {
-                    self.held = true;
-                    return Step::Wait(later);
-                }
+            if !self.tracing.is_off()
+                && !held
+                && let Some(later) = self.tracing.step(&program, step, cx)
+            {
+                self.held = true;
+                return Step::Wait(later);
             }
             self.advance();
             if cx.config().globals.log_prefix_mode == 1 {

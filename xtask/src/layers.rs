@@ -74,7 +74,15 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "mods/nat-media",
-        may: &["module", "db", "sip", "diag", "mods/base", "mods/location", "mods/transaction"],
+        may: &[
+            "module",
+            "db",
+            "sip",
+            "diag",
+            "mods/base",
+            "mods/location",
+            "mods/transaction",
+        ],
         why: "keepalives go to the contacts of usrloc; whether a reply is an offer depends on its transaction's request",
     },
     Layer {

@@ -426,14 +426,14 @@ mod tests {
 
     fn module(size: usize, mode: AddMode) -> Mqueue {
         Mqueue {
-            queues: vec![(
+            queues: Arc::new(vec![(
                 Str::from("q"),
                 Queue {
                     size,
                     mode,
                     items: Arc::default(),
                 },
-            )],
+            )]),
         }
     }
 

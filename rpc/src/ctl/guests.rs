@@ -83,7 +83,7 @@ impl Guests {
 
     /// Shows each, in the order in which they came.
     pub fn each(&self, mut show: impl FnMut(&Guest)) {
-        self.all.lock().values().for_each(|guest| show(guest));
+        self.all.lock().values().for_each(show);
     }
 }
 

@@ -175,7 +175,7 @@ fn dump(m: &Htable, call: &mut RpcCall) -> RpcResult {
     let table = find(m, call, "No htable name given")?;
     let items = table.in_order(moment_of(&call.worker));
     let slots = items.chunk_by(|(one, _), (other, _)| one == other);
-    Ok(slots.map(|slot| slot_value(slot)).collect())
+    Ok(slots.map(slot_value).collect())
 }
 
 fn slot_value(items: &[(u64, Item)]) -> RpcValue {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use kahea_module::{Cx, RouteKind, Str, xavp::Xavps};
 use kahea_sip::{
-    HeaderId,
+    HeaderId, Insert, Span,
     view::{Addrs, CSeq, NameAddr, Tokens, Uri, percent_decode, unquote},
 };
 
@@ -210,7 +210,10 @@ fn listed(cx: &Cx) -> Result<Listed<'_>, Refusal> {
             return Err(Refusal::Contact);
         }
         for contact in Addrs::new(value) {
-            let contact = contact.map_err(|_| Refusal::Contact)?;
+            let mut contact = contact.map_err(|_| Refusal::Contact)?;
+            if let Some(text) = rewritten(cx, contact.uri) {
+                contact.uri = text;
+            }
             match contact.is_star() {
                 true => stars = stars.saturating_add(1),
                 false => contacts.push(contact),
@@ -222,6 +225,19 @@ fn listed(cx: &Cx) -> Result<Listed<'_>, Refusal> {
         (0, false) => Ok(Listed::Contacts(contacts)),
         (1, true) => Ok(Listed::Star),
         _ => Err(Refusal::StarAndMore),
+    }
+}
+
+/// What the script put in the place of a contact's URI (`fix_nated_contact()`, `set_contact_alias()`).
+fn rewritten<'a>(cx: &'a Cx, uri: &[u8]) -> Option<&'a [u8]> {
+    let place = Span::within(cx.msg.buffer(), uri)?;
+    let (_, edit) = cx
+        .edits
+        .iter()
+        .find(|(_, edit)| edit.removed == place && !uri.is_empty())?;
+    match &edit.insert {
+        Some(Insert::Text(text)) => Some(text),
+        Some(Insert::Late(_)) | None => None,
     }
 }
 

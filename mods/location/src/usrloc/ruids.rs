@@ -30,7 +30,6 @@ impl Ruids {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is taken")]
     fn hash(&self, ruid: &[u8]) -> u32 {
         (self.seed.hash_one(ruid) >> 32) as u32
     }

@@ -3,6 +3,10 @@
 //! Each shard keeps its records' expiry times in a heap with one entry for each record. An entry is left where it is when
 //! a contact is refreshed; one that comes up too early is put in again. So a refresh costs nothing there, and expiry
 //! looks only at what is due.
+#![expect(
+    clippy::borrowed_box,
+    reason = "the entries of the tables are boxes, and so are what closures see"
+)]
 
 use std::{
     cmp::Reverse,
@@ -221,7 +225,6 @@ impl Table {
     }
 
     /// The hash of an address of record, as `ul.dump` and `$ulc(x=>aorhash)` show it. Another one after a restart.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is taken")]
     pub fn hash(&self, aor: &[u8]) -> u32 {
         (self.seed.hash_one(aor) >> 32) as u32
     }
@@ -438,7 +441,10 @@ impl Table {
             for record in shard.records.iter_hash_mut(spread(hash)) {
                 if record.hash == hash && record.queued {
                     record.queued = false;
-                    let unwritten = record.contacts.iter().filter(|c| c.state != State::Synced && !c.local);
+                    let unwritten = record
+                        .contacts
+                        .iter()
+                        .filter(|c| c.state != State::Synced && !c.local);
                     out.contacts.extend(unwritten.cloned());
                 }
             }

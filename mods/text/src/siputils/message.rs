@@ -69,7 +69,10 @@ pub(super) fn is_first_hop(_: &SipUtils, cx: &mut Cx, mode: Option<i64>) -> bool
     // A reply from the very address that the route names has gone round in a circle.
     let from = cx.received.source;
     let port = uri.port.unwrap_or(5060);
-    let looped = || uri.host_ip().is_none_or(|ip| ip == from.ip() && port == from.port());
+    let looped = || {
+        uri.host_ip()
+            .is_none_or(|ip| ip == from.ip() && port == from.port())
+    };
     own && (mode == Some(1) || !looped())
 }
 

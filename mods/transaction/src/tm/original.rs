@@ -46,7 +46,10 @@ pub fn request(
     for route in received.all(HeaderId::Route) {
         out.extend_from_slice(received.bytes(route.line));
     }
-    let marks = received.headers().iter().filter(|header| is_mark(received.bytes(header.name)));
+    let marks = received
+        .headers()
+        .iter()
+        .filter(|header| is_mark(received.bytes(header.name)));
     marks.for_each(|mark| out.extend_from_slice(received.bytes(mark.line)));
     out.extend_from_slice(extra);
     out.extend_from_slice(user_agent);
