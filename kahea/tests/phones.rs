@@ -7,6 +7,9 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
     clippy::disallowed_methods
 )] // reason: a test
 

@@ -72,8 +72,8 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "pkg/sip-router-basic.cfg",
-        &["E0107"],
-        "different number of preprocessor directives: 1 more #!endif",
+        &["E0107", "E0317"],
+        "different number of preprocessor directives: 1 more #!endif; save_contacts() and lookup_contacts() of SER",
     ),
     (
         "pkg/sip-router-oob.cfg",
@@ -81,8 +81,18 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
         "written for SER 2, with its attributes, selects and functions: failed to find command append_hf_value",
     ),
     (
+        "kamailio/nathelper.cfg",
+        &["E0317"],
+        "written for OpenSER 1: failed to find command force_rtp_proxy",
+    ),
+    (
+        "mixed/nathelper.cfg",
+        &["E0317"],
+        "written for SER 0.9: failed to find command force_rtp_proxy",
+    ),
+    (
         "presence/full-no-failover.cfg",
-        &["E0210", "E0301", "E0309", "E0317"],
+        &["E0210", "E0301", "E0302", "E0309", "E0317", "E0502"],
         "written for SER 2, with its attributes and modules: failed to find command create_via",
     ),
     (

@@ -300,7 +300,7 @@ mod tests {
         assert!(settings.set_in_instance(b"g", 1, b"z", Some(Value::Int(3))));
         assert!(!settings.set_in_instance(b"g", 1, b"none", Some(Value::Int(3))));
         assert_eq!(settings.get(b"g[1]", b"z"), Some(Value::Int(3)));
-        assert_eq!(settings.groups(), ["g".into()]);
+        assert_eq!(settings.groups(), [Str::from("g")]);
         assert!(settings.set_in_instance(b"g", 1, b"z", None));
         assert_eq!(settings.get(b"g[1]", b"z"), None);
         assert!(settings.remove_instance(b"g", 1) && !settings.has_instance(b"g", 1));

@@ -1,5 +1,6 @@
 //! What a million contacts take in memory, counted by the allocator, and that looking one up takes no longer among them.
 #![expect(unsafe_code, reason = "a global allocator that counts")]
+#![allow(clippy::panic)] // reason: a test
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -2,6 +2,8 @@
 //!
 //! Without the program the test says so and passes, but where `CI` is set: there it has to be installed.
 
+#![allow(clippy::panic, clippy::print_stderr)] // reason: a test
+
 use std::{
     net::{TcpListener, UdpSocket},
     process::{Child, Command, Stdio},

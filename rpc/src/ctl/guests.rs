@@ -82,7 +82,7 @@ impl Guests {
     }
 
     /// Shows each, in the order in which they came.
-    pub fn each(&self, mut show: impl FnMut(&Guest)) {
+    pub fn each(&self, show: impl FnMut(&Guest)) {
         self.all.lock().values().for_each(show);
     }
 }

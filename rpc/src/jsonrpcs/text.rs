@@ -37,6 +37,7 @@ pub struct Malformed {
 ///
 /// # Errors
 /// It is no JSON, or no request of JSON-RPC 2.0.
+#[expect(clippy::result_large_err, reason = "it is answered at once, and seldom comes")]
 pub fn read(text: &[u8]) -> Result<Request, Malformed> {
     match serde_json::from_slice(text) {
         Ok(document) => request(&document),
@@ -52,6 +53,7 @@ pub fn read(text: &[u8]) -> Result<Request, Malformed> {
 ///
 /// # Errors
 /// It is no request of JSON-RPC 2.0.
+#[expect(clippy::result_large_err, reason = "it is answered at once, and seldom comes")]
 pub fn request(document: &Json) -> Result<Request, Malformed> {
     let id = document.get("id").filter(|id| id.is_number() || id.is_string());
     let reply = document.get("reply_name").and_then(Json::as_str);

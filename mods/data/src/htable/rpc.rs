@@ -67,6 +67,11 @@ fn text(call: &mut RpcCall, missing: &str) -> Result<Str, RpcFault> {
     call.optional_text()?.ok_or_else(|| RpcFault::new(500, missing))
 }
 
+/// A value to be kept as text, which clients that know numbers may send as one.
+fn plain(call: &mut RpcCall, missing: &str) -> Result<Str, RpcFault> {
+    call.optional_plain()?.ok_or_else(|| RpcFault::new(500, missing))
+}
+
 fn number(call: &mut RpcCall, missing: &str) -> Result<i64, RpcFault> {
     call.optional_int()?.ok_or_else(|| RpcFault::new(500, missing))
 }
@@ -119,7 +124,7 @@ fn delete(m: &Htable, call: &mut RpcCall) -> RpcResult {
 
 fn sets(m: &Htable, call: &mut RpcCall) -> RpcResult {
     let table = find(m, call, KEY_VALUE)?;
-    let (key, value) = (text(call, KEY_VALUE)?, text(call, KEY_VALUE)?);
+    let (key, value) = (text(call, KEY_VALUE)?, plain(call, KEY_VALUE)?);
     table.set(
         table.contents.key(&key),
         Value::Str(value),

@@ -165,15 +165,8 @@ fn shown(contact: &Contact, now: u32) -> RpcValue {
     ])
 }
 
-fn named(name: &str, value: RpcValue) -> RpcValue {
-    RpcValue::members([(name, value)])
-}
-
 fn list(contacts: &[Contact], now: u32) -> RpcValue {
-    let all = contacts
-        .iter()
-        .map(|contact| named("Contact", shown(contact, now)));
-    RpcValue::Array(all.collect())
+    RpcValue::named("Contact", contacts.iter().map(|contact| shown(contact, now)))
 }
 
 /// The records of a table, taken with pauses; those of the database where nothing is in memory.
@@ -216,30 +209,29 @@ fn dump<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
                     .map_or(Str::EMPTY, |contact| Str::copy(contact.aor()));
                 let aor = RpcValue::Str(aor);
                 aors.push(match brief {
-                    true => named("AoR", aor),
-                    false => named(
-                        "Info",
-                        RpcValue::members([
-                            ("AoR", aor),
-                            ("HashID", RpcValue::Int(hash.into())),
-                            ("Contacts", list(&contacts, now)),
-                        ]),
-                    ),
+                    true => aor,
+                    false => RpcValue::members([
+                        ("AoR", aor),
+                        ("HashID", RpcValue::Int(hash.into())),
+                        ("Contacts", list(&contacts, now)),
+                    ]),
                 });
             }
-            domains.push(named("Domain", table(&domain, aors)));
+            let aors = RpcValue::named(if brief { "AoR" } else { "Info" }, aors);
+            domains.push(table(&domain, aors));
         }
-        Ok(vec![named("Domains", RpcValue::Array(domains))])
+        let domains = RpcValue::named("Domain", domains);
+        Ok(vec![RpcValue::members([("Domains", domains)])])
     })
 }
 
-fn table(domain: &Domain, aors: Vec<RpcValue>) -> RpcValue {
+fn table(domain: &Domain, aors: RpcValue) -> RpcValue {
     let size = |n: usize| RpcValue::Int(i64::try_from(n).unwrap_or(i64::MAX));
     let (records, most) = domain.table.fill();
     RpcValue::members([
         ("Domain", RpcValue::Str(domain.name().clone())),
         ("Size", size(domain.slices())),
-        ("AoRs", RpcValue::Array(aors)),
+        ("AoRs", aors),
         (
             "Stats",
             RpcValue::members([("Records", size(records)), ("Max-Slots", size(most))]),

@@ -12,7 +12,7 @@ use super::{
     core::{Chosen, Core, LastTotals},
     json, mos,
 };
-use crate::body;
+use crate::{body, relay::health::Use};
 
 /// What a flags argument is: text with variables; one variable without a value is no flags.
 fn text_of(argument: Option<Format>, cx: &mut Cx) -> Str {
@@ -162,7 +162,8 @@ fn query_v(m: &RtpEngine, cx: &mut Cx, format: Str, target: VarRef) -> Ret {
     })
 }
 
-fn set_set(m: &RtpEngine, cx: &mut Cx, first: i64, second: Option<i64>) -> Result<bool, Fault> {
+/// Chooses sets; -2 where no engine of the first one is in use at present.
+fn set_set(m: &RtpEngine, cx: &mut Cx, first: i64, second: Option<i64>) -> Result<i64, Fault> {
     for set in [Some(first), second].into_iter().flatten() {
         if !m.core.nodes.has_set(set) {
             return Err(Fault::script(format!("there is no set {set} of engines")));
@@ -172,7 +173,10 @@ fn set_set(m: &RtpEngine, cx: &mut Cx, first: i64, second: Option<i64>) -> Resul
         first: Some(first),
         second: second.filter(|second| *second != first),
     };
-    Ok(true)
+    let now = cx.worker.engine.now();
+    let nodes = m.core.nodes.of_set(first);
+    let is_idle = nodes.iter().all(|node| node.usage(now) == Use::Skip);
+    Ok(if is_idle { -2 } else { 1 })
 }
 
 /// Where the parts of a subscription's answer go.

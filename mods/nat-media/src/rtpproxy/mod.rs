@@ -175,7 +175,7 @@ fn declare_params(d: &mut Decl<RtpProxy>) {
     d.param(
         "timeout_socket",
         |p| &mut p.timeout_socket,
-        "Where proxies report sessions without media; empty for nowhere.",
+        "Where proxies report sessions without media; empty: to nobody.",
     );
     d.param_fn(
         "timeout_tag_pv",

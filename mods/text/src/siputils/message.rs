@@ -116,17 +116,17 @@ mod tests {
     #[test]
     fn replies_tell_by_record_route() {
         let server = Server::default();
-        for (route, mode, wanted) in [
-            ("<sip:127.0.0.1;lr>", None, true),
-            ("<sip:127.0.0.1:5061;lr>", None, false),
-            ("<sip:127.0.0.1:5061;lr>", Some(1), true),
-            ("<sip:127.0.0.1;lr>", Some(1), true),
-            ("<sip:127.0.0.2;lr>", Some(1), false),
+        for (route, port, mode, wanted) in [
+            ("<sip:127.0.0.1;lr>", 5061, None, true),
+            ("<sip:127.0.0.1;lr>", 5060, None, false),
+            ("<sip:127.0.0.1;lr>", 5060, Some(1), true),
+            ("<sip:127.0.0.2;lr>", 5061, Some(1), false),
         ] {
             let mut cx = server.message(&format!(
                 "SIP/2.0 200 OK\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\nRecord-Route: {route}\nFrom: <sip:a@b>;tag=1\n\
                  To: <sip:b@c>;tag=2\nCall-ID: 1\nCSeq: 1 INVITE\nContent-Length: 0\n"
             ));
+            cx.received.source = std::net::SocketAddr::from(([127, 0, 0, 1], port));
             assert_eq!(is_first_hop(&started(), &mut cx, mode), wanted);
         }
     }

@@ -70,6 +70,7 @@ pub fn take(core: &Arc<Core>, mut cx: Cx) -> Option<Cx> {
     };
     let worker = timer::worker_of(&cell, &cx.worker);
     cx.worker = worker.clone();
+    core.counters.received.inc();
     if cx.msg.method() == Method::Cancel && cell.method == Method::Invite {
         if cx.msg.status().is_some_and(|status| status >= 200) {
             cell.state.lock().tx.cancel_answered(now(&worker), branch);
@@ -77,7 +78,6 @@ pub fn take(core: &Arc<Core>, mut cx: Cx) -> Option<Cx> {
         cx.finish();
         return None;
     }
-    core.counters.received.inc();
     turn::take_reply(&cell, branch, cx);
     None
 }
