@@ -292,6 +292,7 @@ fn two_phones_talk_through_rtpengine_with_the_stock_configuration() {
     let heard = engine.log();
     assert!(
         heard.contains("Received command 'answer'") || heard.contains("'answer'"),
-        "{heard}"
+        "{heard}\n{}",
+        server.log()
     );
 }

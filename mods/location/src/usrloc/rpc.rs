@@ -308,6 +308,12 @@ fn flush<'a>(m: &'a Usrloc, _: &'a mut RpcCall) -> Answer<'a> {
     })
 }
 
+/// An argument that clients send as a text or as a number.
+fn plain(call: &mut RpcCall) -> Result<Str, RpcFault> {
+    let absent = || RpcFault::new(500, "Not enough parameters or wrong format");
+    call.optional_plain()?.ok_or_else(absent)
+}
+
 /// What `ul.add` is told.
 struct Added {
     address: Str,
@@ -338,13 +344,13 @@ impl Added {
         Ok(Added {
             address,
             expires,
-            q: thousandths(&call.text()?)?,
-            path: absent(call.text()?),
+            q: thousandths(&plain(call)?)?,
+            path: absent(plain(call)?),
             flags: number(call.int()?),
             cflags: number(call.int()?),
             methods: number(call.int()?),
-            received: absent(call.optional_text()?.unwrap_or_default()),
-            socket: absent(call.optional_text()?.unwrap_or_default()),
+            received: absent(call.optional_plain()?.unwrap_or_default()),
+            socket: absent(call.optional_plain()?.unwrap_or_default()),
         })
     }
 
