@@ -276,6 +276,7 @@ fn two_phones_talk_through_rtpengine_with_the_stock_configuration() {
         .arg(format!("--interface={ADDRESS}"))
         .args(["--port-min=30000", "--port-max=30100"]);
     let engine = Process::start(&mut engine, path.join("rtpengine.log"));
+    engine.shows("Startup complete");
     let database = format!("sqlite:///{}/users.db", path.display());
     add_users(&space, path, &["--db", &database, "--domain", ADDRESS]);
     let config = path.join("kahea.cfg");

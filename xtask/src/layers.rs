@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_a_row_is_named() {
-        assert!(unknown("rpc").unwrap().starts_with("rpc: in no layer"));
+        assert!(unknown("kemi").unwrap().starts_with("kemi: in no layer"));
         assert_eq!(unknown("mods/dialog"), None);
     }
 

@@ -56,7 +56,12 @@ impl Bench {
 fn member<'a>(value: &'a RpcValue, path: &[&str]) -> Option<&'a RpcValue> {
     path.iter().try_fold(value, |value, name| match value {
         RpcValue::Struct(members) => members.iter().find(|(known, _)| known == name).map(|(_, v)| v),
-        RpcValue::Array(items) => items.get(name.parse::<usize>().ok()?),
+        // `Contact:0` is the first member of that name.
+        RpcValue::Named(items) => {
+            let (kind, at) = name.split_once(':')?;
+            let found = items.get(at.parse::<usize>().ok()?)?;
+            (*kind == *found.0).then_some(&found.1)
+        }
         _ => None,
     })
 }
@@ -86,23 +91,23 @@ fn contacts_are_added_shown_and_removed() {
     let at = |path: &[&str]| member(&shown[0], path).cloned();
     assert_eq!(at(&["AoR"]), Some("dora".into()));
     assert_eq!(
-        at(&["Contacts", "0", "Contact", "Q"]),
+        at(&["Contacts", "Contact:0", "Q"]),
         Some(RpcValue::Double(0.5))
     );
     assert_eq!(
-        at(&["Contacts", "0", "Contact", "Expires"]),
+        at(&["Contacts", "Contact:0", "Expires"]),
         Some(RpcValue::Int(600))
     );
     assert_eq!(
-        at(&["Contacts", "0", "Contact", "CFlags"]),
+        at(&["Contacts", "Contact:0", "CFlags"]),
         Some(RpcValue::Int(64))
     );
     assert_eq!(
-        at(&["Contacts", "0", "Contact", "Received"]),
+        at(&["Contacts", "Contact:0", "Received"]),
         Some("[not set]".into())
     );
-    assert_eq!(at(&["Contacts", "0", "Contact", "State"]), Some("CS_NEW".into()));
-    assert_eq!(at(&["Contacts", "1", "Contact", "Q"]), Some(RpcValue::Int(-1)));
+    assert_eq!(at(&["Contacts", "Contact:0", "State"]), Some("CS_NEW".into()));
+    assert_eq!(at(&["Contacts", "Contact:1", "Q"]), Some(RpcValue::Int(-1)));
     let removed = bench.call(remove_contact, &["location", "dora", "sip:dora@192.0.2.1"]);
     assert_eq!(removed, Ok(vec![]));
     assert_eq!(bench.domain.in_memory(b"dora").len(), 1);
@@ -166,13 +171,13 @@ fn the_dump_has_all_tables() {
     let bench = bench();
     bench.call(add, &ADD).unwrap();
     let all = bench.call(dump, &[]).unwrap();
-    let domain = member(&all[0], &["Domains", "0", "Domain"]).unwrap();
+    let domain = member(&all[0], &["Domains", "Domain:0"]).unwrap();
     assert_eq!(member(domain, &["Domain"]), Some(&"location".into()));
     assert_eq!(member(domain, &["Size"]), Some(&RpcValue::Int(4)));
     assert_eq!(member(domain, &["Stats", "Records"]), Some(&RpcValue::Int(1)));
-    let address = ["AoRs", "0", "Info", "Contacts", "0", "Contact", "Address"];
+    let address = ["AoRs", "Info:0", "Contacts", "Contact:0", "Address"];
     assert_eq!(member(domain, &address), Some(&"sip:dora@192.0.2.1".into()));
     let brief = bench.call(dump, &["brief"]).unwrap();
-    let aor = member(&brief[0], &["Domains", "0", "Domain", "AoRs", "0", "AoR"]);
+    let aor = member(&brief[0], &["Domains", "Domain:0", "AoRs", "AoR:0"]);
     assert_eq!(aor, Some(&"dora".into()));
 }
