@@ -60,7 +60,7 @@ fn member<'a>(value: &'a RpcValue, path: &[&str]) -> Option<&'a RpcValue> {
         RpcValue::Named(items) => {
             let (kind, at) = name.split_once(':')?;
             let found = items.get(at.parse::<usize>().ok()?)?;
-            (*kind == *found.0).then_some(&found.1)
+            (found.0 == kind).then_some(&found.1)
         }
         _ => None,
     })
@@ -90,18 +90,12 @@ fn contacts_are_added_shown_and_removed() {
     let shown = bench.call(lookup, &["location", "dora"]).unwrap();
     let at = |path: &[&str]| member(&shown[0], path).cloned();
     assert_eq!(at(&["AoR"]), Some("dora".into()));
-    assert_eq!(
-        at(&["Contacts", "Contact:0", "Q"]),
-        Some(RpcValue::Double(0.5))
-    );
+    assert_eq!(at(&["Contacts", "Contact:0", "Q"]), Some(RpcValue::Double(0.5)));
     assert_eq!(
         at(&["Contacts", "Contact:0", "Expires"]),
         Some(RpcValue::Int(600))
     );
-    assert_eq!(
-        at(&["Contacts", "Contact:0", "CFlags"]),
-        Some(RpcValue::Int(64))
-    );
+    assert_eq!(at(&["Contacts", "Contact:0", "CFlags"]), Some(RpcValue::Int(64)));
     assert_eq!(
         at(&["Contacts", "Contact:0", "Received"]),
         Some("[not set]".into())
