@@ -134,8 +134,10 @@ fn work_is_linear() {
             "c=IN IP4 0.0.0.0\nm=audio 1 RTP/AVP ",
         ] {
             let text = |size: usize| [start, &"a".repeat(size), &run.repeat(size / run.len())].concat();
-            let (short, long) = (time(&text(2_000)), time(&text(16_000)));
-            assert!(long < short * 32, "{start:?} and {run:?}: {short:?} and {long:?}");
+            let (short, long) = (text(2_000), text(16_000));
+            // A machine that is busy may disturb every round of one measurement, but hardly of four.
+            let in_proportion = || time(&long) < time(&short) * 32;
+            assert!((0..4).any(|_| in_proportion()), "{start:?} and {run:?}");
         }
     }
 }
