@@ -75,13 +75,8 @@ impl Process {
         let begun = Instant::now();
         while !answers() {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
-            if begun.elapsed() > START {
+            if ended.is_some() || begun.elapsed() > START {
                 panic!("{} does not answer:\n{}", program.display(), self.log());
-            }
-            if ended.is_some() {
-                // What was left of a killed server may still be ending: PostgreSQL refuses to start beside it.
-                std::thread::sleep(Duration::from_millis(200));
-                self.child = Some(self.command(program, args).spawn().unwrap());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
