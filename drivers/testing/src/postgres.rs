@@ -123,6 +123,8 @@ impl Postgres {
     /// Ends it at once, as a crash does.
     pub fn kill(&mut self) {
         self.process.kill();
+        // Its other processes notice that the first one is gone and end; until then no server can start in its place.
+        std::thread::sleep(std::time::Duration::from_millis(700));
     }
 
     /// Lets its first process hang: connections are not accepted any more.
