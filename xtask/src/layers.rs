@@ -73,6 +73,11 @@ const LAYERS: &[Layer] = &[
         why: "the scripts that they serve answer through sl",
     },
     Layer {
+        folder: "mods/http",
+        may: &["module", "db", "sip", "diag"],
+        why: "answers of HTTP are part of the module interface; xhttp_pi shows tables",
+    },
+    Layer {
         folder: "mods/nat-media",
         may: &[
             "module",

@@ -1,0 +1,20 @@
+//! HTTP on SIP's connections: requests for the script, commands over XML-RPC and HTML pages, metrics.
+#![forbid(unsafe_code)]
+
+mod html;
+mod request;
+mod xml;
+pub mod xhttp;
+pub mod xhttp_pi;
+pub mod xhttp_prom;
+pub mod xhttp_rpc;
+pub mod xmlrpc;
+
+use kahea_module::{modules, registry::ModuleDecl};
+
+pub use self::{xhttp::Xhttp, xhttp_pi::XhttpPi, xhttp_prom::XhttpProm, xhttp_rpc::XhttpRpc, xmlrpc::Xmlrpc};
+
+/// The modules of this family.
+pub fn modules() -> Vec<ModuleDecl> {
+    modules![Xhttp, XhttpPi, XhttpProm, XhttpRpc, Xmlrpc]
+}
