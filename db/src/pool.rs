@@ -12,6 +12,7 @@ use std::{
 
 use kahea_module::{
     error, info,
+    latency::Latency,
     stats::{Counter, Stats},
 };
 use parking_lot::{Mutex, RwLock};
@@ -141,6 +142,7 @@ struct Inner {
     health: Mutex<Health>,
     spare: Mutex<Option<Box<dyn Connection>>>,
     figures: Figures,
+    latency: Latency,
 }
 
 /// The connections to one URL. Dropped, it ends once its statements are done.
@@ -164,6 +166,7 @@ impl Pool {
         stats: &Stats,
         handle: &Handle,
     ) -> Pool {
+        let latency = stats.latencies.of("db", &[("url", &url.to_string())]);
         let connections = driver.features(&url).connections.min(limits.connections).max(1);
         let inner = Arc::new(Inner {
             url,
@@ -175,6 +178,7 @@ impl Pool {
             health: Mutex::new(Health::new(Instant::now())),
             spare: Mutex::default(),
             figures: Figures::new(stats),
+            latency,
         });
         for _ in 0..connections {
             handle.spawn(slot(inner.clone()));
@@ -279,9 +283,11 @@ impl Inner {
             waiter,
             deadline,
         } = job;
+        let began = self.latency.start();
         let reply = self
             .attempts(&mut work, deadline.unwrap_or(self.limits.statement), line)
             .await;
+        self.latency.end(began);
         if reply.is_err() {
             self.figures.failed.inc();
         }

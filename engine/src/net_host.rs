@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use kahea_module::{DnsRecord, DnsType, Fault, Hop, Net, Str, Targets, ret::LocalFuture};
+use kahea_module::{
+    DnsRecord, DnsType, Fault, Hop, Net, Str, Targets,
+    latency::{Latencies, Latency},
+    ret::LocalFuture,
+};
 use kahea_net::{
     CloseReason, SendError, Worker,
     dns::{BlockReason, Query, RecordData, RecordKind, ResolveError},
@@ -12,12 +16,17 @@ use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
 /// One worker's view of the network.
 pub struct NetHost {
     worker: Worker,
+    /// Of names that are asked for.
+    latency: Latency,
 }
 
 impl NetHost {
     /// Over that worker's sockets.
-    pub fn new(worker: Worker) -> NetHost {
-        NetHost { worker }
+    pub fn new(worker: Worker, latencies: &Latencies) -> NetHost {
+        NetHost {
+            worker,
+            latency: latencies.of("dns", &[]),
+        }
     }
 
     /// The sockets.
@@ -61,10 +70,12 @@ impl Net for NetHost {
     }
 
     fn resolve(&self, hop: Hop) -> LocalFuture<'static, Result<Targets, Fault>> {
-        let net = self.worker.net().clone();
+        let (net, latency) = (self.worker.net().clone(), self.latency.clone());
         Box::pin(async move {
             let host = hop.host.text();
+            let began = latency.start();
             let answer = net.resolver().resolve(query(&hop, &host)).await;
+            latency.end(began);
             answer
                 .map(|targets| list(&targets))
                 .map_err(|error| resolve_fault(&error))
@@ -86,9 +97,11 @@ impl Net for NetHost {
     }
 
     fn lookup(&self, name: Str, kind: DnsType) -> LocalFuture<'static, Result<Vec<DnsRecord>, Fault>> {
-        let net = self.worker.net().clone();
+        let (net, latency) = (self.worker.net().clone(), self.latency.clone());
         Box::pin(async move {
+            let began = latency.start();
             let answer = net.resolver().lookup(&name.text(), record_kind(kind)).await;
+            latency.end(began);
             answer
                 .map(|all| records(&all))
                 .map_err(|error| resolve_fault(&error))

@@ -407,6 +407,7 @@ fn reply(current: Rc<Current>, mut cx: Cx) {
     match current.entries.reply {
         Some(entry) => run(current, cx, entry, |current, cx, result| {
             latency::script(&cx, "reply-route");
+            measure(&current, current.entries.reply, &cx);
             after_reply(current, cx, result);
         }),
         None => after_reply(
@@ -418,6 +419,13 @@ fn reply(current: Rc<Current>, mut cx: Cx) {
                 drop: false,
             }),
         ),
+    }
+}
+
+/// The route that the message entered by has ended.
+fn measure(current: &Current, entry: Option<RouteId>, cx: &Cx) {
+    if let Some(latency) = entry.and_then(|entry| current.runner.latency(entry)) {
+        latency.record(cx.worker.engine.now().saturating_duration_since(cx.started));
     }
 }
 
@@ -443,6 +451,7 @@ fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, a
 
 fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     latency::script(&cx, "request-route");
+    measure(&current, current.entries.request, &cx);
     match result {
         Ok(outcome) if outcome.drop => current.worker.config.counts.drop_requests.inc(),
         Ok(_) => {}

@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use kahea_lang::program::Program;
+use kahea_lang::program::{Program, Route};
 use kahea_module::{
     Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
+    latency::{Latencies, Latency},
     ret::{Later, LocalFuture},
     route::{ScriptPlace, ScriptStep},
     worker::Then,
@@ -28,18 +29,31 @@ use crate::{
 pub struct Runner {
     program: Arc<Program>,
     prefix: Option<Arc<Prefix>>,
+    /// By route, while somebody asks for figures.
+    latencies: Option<Vec<Latency>>,
     /// For tasks that need the worker they run on.
     worker: RefCell<Weak<Worker>>,
 }
 
 impl Runner {
     /// Over a program; `prefix` goes in front of the lines of messages that have none of their own.
-    pub fn new(program: Arc<Program>, prefix: Option<Arc<Prefix>>) -> Runner {
+    pub fn new(program: Arc<Program>, prefix: Option<Arc<Prefix>>, latencies: &Latencies) -> Runner {
+        let of = |route: &Route| {
+            let labels = [("kind", route.kind.keyword()), ("route", &*route.name.text())];
+            latencies.of("route", &labels)
+        };
+        let latencies = latencies.is_on().then(|| program.routes.iter().map(of).collect());
         Runner {
             program,
             prefix,
+            latencies,
             worker: RefCell::default(),
         }
+    }
+
+    /// The figures of a route, where somebody asks for them.
+    pub fn latency(&self, route: RouteId) -> Option<&Latency> {
+        self.latencies.as_ref()?.get(machine::index(route.0))
     }
 
     /// A machine at the start of a route.
@@ -172,7 +186,14 @@ pub fn in_its_name<T>(mut cx: Cx, end: impl FnOnce(Cx) -> T) -> T {
 }
 
 /// Runs a machine and hands the message on when it has ended.
-fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Machine, then: Then) {
+fn run_machine(
+    prefix: Option<&Arc<Prefix>>,
+    latency: Option<&Latency>,
+    mut cx: Cx,
+    mut machine: Machine,
+    then: Then,
+) {
+    let timing = latency.map(|latency| (latency.clone(), latency.start()));
     let outer = prefix.map(|prefix| {
         let outer = prefix::make_room();
         prefix::begin(prefix, &mut cx);
@@ -185,6 +206,9 @@ fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Machine, t
             error!("<core>", "{fault}");
             FAILED
         });
+        if let Some((latency, began)) = timing {
+            latency.end(began);
+        }
         then(cx, outcome);
     };
     match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
@@ -202,17 +226,21 @@ fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Machine, t
 
 impl Engine for Runner {
     fn run_then(&self, cx: Cx, route: RouteId, then: Then) {
-        run_machine(self.prefix.as_ref(), cx, self.machine(route), then);
+        run_machine(self.prefix.as_ref(), self.latency(route), cx, self.machine(route), then);
     }
 
     fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
         let machine = Machine::behind(self.program.clone(), step);
-        run_machine(self.prefix.as_ref(), cx, machine, then);
+        run_machine(self.prefix.as_ref(), None, cx, machine, then);
     }
 
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {
         let caller = cx.step;
+        let began = self.latency(route).and_then(Latency::start);
         let outcome = self.run_to_end(cx, route);
+        if let Some(latency) = self.latency(route) {
+            latency.end(began);
+        }
         cx.step = caller;
         outcome
     }
@@ -220,11 +248,15 @@ impl Engine for Runner {
     fn run<'a>(&'a self, cx: &'a mut Cx, route: RouteId) -> LocalFuture<'a, Outcome> {
         Box::pin(async move {
             let caller = cx.step;
+            let began = self.latency(route).and_then(Latency::start);
             let mut machine = self.machine(route);
             let result = match guarded(cx, &mut machine, |cx, machine| machine.run(cx)) {
                 Ok(step) => finish(cx, &mut machine, step).await,
                 Err(fault) => Err(fault),
             };
+            if let Some(latency) = self.latency(route) {
+                latency.end(began);
+            }
             cx.step = caller;
             result.unwrap_or_else(|fault| {
                 error!("<core>", "{fault}");

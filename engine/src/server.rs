@@ -353,7 +353,10 @@ fn work(
         .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
-        let host = Rc::new(NetHost::new(net.worker(index)));
+        let host = Rc::new(NetHost::new(
+            net.worker(index),
+            &generation.config.shared.stats.latencies,
+        ));
         let first = current(index, &generation, &host);
         drop(generation);
         let mut timers = Timers::default();
@@ -446,7 +449,11 @@ impl Sink for Unprefixed {
 
 /// What a worker runs messages of that generation with.
 fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
-    let runner = Rc::new(Runner::new(generation.program.clone(), generation.prefix.clone()));
+    let runner = Rc::new(Runner::new(
+        generation.program.clone(),
+        generation.prefix.clone(),
+        &generation.config.shared.stats.latencies,
+    ));
     let seed = seed(index, generation.config.shared.started_at);
     let worker = kahea_module::Worker::new(
         index,

@@ -14,6 +14,7 @@ mod faked;
 pub mod func;
 pub mod globals;
 pub mod late;
+pub mod latency;
 pub mod log;
 pub mod param;
 pub mod proxy;

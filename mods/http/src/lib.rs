@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod html;
+pub mod metrics;
 mod request;
 mod xml;
 pub mod xhttp;
@@ -12,9 +13,9 @@ pub mod xmlrpc;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{xhttp::Xhttp, xhttp_pi::XhttpPi, xhttp_prom::XhttpProm, xhttp_rpc::XhttpRpc, xmlrpc::Xmlrpc};
+pub use self::{metrics::Metrics, xhttp::Xhttp, xhttp_pi::XhttpPi, xhttp_prom::XhttpProm, xhttp_rpc::XhttpRpc, xmlrpc::Xmlrpc};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![Xhttp, XhttpPi, XhttpProm, XhttpRpc, Xmlrpc]
+    modules![Metrics, Xhttp, XhttpPi, XhttpProm, XhttpRpc, Xmlrpc]
 }

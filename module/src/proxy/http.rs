@@ -90,7 +90,7 @@ fn build(cx: &Cx, status: u16, reason: &[u8], closes: bool) -> Str {
     out.extend_from_slice(format!(" {status} ").as_bytes());
     out.extend_from_slice(reason);
     out.extend_from_slice(format!("\r\nSia: SIP/2.0/{} {source}\r\n", transport.via_name()).as_bytes());
-    let mut body: Option<(&Str, &Str)> = None;
+    let mut body: Option<(&[u8], &[u8])> = None;
     for item in &cx.reply_extra {
         match item {
             ReplyExtra::Header(line) => out.extend_from_slice(line),
@@ -101,7 +101,7 @@ fn build(cx: &Cx, status: u16, reason: &[u8], closes: bool) -> Str {
         }
     }
     let config = cx.config();
-    let (content_type, content) = body.unwrap_or((&Str::EMPTY, &Str::EMPTY));
+    let (content_type, content) = body.unwrap_or_default();
     if !content_type.is_empty() {
         push(&mut out, &[b"Content-Type: ", content_type, b"\r\n"]);
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use kahea_module::{
     BindError, Cx, Decl, EVENT, Env, Fault, InitError, Module, Named, Naming, REQUEST, Ret, RouteId, RouteKind, Str,
     Value, proxy,
-    registry::Registry,
     rpc::{self, RpcAnswer, RpcFault, RpcValue, RpcVia},
 };
 
@@ -164,54 +163,16 @@ fn dispatch(m: &Xmlrpc, cx: &mut Cx) -> Result<Ret, Fault> {
         }
     };
     let Request { method, args } = request;
-    if let Some(done) = about_methods(&method, &args, &cx.config().registry, cx) {
-        return respond(cx, done, style).map(Ret::from);
+    // No command has a signature: their arguments differ from call to call.
+    if method == "system.methodSignature" {
+        let fault = RpcFault::new(500, "Not Implemented Yet");
+        return respond(cx, Err(fault), style).map(Ret::from);
     }
     let order = (method, args, RpcVia::Xml { convert: m.convert });
     Ok(rpc::run_for(cx, order, move |cx, done| {
         let done = done.ok_or_else(|| RpcFault::new(500, "Method Not Found"));
         respond(cx, done, style).into()
     }))
-}
-
-/// The commands of XML-RPC about commands, where no module has them.
-fn about_methods(
-    method: &str,
-    args: &[RpcValue],
-    registry: &Registry,
-    cx: &Cx,
-) -> Option<Result<RpcAnswer, RpcFault>> {
-    let loaded = || {
-        cx.config()
-            .modules
-            .iter()
-            .filter_map(|(name, _)| registry.module(name))
-            .flat_map(|module| module.rpcs.iter())
-    };
-    let one = |value: RpcValue| {
-        Ok(RpcAnswer {
-            result: Ok(vec![value]),
-            list: false,
-        })
-    };
-    match method {
-        "system.listMethods" => {
-            let mut names: Vec<RpcValue> = loaded().map(|rpc| rpc.name.into()).collect();
-            names.extend(["system.listMethods", "system.methodHelp", "system.methodSignature"].map(RpcValue::from));
-            Some(Ok(RpcAnswer {
-                result: Ok(names),
-                list: true,
-            }))
-        }
-        "system.methodHelp" => Some(match args {
-            [RpcValue::Str(name)] => loaded()
-                .find(|rpc| name.as_bytes() == rpc.name.as_bytes())
-                .map_or_else(|| Err(RpcFault::new(400, "command not found")), |rpc| one(rpc.doc.into())),
-            _ => Err(RpcFault::new(400, "system.methodHelp needs the name of a command")),
-        }),
-        "system.methodSignature" => Some(Err(RpcFault::new(500, "Not Implemented Yet"))),
-        _ => None,
-    }
 }
 
 fn respond(cx: &mut Cx, done: Result<RpcAnswer, RpcFault>, style: Style) -> Result<bool, Fault> {
