@@ -42,7 +42,7 @@ impl Module for Xhttp {
             .kemi(4, "xhttp_reply")
             .example(r#"xhttp_reply("200", "OK", "text/html", "<html><body>$si:$sp</body></html>");"#);
         d.kemi_func("xhttp", "get_hu", [], give_target, "The target of the HTTP request.");
-        d.var("hu", target, "The target of the HTTP request, as the client wrote it.");
+        d.var("hu", |_, cx, _| target(cx), "The target of the HTTP request, as the client wrote it.");
         d.event(ROUTE, "For each HTTP request that comes over a SIP port.");
     }
 
@@ -85,15 +85,15 @@ fn callback(env: &Env<'_>, function: Option<&Str>) -> Result<RouteId, InitError>
     }
 }
 
-fn target(_: &Xhttp, cx: &mut Cx) -> Value {
+fn target(cx: &Cx) -> Value {
     match cx.msg.uri() {
         Some(uri) if cx.msg.is_http() => Value::Str(cx.msg.buffer().share(uri)),
         _ => Value::Null,
     }
 }
 
-fn give_target(m: &Xhttp, cx: &mut Cx) -> bool {
-    let value = target(m, cx);
+fn give_target(_: &Xhttp, cx: &mut Cx) -> bool {
+    let value = target(cx);
     Given::set(cx, value);
     true
 }
@@ -136,7 +136,7 @@ mod tests {
         assert!(call(200, "OK\r\nX: y", "").is_err() && call(200, "OK", "a\nb").is_err());
         let mut invite = server.invite();
         assert!(reply(&Xhttp, &mut invite, 200, "OK".into(), Str::EMPTY, Str::EMPTY).is_err());
-        assert_eq!(target(&Xhttp, &mut invite), Value::Null);
-        assert_eq!(target(&Xhttp, &mut server.message(get)), Value::Str("/a".into()));
+        assert_eq!(target(&invite), Value::Null);
+        assert_eq!(target(&server.message(get)), Value::Str("/a".into()));
     }
 }

@@ -35,7 +35,7 @@ impl fmt::Display for XmlError {
 impl Element {
     /// The first child of this name.
     pub fn child(&self, name: &str) -> Option<&Element> {
-        self.all(name).next()
+        self.children.iter().find(|child| child.name == name)
     }
 
     /// All children of this name.

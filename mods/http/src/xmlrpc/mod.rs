@@ -120,7 +120,7 @@ fn route(params: &Params, env: &Env<'_>) -> Result<(RouteKind, RouteId), InitErr
         });
     }
     let found = match &params.route {
-        Some(name) => env.bind.route(RouteKind::Sub, &name.text()),
+        Some(name) => env.bind.route(RouteKind::Request, &name.text()),
         None => env.bind.route(RouteKind::Request, ""),
     };
     found.map(|route| (RouteKind::Request, route)).ok_or_else(|| {
