@@ -565,4 +565,23 @@ mod tests {
         let (found, _) = frames(format!("{chunked}0\r\n\r\n").as_bytes(), 9);
         assert!(matches!(found[..], [Frame::Continue, Frame::Message(_)]), "{found:?}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn frames_do_not_depend_on_the_cut(
+            cut in 1u8..20,
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "GET / HTTP/1.1\r\n", "POST /x HTTP/1.0\r\n", "PRI * HTTP/2.0\r\n", "Host: h\r\n", "Content-Length: 3\r\n",
+                    "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n", "X: y\r\n", " fold\r\n", "\r\n", "\n", "\r", "3\r\nabc\r\n",
+                    "0\r\n\r\n", "a", ":", " ", "\0", "OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n",
+                ]),
+                0..12,
+            ),
+        ) {
+            let mut data = vec![cut];
+            pieces.iter().for_each(|piece| data.extend_from_slice(piece.as_bytes()));
+            crate::fuzz::framing(&data);
+        }
+    }
 }
