@@ -119,7 +119,9 @@ impl Sink for Receiver {
                     received.source
                 );
                 match reply {
-                    Some(reply) if is_http_head(&head) => proxy::http::refuse(&current.worker, &received, reply),
+                    Some(reply) if is_http_head(&head) => {
+                        proxy::http::refuse(&current.worker, &received, reply)
+                    }
                     Some(reply) => answer_salvaged(&current, head, received, reply, self.number()),
                     None => {}
                 }
@@ -300,7 +302,11 @@ fn http(mut cx: Cx) {
             }
         }
     }
-    kahea_module::debug!("<core>", "Nobody takes the HTTP message from {}.", cx.received.source);
+    kahea_module::debug!(
+        "<core>",
+        "Nobody takes the HTTP message from {}.",
+        cx.received.source
+    );
     cx.finish();
 }
 

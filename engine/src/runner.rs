@@ -226,7 +226,13 @@ fn run_machine(
 
 impl Engine for Runner {
     fn run_then(&self, cx: Cx, route: RouteId, then: Then) {
-        run_machine(self.prefix.as_ref(), self.latency(route), cx, self.machine(route), then);
+        run_machine(
+            self.prefix.as_ref(),
+            self.latency(route),
+            cx,
+            self.machine(route),
+            then,
+        );
     }
 
     fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {

@@ -18,8 +18,8 @@ use crate::stats::Counter;
 
 /// The upper bounds of the buckets in microseconds; one more has none.
 pub const BOUNDS: [u64; 17] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 10_000_000,
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
 ];
 const BUCKETS: usize = BOUNDS.len() + 1;
 
@@ -104,14 +104,17 @@ impl Latencies {
     /// The histogram of a family with these labels, made where it is new. Beyond a bound on their number all share one
     /// with the labels `other`.
     pub fn of(&self, family: &'static str, labels: &[(&'static str, &str)]) -> Latency {
-        let own = |text: &dyn Fn(&str) -> String| labels.iter().map(|(name, value)| (*name, text(value))).collect();
+        let own =
+            |text: &dyn Fn(&str) -> String| labels.iter().map(|(name, value)| (*name, text(value))).collect();
         let mut key: Family = (family, own(&|value| value.to_owned()));
         let mut all = self.all.write();
         if !all.contains_key(&key) && all.len() >= MOST_LABELS {
             self.refused.fetch_add(1, Relaxed);
             key.1 = own(&|_| "other".to_owned());
         }
-        all.entry(key).or_insert_with(|| Latency::new(self.on.clone())).clone()
+        all.entry(key)
+            .or_insert_with(|| Latency::new(self.on.clone()))
+            .clone()
     }
 
     /// Somebody asks for figures from now on, or nobody.
@@ -126,7 +129,11 @@ impl Latencies {
 
     /// All histograms in the order of their names.
     pub fn read(&self) -> Vec<(Family, Reading)> {
-        self.all.read().iter().map(|(family, own)| (family.clone(), own.read())).collect()
+        self.all
+            .read()
+            .iter()
+            .map(|(family, own)| (family.clone(), own.read()))
+            .collect()
     }
 }
 
@@ -143,11 +150,15 @@ mod tests {
         all.switch(true);
         assert!(own.start().is_some());
         for micros in [1, 50, 51, 20_000_000] {
-            all.of("route", &[("name", "a")]).record(Duration::from_micros(micros));
+            all.of("route", &[("name", "a")])
+                .record(Duration::from_micros(micros));
         }
         let (family, reading) = all.read().remove(0);
         assert_eq!(family, ("route", vec![("name", "a".to_owned())]));
-        assert_eq!((reading.counts[0], reading.counts[1], reading.counts[17]), (2, 1, 1));
+        assert_eq!(
+            (reading.counts[0], reading.counts[1], reading.counts[17]),
+            (2, 1, 1)
+        );
         assert_eq!(reading.micros, 20_000_102);
     }
 

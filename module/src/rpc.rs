@@ -139,7 +139,10 @@ pub enum RpcVia {
 
 impl RpcVia {
     fn converts(self) -> bool {
-        !matches!(self, RpcVia::Binrpc { convert: false } | RpcVia::Xml { convert: false })
+        !matches!(
+            self,
+            RpcVia::Binrpc { convert: false } | RpcVia::Xml { convert: false }
+        )
     }
 }
 

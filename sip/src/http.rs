@@ -243,7 +243,13 @@ impl Request {
             Part::Fields => self.head.field(line, range)?,
             Part::ChunkSize => {
                 let length = chunk_size(line)?;
-                if self.head.end.saturating_add(self.decoded.len()).saturating_add(length) > self.cap {
+                if self
+                    .head
+                    .end
+                    .saturating_add(self.decoded.len())
+                    .saturating_add(length)
+                    > self.cap
+                {
                     return Err(HttpFault::Body);
                 }
                 self.trailers = self.at;
@@ -484,17 +490,47 @@ mod tests {
     fn what_two_servers_could_read_in_two_ways_is_refused() {
         use HttpFault::*;
         let cases = [
-            ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Ambiguous),
-            ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", Ambiguous),
-            ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", Ambiguous),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Ambiguous,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+                Ambiguous,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Ambiguous,
+            ),
             ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Ambiguous),
-            ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Coding),
-            ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n", Coding),
-            ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n", Field),
-            ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", ContentLength),
-            ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3, 3\r\n\r\n", ContentLength),
-            ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +3\r\n\r\n", ContentLength),
-            ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2147483648\r\n\r\n", ContentLength),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                Coding,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n",
+                Coding,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n",
+                Field,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+                ContentLength,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3, 3\r\n\r\n",
+                ContentLength,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +3\r\n\r\n",
+                ContentLength,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2147483648\r\n\r\n",
+                ContentLength,
+            ),
             ("POST / HTTP/1.1\r\nHost: h\r\nl: 3\r\n\r\n", ContentLength),
             ("POST / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", Field),
             ("POST / HTTP/1.1\r\nHost: h\r\n X: a\r\n\r\n", Field),
@@ -511,8 +547,14 @@ mod tests {
             ("P(OST / HTTP/1.1\r\nHost: h\r\n\r\n", RequestLine),
             ("GET / HTTP/1.2\r\nHost: h\r\n\r\n", Version),
             ("PRI * HTTP/2.0\r\n\r\n", Version),
-            ("POST / HTTP/1.1\r\nHost: h\r\nExpect: miracles\r\n\r\n", Expectation),
-            ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40001\r\n\r\n", Body),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nExpect: miracles\r\n\r\n",
+                Expectation,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40001\r\n\r\n",
+                Body,
+            ),
         ];
         for (stream, want) in cases {
             assert_eq!(fault(stream), Some(want), "{stream:?}");
@@ -536,12 +578,16 @@ mod tests {
     #[test]
     fn sizes_are_bounded() {
         let long = |length| "a".repeat(length);
-        let request = |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let request =
+            |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let target = format!("/{}", long(LONGEST_TARGET));
         assert_eq!(fault(&request(&target, "")), Some(HttpFault::Target));
         let field = format!("X: {}\r\n", long(LONGEST_HEAD));
         assert_eq!(fault(&request("/", &field)), Some(HttpFault::Head));
-        assert_eq!(fault(&request("/", &"X: y\r\n".repeat(MOST_FIELDS))), Some(HttpFault::Head));
+        assert_eq!(
+            fault(&request("/", &"X: y\r\n".repeat(MOST_FIELDS))),
+            Some(HttpFault::Head)
+        );
         assert_eq!(fault(&request("/", &"X: y\r\n".repeat(MOST_FIELDS - 1))), None);
         let chunked = request("/", "Transfer-Encoding: chunked\r\n");
         let flood = format!("{chunked}{}", "1;pad=pad\r\na\r\n".repeat(20_000));
@@ -556,14 +602,20 @@ mod tests {
     fn a_client_that_asks_is_told_to_go_on_once() {
         let head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
         let (found, _) = frames(format!("{head}abc").as_bytes(), head.len());
-        assert!(matches!(found[..], [Frame::Continue, Frame::Message(_)]), "{found:?}");
+        assert!(
+            matches!(found[..], [Frame::Continue, Frame::Message(_)]),
+            "{found:?}"
+        );
         let (found, _) = frames(format!("{head}abc").as_bytes(), head.len() + 3);
         assert!(matches!(found[..], [Frame::Message(_)]), "{found:?}");
         let (found, _) = frames(head.replace("/1.1", "/1.0").as_bytes(), 5);
         assert_eq!(found, []);
         let chunked = head.replace("Content-Length: 3", "Transfer-Encoding: chunked");
         let (found, _) = frames(format!("{chunked}0\r\n\r\n").as_bytes(), 9);
-        assert!(matches!(found[..], [Frame::Continue, Frame::Message(_)]), "{found:?}");
+        assert!(
+            matches!(found[..], [Frame::Continue, Frame::Message(_)]),
+            "{found:?}"
+        );
     }
 
     proptest::proptest! {

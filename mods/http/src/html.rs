@@ -35,7 +35,12 @@ impl Page {
         self.out
             .push_str("<table border=\"0\" cellpadding=\"3\" cellspacing=\"0\"><tbody><tr>\n");
         for group in groups {
-            let link = format!("<a href='/{}/{}'>{}</a>", escaped(root), encoded(group), escaped(group));
+            let link = format!(
+                "<a href='/{}/{}'>{}</a>",
+                escaped(root),
+                encoded(group),
+                escaped(group)
+            );
             let _ = match open == Some(group) {
                 true => writeln!(self.out, "<td><b>{link}</b><td>"),
                 false => writeln!(self.out, "<td>{link}<td>"),
@@ -103,7 +108,9 @@ pub fn decoded(text: &str, form: bool) -> Option<String> {
 }
 
 fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// The parts of a target below `root`, decoded, and its query. `None` where it is not below it, or cannot be decoded.
@@ -118,7 +125,9 @@ pub fn below(target: &[u8], root: &str) -> Option<(Vec<String>, Option<String>)>
         return None;
     }
     let parts = rest.split('/').filter(|part| !part.is_empty());
-    let parts = parts.map(|part| decoded(part, false)).collect::<Option<Vec<_>>>()?;
+    let parts = parts
+        .map(|part| decoded(part, false))
+        .collect::<Option<Vec<_>>>()?;
     Some((parts, query))
 }
 
@@ -142,9 +151,18 @@ mod tests {
         assert_eq!(of("/rpc"), Some((vec![], None)));
         let parts = vec!["a b".to_owned(), "c".to_owned()];
         assert_eq!(of("/rpc/a%20b/c?arg=x"), Some((parts, Some("arg=x".to_owned()))));
-        assert_eq!((of("/rpcs"), of("/other"), of("/rpc/%zz"), of("/rpc/%")), (None, None, None, None));
+        assert_eq!(
+            (of("/rpcs"), of("/other"), of("/rpc/%zz"), of("/rpc/%")),
+            (None, None, None, None)
+        );
         let fields: Vec<_> = fields("a=1+2&b=%3C&c&d=%").collect();
-        assert_eq!(fields, [("a".to_owned(), "1 2".to_owned()), ("b".to_owned(), "<".to_owned())]);
+        assert_eq!(
+            fields,
+            [
+                ("a".to_owned(), "1 2".to_owned()),
+                ("b".to_owned(), "<".to_owned())
+            ]
+        );
     }
 
     proptest! {

@@ -4,16 +4,19 @@
 mod html;
 pub mod metrics;
 mod request;
-mod xml;
 pub mod xhttp;
 pub mod xhttp_pi;
 pub mod xhttp_prom;
 pub mod xhttp_rpc;
+mod xml;
 pub mod xmlrpc;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
-pub use self::{metrics::Metrics, xhttp::Xhttp, xhttp_pi::XhttpPi, xhttp_prom::XhttpProm, xhttp_rpc::XhttpRpc, xmlrpc::Xmlrpc};
+pub use self::{
+    metrics::Metrics, xhttp::Xhttp, xhttp_pi::XhttpPi, xhttp_prom::XhttpProm, xhttp_rpc::XhttpRpc,
+    xmlrpc::Xmlrpc,
+};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {

@@ -81,7 +81,11 @@ struct Statuses(Vec<std::sync::OnceLock<Counter>>);
 
 impl Statuses {
     fn new() -> Statuses {
-        Statuses(std::iter::repeat_with(std::sync::OnceLock::new).take(KINDS.saturating_mul(STATUSES)).collect())
+        Statuses(
+            std::iter::repeat_with(std::sync::OnceLock::new)
+                .take(KINDS.saturating_mul(STATUSES))
+                .collect(),
+        )
     }
 
     fn count(&self, method: Method, status: u16) {
@@ -102,7 +106,10 @@ impl Statuses {
 }
 
 fn kind(method: Method) -> usize {
-    METHODS.iter().position(|(known, _)| *known == method).unwrap_or(METHODS.len())
+    METHODS
+        .iter()
+        .position(|(known, _)| *known == method)
+        .unwrap_or(METHODS.len())
 }
 
 fn name(kind: usize) -> &'static str {
@@ -137,7 +144,8 @@ impl Module for Metrics {
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {
-        let port = u16::try_from(params.port).map_err(|_| InitError::new(format!("port {} is none", params.port)))?;
+        let port = u16::try_from(params.port)
+            .map_err(|_| InitError::new(format!("port {} is none", params.port)))?;
         let figures = env.shared.keep(Figures::default);
         env.shared.stats.latencies.switch(true);
         watch(&figures, env);
@@ -213,7 +221,9 @@ impl Inner {
         self.figures.scrapes.fetch_add(1, Relaxed);
         let accepts = |header: &kahea_sip::Header| {
             let value = cx.msg.value(header);
-            value.windows(28).any(|part| part == b"application/openmetrics-text")
+            value
+                .windows(28)
+                .any(|part| part == b"application/openmetrics-text")
         };
         let open = cx.msg.named(b"Accept").any(accepts);
         let text = self.page(open, cx.config().shared.started, cx.time());
@@ -233,13 +243,21 @@ impl Inner {
             }
         }
         let replies = [
-            ("kahea_replies_received", &self.figures.received, "Replies received."),
+            (
+                "kahea_replies_received",
+                &self.figures.received,
+                "Replies received.",
+            ),
             ("kahea_replies_sent", &self.figures.sent, "Replies made here."),
         ];
         for (family, statuses, help) in replies {
             page.family(family, "counter", help);
             for (method, status, count) in statuses.read() {
-                page.total(family, &[("method", method), ("status", &status.to_string())], count);
+                page.total(
+                    family,
+                    &[("method", method), ("status", &status.to_string())],
+                    count,
+                );
             }
         }
         page.latencies(&self.shared);
@@ -275,7 +293,11 @@ fn help(family: &str) -> &'static str {
 impl Page {
     /// The text format of Prometheus has `_total` in the names of families, OpenMetrics has not.
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let end = if kind == "counter" && !self.open { "_total" } else { "" };
+        let end = if kind == "counter" && !self.open {
+            "_total"
+        } else {
+            ""
+        };
         let _ = writeln!(self.out, "# HELP {name}{end} {help}\n# TYPE {name}{end} {kind}");
     }
 
@@ -287,7 +309,9 @@ impl Page {
 
     fn labels(&mut self, labels: &[(&str, &str)], bound: Option<&str>) {
         let all = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
-        let all: Vec<String> = all.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let all: Vec<String> = all
+            .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+            .collect();
         if !all.is_empty() {
             let _ = write!(self.out, "{{{}}}", all.join(","));
         }
@@ -306,7 +330,11 @@ impl Page {
     }
 
     fn histogram(&mut self, name: &str, family: &Family, reading: &Reading) {
-        let labels: Vec<(&str, &str)> = family.1.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let labels: Vec<(&str, &str)> = family
+            .1
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let mut below = 0u64;
         let bounds = BOUNDS.iter().map(|micros| seconds(*micros).to_string());
         for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(reading.counts) {
@@ -324,7 +352,11 @@ impl Page {
 
     /// The statistics of all modules, those of `stats.get_statistics`.
     fn statistics(&mut self, shared: &Shared) {
-        self.family("kahea_statistic", "gauge", "Statistics of the core and of modules.");
+        self.family(
+            "kahea_statistic",
+            "gauge",
+            "Statistics of the core and of modules.",
+        );
         for group in shared.stats.groups() {
             for (name, stat) in shared.stats.group(&group).unwrap_or_default() {
                 self.out.push_str("kahea_statistic");
@@ -335,13 +367,19 @@ impl Page {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 microseconds nobody counts single ones")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "beyond 2^53 microseconds nobody counts single ones"
+)]
 fn seconds(micros: u64) -> f64 {
     micros as f64 / 1_000_000.0
 }
 
 fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -369,7 +407,11 @@ mod tests {
         own.figures.sent.count(Method::Register, 401);
         own.figures.received.count(Method::Other, 699);
         own.figures.received.count(Method::Other, 42);
-        own.shared.stats.latencies.of("db", &[("url", "sqlite:\"x\"")]).record(Duration::from_millis(3));
+        own.shared
+            .stats
+            .latencies
+            .of("db", &[("url", "sqlite:\"x\"")])
+            .record(Duration::from_millis(3));
         let page = own.page(false, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
         for line in [
             "# TYPE kahea_replies_sent_total counter",
@@ -383,7 +425,12 @@ mod tests {
         ] {
             assert!(page.lines().any(|own| own == line), "{line}\n{page}");
         }
-        assert!(!page.contains("EOF") && own.page(true, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH).ends_with("# EOF\n"));
+        assert!(
+            !page.contains("EOF")
+                && own
+                    .page(true, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH)
+                    .ends_with("# EOF\n")
+        );
     }
 
     #[test]
@@ -395,6 +442,9 @@ mod tests {
         };
         assert!(takes("GET /metrics") && takes("HEAD /metrics?x=y"));
         assert!(!takes("POST /metrics") && !takes("GET /metrics/x") && !takes("GET /"));
-        assert_eq!((status(b"SIP/2.0 404 Not Found"), status(b"HTTP/1.1 200 OK")), (Some(404), None));
+        assert_eq!(
+            (status(b"SIP/2.0 404 Not Found"), status(b"HTTP/1.1 200 OK")),
+            (Some(404), None)
+        );
     }
 }

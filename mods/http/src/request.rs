@@ -60,14 +60,7 @@ pub fn as_sip(cx: &mut Cx, target: Option<&[u8]>) -> Result<(), Fault> {
     let rest = msg.buffer().get(end..).unwrap_or_default();
     let line = msg.bytes(msg.first_line_span());
     let line = match (target, msg.uri()) {
-        (Some(target), Some(_)) => [
-            msg.method_text(),
-            b" ",
-            target,
-            b" ",
-            msg.bytes(msg.version()),
-        ]
-        .concat(),
+        (Some(target), Some(_)) => [msg.method_text(), b" ", target, b" ", msg.bytes(msg.version())].concat(),
         _ => line.to_vec(),
     };
     let data = Str::from([&line, via.as_bytes(), rest].concat());
@@ -108,7 +101,11 @@ pub fn in_turn(cx: Cx, route: RouteId) {
         Ok(Some(cx)) => start(cx, route),
         Ok(None) => {}
         Err(cx) => {
-            kahea_module::info!("xhttp", "Closed the connection from {}: too many requests at once.", cx.received.source);
+            kahea_module::info!(
+                "xhttp",
+                "Closed the connection from {}: too many requests at once.",
+                cx.received.source
+            );
             cx.worker.net.close(connection);
             cx.finish();
         }
@@ -173,7 +170,8 @@ mod tests {
 
     #[test]
     fn skipping_goes_before_matching() {
-        let gate = Gate::new(Some(&"^/(sip|both)/".into()), Some(&"^/both/skip".into())).expect("expressions");
+        let gate =
+            Gate::new(Some(&"^/(sip|both)/".into()), Some(&"^/both/skip".into())).expect("expressions");
         let takes = |target: &str| {
             gate.takes(&Server::default().message(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")))
         };

@@ -41,8 +41,18 @@ impl Module for Xhttp {
             .routes(REQUEST | EVENT)
             .kemi(4, "xhttp_reply")
             .example(r#"xhttp_reply("200", "OK", "text/html", "<html><body>$si:$sp</body></html>");"#);
-        d.kemi_func("xhttp", "get_hu", [], give_target, "The target of the HTTP request.");
-        d.var("hu", |_, cx, _| target(cx), "The target of the HTTP request, as the client wrote it.");
+        d.kemi_func(
+            "xhttp",
+            "get_hu",
+            [],
+            give_target,
+            "The target of the HTTP request.",
+        );
+        d.var(
+            "hu",
+            |_, cx, _| target(cx),
+            "The target of the HTTP request, as the client wrote it.",
+        );
         d.event(ROUTE, "For each HTTP request that comes over a SIP port.");
     }
 
@@ -79,7 +89,9 @@ fn callback(env: &Env<'_>, function: Option<&Str>) -> Result<RouteId, InitError>
         Some(name) => match env.bind.route(kahea_module::RouteKind::Event, &name.text()) {
             Some(route) => Ok(route),
             None => event().map_err(|_| {
-                InitError::new(format!("event_callback {name} is no function of an embedded language"))
+                InitError::new(format!(
+                    "event_callback {name} is no function of an embedded language"
+                ))
             }),
         },
     }
@@ -112,7 +124,9 @@ fn reply(_: &Xhttp, cx: &mut Cx, code: i64, reason: Str, ctype: Str, body: Str) 
     }
     let split = |text: &Str| text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
     if split(&reason) || split(&ctype) {
-        return Err(Fault::script("xhttp_reply(): reason and content type have no line ends"));
+        return Err(Fault::script(
+            "xhttp_reply(): reason and content type have no line ends",
+        ));
     }
     proxy::http::respond(cx, status, &reason, &ctype, body).map(|()| true)
 }

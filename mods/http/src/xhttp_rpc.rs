@@ -87,14 +87,20 @@ fn dispatch(m: &XhttpRpc, cx: &mut Cx) -> Result<Ret, Fault> {
         return respond(cx, &asked, 500, Body::BadUrl).map(|()| Ret::EXIT);
     }
     asked.command = command;
-    let argument = query.and_then(|query| fields(&query).find(|(name, _)| name == "arg").map(|(_, value)| value));
+    let argument = query.and_then(|query| {
+        fields(&query)
+            .find(|(name, _)| name == "arg")
+            .map(|(_, value)| value)
+    });
     let (Some(method), Some(argument)) = (asked.command.clone(), argument) else {
         return respond(cx, &asked, 200, Body::Form).map(|()| Ret::EXIT);
     };
     let args = argument.split_whitespace().map(RpcValue::from).collect();
     Ok(rpc::run_for(cx, (method, args, RpcVia::Html), move |cx, done| {
         let done = done.ok_or_else(|| RpcFault::new(500, "Method Not Found"));
-        respond(cx, &asked, 200, Body::Answer(&done)).map(|()| Ret::EXIT).unwrap_or_else(Ret::from)
+        respond(cx, &asked, 200, Body::Answer(&done))
+            .map(|()| Ret::EXIT)
+            .unwrap_or_else(Ret::from)
     }))
 }
 
@@ -107,7 +113,10 @@ fn asked(m: &XhttpRpc, cx: &Cx, group: Option<String>) -> Asked {
         .flat_map(|module| module.rpcs.iter().map(|rpc| rpc.name))
         .collect();
     all.sort_unstable();
-    let mut groups: Vec<String> = all.iter().filter_map(|name| Some(name.split_once('.')?.0.to_owned())).collect();
+    let mut groups: Vec<String> = all
+        .iter()
+        .filter_map(|name| Some(name.split_once('.')?.0.to_owned()))
+        .collect();
     groups.dedup();
     let commands = match &group {
         Some(group) => all
@@ -220,7 +229,9 @@ impl Asked {
         out.push_str("<tr>\n");
         out.push_str(&self.link(self.command.as_deref().unwrap_or_default()));
         match done {
-            Ok(RpcAnswer { result: Ok(values), .. }) => {
+            Ok(RpcAnswer {
+                result: Ok(values), ..
+            }) => {
                 out.push_str("   <td>200: OK</td>\n</tr>\n<tr>\n   <td></td>\n   <td><pre>");
                 values.iter().for_each(|value| show(value, 0, out));
                 out.push_str("</pre></td>\n</tr>\n");
@@ -244,7 +255,10 @@ fn show(value: &RpcValue, depth: usize, out: &mut String) {
             for (name, value) in members {
                 out.extend(std::iter::repeat_n('\t', depth));
                 let _ = write!(out, "{}: ", escaped(&name.text()));
-                if matches!(value, RpcValue::Struct(_) | RpcValue::Named(_) | RpcValue::Array(_)) {
+                if matches!(
+                    value,
+                    RpcValue::Struct(_) | RpcValue::Named(_) | RpcValue::Array(_)
+                ) {
                     out.push_str("<br/>");
                     show(value, depth.saturating_add(1), out);
                 } else {
@@ -275,6 +289,9 @@ mod tests {
         let value = RpcValue::members([("PROTO", "udp".into()), ("LIST", inner), ("N", RpcValue::Int(5))]);
         let mut out = String::new();
         show(&value, 0, &mut out);
-        assert_eq!(out, "PROTO: udp<br/>LIST: <br/>\tADDR: &lt;127.0.0.1&gt;<br/>N: 5<br/>");
+        assert_eq!(
+            out,
+            "PROTO: udp<br/>LIST: <br/>\tADDR: &lt;127.0.0.1&gt;<br/>N: 5<br/>"
+        );
     }
 }

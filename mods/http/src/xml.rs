@@ -105,7 +105,10 @@ pub fn parse(data: &[u8]) -> Result<Element, XmlError> {
     }
 }
 
-fn element(name: &str, attributes: quick_xml::events::attributes::Attributes<'_>) -> Result<Element, XmlError> {
+fn element(
+    name: &str,
+    attributes: quick_xml::events::attributes::Attributes<'_>,
+) -> Result<Element, XmlError> {
     let mut own = Vec::new();
     for attribute in attributes {
         let attribute = attribute.map_err(|error| XmlError(error.to_string()))?;
@@ -151,7 +154,9 @@ pub fn escape(text: &str, escape_cr: bool, out: &mut String) {
             '<' => out.push_str("&lt;"),
             '\r' if escape_cr => out.push_str("&#xD;"),
             // What XML 1.0 cannot hold (section 2.2).
-            '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}' => {
+                out.push('\u{fffd}')
+            }
             other => out.push(other),
         }
     }
@@ -168,7 +173,10 @@ mod tests {
         let text = "<?xml version=\"1.0\"?>\n<a x='1' y=\"&lt;2\"><b>one &amp; t&#x77;o\r\n</b><!-- c --><c/>\
                     <b><![CDATA[<raw>]]></b>tail</a>\n";
         let root = parse(text.as_bytes()).expect("a document");
-        assert_eq!((root.attribute("x"), root.attribute("y")), (Some("1"), Some("<2")));
+        assert_eq!(
+            (root.attribute("x"), root.attribute("y")),
+            (Some("1"), Some("<2"))
+        );
         assert_eq!(root.text_of("b"), Some("one & two"));
         assert_eq!(root.children.len(), 3);
         assert_eq!(root.all("b").last().map(|b| b.text.as_str()), Some("<raw>"));
@@ -178,8 +186,18 @@ mod tests {
     #[test]
     fn what_is_no_document_is_refused() {
         for text in [
-            "", "text", "<a>", "</a>", "<a></b>", "<a/>x", "<a/><b/>", "<a>&none;</a>", "<a>&</a>", "<a x=1/>",
-            "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>", "<a",
+            "",
+            "text",
+            "<a>",
+            "</a>",
+            "<a></b>",
+            "<a/>x",
+            "<a/><b/>",
+            "<a>&none;</a>",
+            "<a>&</a>",
+            "<a x=1/>",
+            "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
+            "<a",
         ] {
             assert!(parse(text.as_bytes()).is_err(), "{text:?}");
         }

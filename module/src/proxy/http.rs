@@ -147,12 +147,18 @@ mod tests {
     fn an_answer_has_what_http_asks_for() {
         let (to, text) = sent("GET /a HTTP/1.1\r\nHost: h\r\n\r\n", |cx| {
             respond(cx, 200, b"OK", b"text/plain", "hi").expect("an answer");
-            assert!(respond(cx, 200, b"OK", b"text/plain", "hi").is_err(), "one answer");
+            assert!(
+                respond(cx, 200, b"OK", b"text/plain", "hi").is_err(),
+                "one answer"
+            );
         });
         assert!(!to.flags.close);
         assert!(text.starts_with("HTTP/1.1 200 OK\r\nSia: SIP/2.0/"), "{text}");
         assert!(text.ends_with("Content-Length: 2\r\n\r\nhi"), "{text}");
-        assert!(text.contains("\r\nContent-Type: text/plain\r\nkahea\r\n"), "{text}");
+        assert!(
+            text.contains("\r\nContent-Type: text/plain\r\nkahea\r\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -163,7 +169,9 @@ mod tests {
                 .flags
                 .close
         };
-        assert!(closes("GET / HTTP/1.1\r\nHost: h\r\nConnection: te, Close\r\n\r\n"));
+        assert!(closes(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: te, Close\r\n\r\n"
+        ));
         assert!(closes("GET / HTTP/1.0\r\n\r\n"));
         assert!(!closes("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
         assert!(!closes("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));

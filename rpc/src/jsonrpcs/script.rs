@@ -77,7 +77,12 @@ pub fn dispatch(m: &Jsonrpcs, cx: &mut Cx) -> Result<Ret, Fault> {
     }
 }
 
-fn respond(cx: &mut Cx, done: Result<RpcAnswer, RpcFault>, id: Option<&Json>, pretty: bool) -> Result<bool, Fault> {
+fn respond(
+    cx: &mut Cx,
+    done: Result<RpcAnswer, RpcFault>,
+    id: Option<&Json>,
+    pretty: bool,
+) -> Result<bool, Fault> {
     let (code, reason) = outcome(&done);
     // Codes of JSON-RPC's own are below 0 (section 5.1).
     let status = u16::try_from(code).ok().filter(|code| (100..700).contains(code));
@@ -86,7 +91,10 @@ fn respond(cx: &mut Cx, done: Result<RpcAnswer, RpcFault>, id: Option<&Json>, pr
         None => (400, Str::from_static("Bad Request")),
     };
     // A refusal may quote what the client sent.
-    let reason: Vec<u8> = reason.iter().map(|byte| if *byte < b' ' { b' ' } else { *byte }).collect();
+    let reason: Vec<u8> = reason
+        .iter()
+        .map(|byte| if *byte < b' ' { b' ' } else { *byte })
+        .collect();
     let body = text::answer(done, id, pretty);
     proxy::http::respond(cx, status, &reason, b"application/json", body).map(|()| true)
 }

@@ -126,7 +126,10 @@ impl Framework {
             let table = table(own, &databases).map_err(|error| format!("table {id}: {error}"))?;
             tables.insert(id.to_owned(), table);
         }
-        let groups = root.all("mod").map(|own| group(own, &tables)).collect::<Result<_, _>>()?;
+        let groups = root
+            .all("mod")
+            .map(|own| group(own, &tables))
+            .collect::<Result<_, _>>()?;
         Ok(Framework { groups })
     }
 }
@@ -140,7 +143,9 @@ fn part<'a>(element: &'a Element, name: &str) -> Result<&'a str, String> {
 
 fn table(element: &Element, databases: &HashMap<String, Database>) -> Result<Table, String> {
     let id = part(element, "db_url_id")?;
-    let database = databases.get(id).ok_or_else(|| format!("there is no db_url {id}"))?;
+    let database = databases
+        .get(id)
+        .ok_or_else(|| format!("there is no db_url {id}"))?;
     let mut columns = HashMap::new();
     for column in element.all("column") {
         let kind = match part(column, "type")? {
@@ -170,7 +175,9 @@ fn table(element: &Element, databases: &HashMap<String, Database>) -> Result<Tab
 }
 
 fn group(element: &Element, tables: &HashMap<String, Table>) -> Result<Group, String> {
-    let name = part(element, "mod_name").map_err(|error| format!("a mod: {error}"))?.to_owned();
+    let name = part(element, "mod_name")
+        .map_err(|error| format!("a mod: {error}"))?
+        .to_owned();
     let commands = element
         .all("cmd")
         .map(|own| command(own, tables).map(Arc::new))
@@ -183,7 +190,9 @@ fn command(element: &Element, tables: &HashMap<String, Table>) -> Result<Command
     let name = part(element, "cmd_name")?.to_owned();
     let about = |error: String| format!("cmd {name}: {error}");
     let id = part(element, "db_table_id").map_err(about)?;
-    let table = tables.get(id).ok_or_else(|| about(format!("there is no db_table {id}")))?;
+    let table = tables
+        .get(id)
+        .ok_or_else(|| about(format!("there is no db_table {id}")))?;
     let kind = match part(element, "cmd_type").map_err(about)? {
         "DB1_QUERY" => Kind::Query,
         "DB1_INSERT" => Kind::Insert,
@@ -237,7 +246,10 @@ fn field(element: &Element, table: &Table) -> Result<Field, String> {
         .ok_or_else(|| format!("table {} has no column {name}", table.name))?;
     let choice = |value: &Element| {
         let text = value.text.trim().to_owned();
-        (value.attribute("id").map_or_else(|| text.clone(), str::to_owned), text)
+        (
+            value.attribute("id").map_or_else(|| text.clone(), str::to_owned),
+            text,
+        )
     };
     Ok(Field {
         name,
@@ -256,7 +268,13 @@ fn statement(
     order: Option<&Field>,
 ) -> Result<Arc<Query>, String> {
     let columns: Vec<&str> = query.iter().map(|field| field.name.as_str()).collect();
-    let needs = |what: &str, there: bool| if there { Ok(()) } else { Err(format!("{what} are missing")) };
+    let needs = |what: &str, there: bool| {
+        if there {
+            Ok(())
+        } else {
+            Err(format!("{what} are missing"))
+        }
+    };
     let mut made = match kind {
         Kind::Query => {
             needs("query_cols", !query.is_empty())?;
@@ -299,7 +317,12 @@ impl Field {
         }
         Some(match self.kind {
             Type::Int => Value::Int(text.trim().parse().ok()?),
-            Type::Double => Value::Real(text.trim().parse().ok().filter(|number: &f64| number.is_finite())?),
+            Type::Double => Value::Real(
+                text.trim()
+                    .parse()
+                    .ok()
+                    .filter(|number: &f64| number.is_finite())?,
+            ),
             Type::Text => Value::Text(Str::from(text)),
             Type::Time => Value::Time(parse_time(text)?),
             Type::Blob => Value::Blob(Str::from(text)),
@@ -313,8 +336,9 @@ impl Check {
         match self {
             Check::Ip4 => is_ip4(text),
             Check::Uri => Uri::parse(text.as_bytes()).is_ok(),
-            Check::UriIp4 => Uri::parse(text.as_bytes())
-                .is_ok_and(|uri| std::str::from_utf8(uri.host).is_ok_and(is_ip4)),
+            Check::UriIp4 => {
+                Uri::parse(text.as_bytes()).is_ok_and(|uri| std::str::from_utf8(uri.host).is_ok_and(is_ip4))
+            }
             Check::HostPort => host_port(text).is_some(),
             Check::Ip4Port => host_port(text).is_some_and(is_ip4),
         }
@@ -357,7 +381,10 @@ mod tests {
             name: "n".to_owned(),
             kind,
             check: None,
-            choices: choices.iter().map(|(id, value)| ((*id).to_owned(), (*value).to_owned())).collect(),
+            choices: choices
+                .iter()
+                .map(|(id, value)| ((*id).to_owned(), (*value).to_owned()))
+                .collect(),
             link: None,
         };
         assert_eq!(field(Type::Int, &[]).value("5"), Some(Value::Int(5)));

@@ -79,7 +79,8 @@ impl Module for XhttpPi {
                 .open_later(url, Limits::default(), &shared.stats)
                 .map_err(|error| error.message)
         });
-        let text = (env.read_file)(&path).map_err(|error| InitError::new(format!("cannot read {path}: {error}")))?;
+        let text =
+            (env.read_file)(&path).map_err(|error| InitError::new(format!("cannot read {path}: {error}")))?;
         let framework =
             Framework::read(&text, &*opener).map_err(|error| InitError::new(format!("{path}: {error}")))?;
         let root = params.root.text().trim_matches('/').to_owned();
@@ -116,7 +117,9 @@ async fn read_elsewhere(path: String) -> Result<Vec<u8>, String> {
         // Nobody waits any more where the worker ended.
         let _ = sender.send(text);
     });
-    receiver.await.unwrap_or_else(|_| Err("the thread that reads the file ended".to_owned()))
+    receiver
+        .await
+        .unwrap_or_else(|_| Err("the thread that reads the file ended".to_owned()))
 }
 
 /// `dispatch_xhttp_pi()`.
@@ -152,19 +155,32 @@ fn dispatch(m: &XhttpPi, cx: &mut Cx) -> Result<Ret, Fault> {
 
 /// The values of a form, in the order that the statement takes them: written ones, then compared ones.
 fn values(command: &Command, fields: &[(String, String)]) -> Result<Vec<Value>, String> {
-    let given = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let given = |name: &str| {
+        fields
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    };
     let mut values = Vec::new();
     if command.kind != Kind::Query {
         for (at, field) in command.query.iter().enumerate() {
             let text = given(&pages::letter(at)).filter(|text| !text.is_empty());
             let text = text.ok_or_else(|| format!("No argument for query field #{at}: {}.", field.name))?;
-            values.push(field.value(text).ok_or_else(|| format!("Bogus field {} [{text}].", field.name))?);
+            values.push(
+                field
+                    .value(text)
+                    .ok_or_else(|| format!("Bogus field {} [{text}].", field.name))?,
+            );
         }
     }
     for (at, (field, _)) in command.clause.iter().enumerate() {
         let text = given(&at.to_string()).filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| format!("No argument for clause field #{at}: {}.", field.name))?;
-        values.push(field.value(text).ok_or_else(|| format!("Bogus field {} [{text}].", field.name))?);
+        values.push(
+            field
+                .value(text)
+                .ok_or_else(|| format!("Bogus field {} [{text}].", field.name))?,
+        );
     }
     Ok(values)
 }

@@ -37,7 +37,10 @@ const FORM_ROWS: usize = 20;
 
 /// The name of an input: letters from `a` on.
 pub fn letter(at: usize) -> String {
-    let one = u8::try_from(at).ok().filter(|at| *at < 26).map(|at| char::from(b'a'.wrapping_add(at)));
+    let one = u8::try_from(at)
+        .ok()
+        .filter(|at| *at < 26)
+        .map(|at| char::from(b'a'.wrapping_add(at)));
     one.map_or_else(|| format!("a{at}"), String::from)
 }
 
@@ -59,7 +62,11 @@ impl Place {
         self.group = self.framework.groups.iter().position(|group| group.name == *name);
         let Some(group) = self.group() else { return false };
         let Some(name) = parts.get(1) else { return true };
-        let command = group.commands.iter().find(|command| command.name == *name).cloned();
+        let command = group
+            .commands
+            .iter()
+            .find(|command| command.name == *name)
+            .cloned();
         self.command = command;
         self.command.is_some() && parts.len() == 2
     }
@@ -206,9 +213,17 @@ fn input(label: &str, name: &str, field: &Field, out: &mut String) {
         );
         return;
     }
-    let _ = write!(out, "\t\t\t<tr><td><b>{label}</b></td><td><select name=\"{name}\"/>");
+    let _ = write!(
+        out,
+        "\t\t\t<tr><td><b>{label}</b></td><td><select name=\"{name}\"/>"
+    );
     for (id, value) in &field.choices {
-        let _ = write!(out, "\n\t\t\t\t<option value=\"{}\">{}</option>", escaped(value), escaped(id));
+        let _ = write!(
+            out,
+            "\n\t\t\t\t<option value=\"{}\">{}</option>",
+            escaped(value),
+            escaped(id)
+        );
     }
     out.push_str("</td></tr>\n");
 }

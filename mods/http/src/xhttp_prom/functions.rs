@@ -33,13 +33,43 @@ macro_rules! without_number {
 
 /// Their declarations.
 pub fn declare(d: &mut Decl<XhttpProm>) {
-    with_number!(d, "prom_counter_inc", add, "counter_inc", "Adds to a counter; the number is 0 or more.")
-        .example(r#"prom_counter_inc("requests", "1", "$rm");"#);
+    with_number!(
+        d,
+        "prom_counter_inc",
+        add,
+        "counter_inc",
+        "Adds to a counter; the number is 0 or more."
+    )
+    .example(r#"prom_counter_inc("requests", "1", "$rm");"#);
     with_number!(d, "prom_gauge_set", set, "gauge_set", "Sets a gauge.");
-    with_number!(d, "prom_gauge_inc", gauge_add, "gauge_inc", "Adds to a gauge, also below 0.");
-    with_number!(d, "prom_histogram_observe", observe, "histogram_observe", "Counts a value in a histogram.");
-    without_number!(d, "prom_counter_reset", reset_counter, "counter_reset", "Sets a counter to 0.");
-    without_number!(d, "prom_gauge_reset", reset_gauge, "gauge_reset", "Sets a gauge to 0.");
+    with_number!(
+        d,
+        "prom_gauge_inc",
+        gauge_add,
+        "gauge_inc",
+        "Adds to a gauge, also below 0."
+    );
+    with_number!(
+        d,
+        "prom_histogram_observe",
+        observe,
+        "histogram_observe",
+        "Counts a value in a histogram."
+    );
+    without_number!(
+        d,
+        "prom_counter_reset",
+        reset_counter,
+        "counter_reset",
+        "Sets a counter to 0."
+    );
+    without_number!(
+        d,
+        "prom_gauge_reset",
+        reset_gauge,
+        "gauge_reset",
+        "Sets a gauge to 0."
+    );
 }
 
 fn change(m: &XhttpProm, cx: &Cx, name: &Str, labels: &[Str], change: Change) -> Result<bool, Fault> {
@@ -57,7 +87,8 @@ fn number(text: &Str) -> Result<f64, Fault> {
 
 fn add(m: &XhttpProm, cx: &mut Cx, name: Str, by: Str, labels: Rest<Str>) -> Result<bool, Fault> {
     let by = parse_int(&by).and_then(|by| u64::try_from(by).ok());
-    let by = by.ok_or_else(|| Fault::script("prom_counter_inc(): the number is no whole number from 0 on"))?;
+    let by =
+        by.ok_or_else(|| Fault::script("prom_counter_inc(): the number is no whole number from 0 on"))?;
     change(m, cx, &name, &labels.0, Change::Count(by))
 }
 
@@ -118,16 +149,25 @@ fn name(call: &mut RpcCall, kind: &str) -> Result<Str, RpcFault> {
 }
 
 fn labels(call: &mut RpcCall) -> Vec<Str> {
-    std::iter::from_fn(|| call.optional_plain().ok().flatten()).take(3).collect()
+    std::iter::from_fn(|| call.optional_plain().ok().flatten())
+        .take(3)
+        .collect()
 }
 
 fn run(m: &XhttpProm, call: &RpcCall, name: &Str, labels: &[Str], of: Change, failed: &str) -> RpcResult {
     let now = call.worker.engine.time();
-    m.metrics.change(name, labels, of, now).map(|()| Vec::new()).map_err(|_| {
-        let labels: Vec<_> = labels.iter().map(|label| label.text().into_owned()).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
-        RpcFault::new(500, format!("Failed to {failed}: {name}{labels}"))
-    })
+    m.metrics
+        .change(name, labels, of, now)
+        .map(|()| Vec::new())
+        .map_err(|_| {
+            let labels: Vec<_> = labels.iter().map(|label| label.text().into_owned()).collect();
+            let labels = if labels.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", labels.join(", "))
+            };
+            RpcFault::new(500, format!("Failed to {failed}: {name}{labels}"))
+        })
 }
 
 /// A number of any type, or a text that is one where the client does not name types.
@@ -158,7 +198,14 @@ pub fn rpc_add(m: &XhttpProm, call: &mut RpcCall) -> RpcResult {
     let by = by.ok_or_else(|| RpcFault::new(400, "required number argument"))?;
     let labels = labels(call);
     match u64::try_from(by) {
-        Ok(count) => run(m, call, &name, &labels, Change::Count(count), &format!("add {by} to counter")),
+        Ok(count) => run(
+            m,
+            call,
+            &name,
+            &labels,
+            Change::Count(count),
+            &format!("add {by} to counter"),
+        ),
         Err(_) => Ok(Vec::new()),
     }
 }

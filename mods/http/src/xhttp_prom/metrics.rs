@@ -60,7 +60,9 @@ impl Definition {
             match key {
                 "name" if name(value) => own.name = value.to_owned(),
                 "label" if own.labels.is_empty() => own.labels = labels(value)?,
-                "buckets" if kind == Kind::Histogram && own.buckets.is_empty() => own.buckets = buckets(value)?,
+                "buckets" if kind == Kind::Histogram && own.buckets.is_empty() => {
+                    own.buckets = buckets(value)?
+                }
                 _ => {
                     let help = "name=NAME; label=A:B:C, and buckets=1:2:3 for histograms, each once";
                     return Err(BindError::new(format!("{part} has no place here")).help(help));
@@ -86,13 +88,17 @@ fn name(text: &str) -> bool {
 fn labels(text: &str) -> Result<Vec<String>, BindError> {
     let all: Vec<String> = text.split(':').map(|one| one.trim().to_owned()).collect();
     if all.len() > MOST_LABELS || !all.iter().all(|label| name(label)) {
-        return Err(BindError::new(format!("{text} is no list of one to three labels")));
+        return Err(BindError::new(format!(
+            "{text} is no list of one to three labels"
+        )));
     }
     Ok(all)
 }
 
 fn buckets(text: &str) -> Result<Vec<f64>, BindError> {
-    let all = text.split(':').map(|one| one.trim().parse::<f64>().ok().filter(|bound| bound.is_finite()));
+    let all = text
+        .split(':')
+        .map(|one| one.trim().parse::<f64>().ok().filter(|bound| bound.is_finite()));
     let all: Option<Vec<f64>> = all.collect();
     let rises = |all: &Vec<f64>| all.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
     all.filter(rises)
@@ -189,7 +195,11 @@ impl Metrics {
     /// A name is defined twice.
     pub fn new(definitions: Vec<Definition>, minutes: u64, kept: &Kept) -> Result<Metrics, InitError> {
         for (at, one) in definitions.iter().enumerate() {
-            if definitions.iter().skip(at.saturating_add(1)).any(|other| other.name == one.name) {
+            if definitions
+                .iter()
+                .skip(at.saturating_add(1))
+                .any(|other| other.name == one.name)
+            {
                 return Err(InitError::new(format!("{} is defined twice", one.name)));
             }
         }
@@ -219,7 +229,9 @@ impl Metrics {
         let Some((definition, table)) = found else {
             let name = String::from_utf8_lossy(name);
             let (kind, count) = (change.kind(), labels.len());
-            return Err(Fault::script(format!("no {kind:?} {name} with {count} labels is defined")));
+            return Err(Fault::script(format!(
+                "no {kind:?} {name} with {count} labels is defined"
+            )));
         };
         let changed = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         table.lock().change(definition, labels, change, changed)
@@ -253,14 +265,23 @@ impl Metrics {
 }
 
 impl Table {
-    fn change(&mut self, of: &Definition, labels: &[Str], change: Change, now: Duration) -> Result<(), Fault> {
+    fn change(
+        &mut self,
+        of: &Definition,
+        labels: &[Str],
+        change: Change,
+        now: Duration,
+    ) -> Result<(), Fault> {
         if let Some(series) = self.series.get_mut(labels) {
             series.changed = now;
             series.figure.apply(&of.buckets, change);
             return Ok(());
         }
         if self.series.len() >= MOST_SERIES {
-            return Err(Fault::limit(format!("{} has {MOST_SERIES} combinations of labels", of.name)));
+            return Err(Fault::limit(format!(
+                "{} has {MOST_SERIES} combinations of labels",
+                of.name
+            )));
         }
         let mut figure = match of.kind {
             Kind::Counter => Figure::Count(0),
@@ -318,7 +339,15 @@ mod tests {
     fn definitions_are_checked() {
         let read = |text: &str| Definition::read(Kind::Histogram, text);
         assert_eq!(read("name=h;").map(|own| own.buckets.len()), Ok(11));
-        for wrong in ["", "label=a", "name=a; label=a:b:c:d", "name=a b", "name=h; buckets=2:1", "name=h; buckets=x", "h"] {
+        for wrong in [
+            "",
+            "label=a",
+            "name=a; label=a:b:c:d",
+            "name=a b",
+            "name=h; buckets=2:1",
+            "name=h; buckets=x",
+            "h",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(Definition::read(Kind::Counter, "name=c; buckets=1").is_err());
@@ -336,9 +365,14 @@ mod tests {
         assert!(own.change(b"c", &labels[..1], Change::Count(4), now).is_err());
         assert!(own.change(b"c", &labels, Change::Set(4.0), now).is_err());
         for value in [0.5, 1.0, 2.0, 9.0] {
-            own.change(b"h", &[], Change::Observe(value), now).expect("a histogram");
+            own.change(b"h", &[], Change::Observe(value), now)
+                .expect("a histogram");
         }
-        let all: Vec<Figure> = own.snapshot().flat_map(|(_, all)| all).map(|series| series.figure).collect();
+        let all: Vec<Figure> = own
+            .snapshot()
+            .flat_map(|(_, all)| all)
+            .map(|series| series.figure)
+            .collect();
         assert_eq!(all, [Figure::Count(7), Figure::Spread(vec![2, 1, 1], 12.5)]);
         own.forget_unused(now + Duration::from_secs(59));
         assert_eq!(own.snapshot().flat_map(|(_, all)| all).count(), 2);

@@ -136,22 +136,65 @@ fn definitions(d: &mut Decl<XhttpProm>) {
         Ok(())
     }
     let doc = "Defines a counter: name=NAME; label=L0:L1:L2, three labels at most.";
-    d.param_fn("prom_counter", "string", |p, value, _| add(p, Kind::Counter, value), doc);
+    d.param_fn(
+        "prom_counter",
+        "string",
+        |p, value, _| add(p, Kind::Counter, value),
+        doc,
+    );
     let doc = "Defines a gauge: name=NAME; label=L0:L1:L2, three labels at most.";
-    d.param_fn("prom_gauge", "string", |p, value, _| add(p, Kind::Gauge, value), doc);
+    d.param_fn(
+        "prom_gauge",
+        "string",
+        |p, value, _| add(p, Kind::Gauge, value),
+        doc,
+    );
     let doc = "Defines a histogram: name=NAME; label=L0:L1:L2; buckets=0.1:0.5:2, rising.";
-    d.param_fn("prom_histogram", "string", |p, value, _| add(p, Kind::Histogram, value), doc);
+    d.param_fn(
+        "prom_histogram",
+        "string",
+        |p, value, _| add(p, Kind::Histogram, value),
+        doc,
+    );
 }
 
 fn rpcs(d: &mut Decl<XhttpProm>) {
     use functions::{rpc_add, rpc_gauge_add, rpc_observe, rpc_reset_counter, rpc_reset_gauge, rpc_set};
-    d.rpc("xhttp_prom.counter_reset", rpc_reset_counter, "Sets a counter to 0: name, labels.");
-    d.rpc("xhttp_prom.counter_inc", rpc_add, "Adds to a counter: name, number, labels.");
-    d.rpc("xhttp_prom.gauge_reset", rpc_reset_gauge, "Sets a gauge to 0: name, labels.");
-    d.rpc("xhttp_prom.gauge_set", rpc_set, "Sets a gauge: name, number, labels.");
-    d.rpc("xhttp_prom.gauge_inc", rpc_gauge_add, "Adds to a gauge: name, number, labels.");
-    d.rpc("xhttp_prom.histogram_observe", rpc_observe, "Counts a value in a histogram: name, number, labels.");
-    d.rpc("xhttp_prom.metric_list_print", list, "The script's figures, as Prometheus reads them.");
+    d.rpc(
+        "xhttp_prom.counter_reset",
+        rpc_reset_counter,
+        "Sets a counter to 0: name, labels.",
+    );
+    d.rpc(
+        "xhttp_prom.counter_inc",
+        rpc_add,
+        "Adds to a counter: name, number, labels.",
+    );
+    d.rpc(
+        "xhttp_prom.gauge_reset",
+        rpc_reset_gauge,
+        "Sets a gauge to 0: name, labels.",
+    );
+    d.rpc(
+        "xhttp_prom.gauge_set",
+        rpc_set,
+        "Sets a gauge: name, number, labels.",
+    );
+    d.rpc(
+        "xhttp_prom.gauge_inc",
+        rpc_gauge_add,
+        "Adds to a gauge: name, number, labels.",
+    );
+    d.rpc(
+        "xhttp_prom.histogram_observe",
+        rpc_observe,
+        "Counts a value in a histogram: name, number, labels.",
+    );
+    d.rpc(
+        "xhttp_prom.metric_list_print",
+        list,
+        "The script's figures, as Prometheus reads them.",
+    );
 }
 
 fn list(m: &XhttpProm, _: &mut RpcCall) -> RpcResult {

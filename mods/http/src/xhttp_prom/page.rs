@@ -150,17 +150,35 @@ impl Page<'_> {
                     below = below.saturating_add(*count);
                     let mut labels = labels.clone();
                     labels.push(format!("le=\"{bound}\""));
-                    self.line(&format!("{name}_bucket"), &labels, &below.to_string(), series.changed);
+                    self.line(
+                        &format!("{name}_bucket"),
+                        &labels,
+                        &below.to_string(),
+                        series.changed,
+                    );
                 }
-                self.line(&format!("{name}_sum"), &labels, &format!("{sum:.6}"), series.changed);
-                self.line(&format!("{name}_count"), &labels, &below.to_string(), series.changed);
+                self.line(
+                    &format!("{name}_sum"),
+                    &labels,
+                    &format!("{sum:.6}"),
+                    series.changed,
+                );
+                self.line(
+                    &format!("{name}_count"),
+                    &labels,
+                    &below.to_string(),
+                    series.changed,
+                );
             }
         }
     }
 
     fn line(&mut self, name: &str, labels: &[String], value: &str, at: Duration) {
         let tags = (!self.style.tags.is_empty()).then_some(self.style.tags.as_str());
-        let all: Vec<&str> = tags.into_iter().chain(labels.iter().map(String::as_str)).collect();
+        let all: Vec<&str> = tags
+            .into_iter()
+            .chain(labels.iter().map(String::as_str))
+            .collect();
         let _ = write!(self.out, "{}{name}", self.style.beginning);
         if !all.is_empty() {
             let _ = write!(self.out, "{{{}}}", all.join(", "));
@@ -189,8 +207,11 @@ impl Page<'_> {
             }
             Choice::One(name) => {
                 let groups = stats.groups();
-                let found = groups.iter().find_map(|group| Some((group, stats.get(group, name.as_bytes())?)));
-                let (group, stat) = found.ok_or_else(|| Fault::script(format!("there is no statistic {name}")))?;
+                let found = groups
+                    .iter()
+                    .find_map(|group| Some((group, stats.get(group, name.as_bytes())?)));
+                let (group, stat) =
+                    found.ok_or_else(|| Fault::script(format!("there is no statistic {name}")))?;
                 let _ = writeln!(self.out, "\n# Kamailio statistics for: {name}");
                 self.stat(&group.text(), name, stat.get(), since);
             }
@@ -219,7 +240,10 @@ impl Page<'_> {
 
 /// A label's value between its quotes. Kamailio writes it as it is, which breaks readers.
 fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -234,7 +258,9 @@ mod tests {
         let histogram = Definition::read(Kind::Histogram, "name=h; label=l; buckets=1").expect("a histogram");
         let metrics = Metrics::new(vec![histogram], 0, &Kept::default()).expect("figures");
         let at = UNIX_EPOCH + Duration::from_millis(12_345);
-        metrics.change(b"h", &["a\"b\\".into()], Change::Observe(0.5), at).expect("a value");
+        metrics
+            .change(b"h", &["a\"b\\".into()], Change::Observe(0.5), at)
+            .expect("a value");
         let style = Style {
             beginning: "k_".to_owned(),
             tags: "host=\"x\"".to_owned(),
@@ -256,6 +282,9 @@ mod tests {
     fn the_choice_is_read() {
         assert_eq!(Choice::read("sl:"), Choice::Group("sl".to_owned()));
         assert_eq!(Choice::read("200_replies"), Choice::One("200_replies".to_owned()));
-        assert_eq!((Choice::read("all"), Choice::read("")), (Choice::All, Choice::Nothing));
+        assert_eq!(
+            (Choice::read("all"), Choice::read("")),
+            (Choice::All, Choice::Nothing)
+        );
     }
 }

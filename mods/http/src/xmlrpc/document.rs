@@ -63,13 +63,24 @@ fn value(element: &Element, style: Style) -> Result<RpcValue, String> {
             RpcValue::Double(number)
         }
         "dateTime.iso8601" => RpcValue::from(plain),
-        "base64" => RpcValue::Str(Str::from(base64(plain).ok_or("what is said to be base64 is none")?)),
+        "base64" => RpcValue::Str(Str::from(
+            base64(plain).ok_or("what is said to be base64 is none")?,
+        )),
         "nil" => RpcValue::Null,
         "array" => {
             let data = typed.child("data").ok_or("an array has no data")?;
-            RpcValue::Array(data.all("value").map(|one| value(one, style)).collect::<Result<_, _>>()?)
+            RpcValue::Array(
+                data.all("value")
+                    .map(|one| value(one, style))
+                    .collect::<Result<_, _>>()?,
+            )
         }
-        "struct" => RpcValue::Struct(typed.all("member").map(|one| member(one, style)).collect::<Result<_, _>>()?),
+        "struct" => RpcValue::Struct(
+            typed
+                .all("member")
+                .map(|one| member(one, style))
+                .collect::<Result<_, _>>()?,
+        ),
         other => return Err(format!("{other} is no type")),
     })
 }
@@ -90,7 +101,10 @@ fn text(text: &str, style: Style) -> RpcValue {
 /// RFC 4648 section 4; space in it does not count.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0u32);
-    for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
+    for byte in text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=')
+    {
         let six = match byte {
             b'A'..=b'Z' => byte.wrapping_sub(b'A'),
             b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
@@ -149,7 +163,11 @@ pub fn fault(fault: &RpcFault, style: Style) -> Str {
 fn write(value: &RpcValue, style: Style, out: &mut String) {
     match value {
         RpcValue::Null => {}
-        RpcValue::Bool(yes) => out.push_str(if *yes { "<boolean>1</boolean>" } else { "<boolean>0</boolean>" }),
+        RpcValue::Bool(yes) => out.push_str(if *yes {
+            "<boolean>1</boolean>"
+        } else {
+            "<boolean>0</boolean>"
+        }),
         // The number of XML-RPC has 32 bits; a larger one would break readers.
         RpcValue::Int(n) if i32::try_from(*n).is_err() => out.push_str(&format!("<double>{n}</double>")),
         RpcValue::Int(n) => out.push_str(&format!("<int>{n}</int>")),
@@ -189,7 +207,9 @@ mod tests {
     use super::*;
 
     fn call(values: &str) -> String {
-        format!("<?xml version='1.0'?><methodCall><methodName> a.b </methodName><params>{values}</params></methodCall>")
+        format!(
+            "<?xml version='1.0'?><methodCall><methodName> a.b </methodName><params>{values}</params></methodCall>"
+        )
     }
 
     fn one(text: &str) -> Result<RpcValue, String> {
@@ -210,18 +230,33 @@ mod tests {
         assert_eq!(one(list), Ok(RpcValue::Array(vec![RpcValue::Int(1), "x".into()])));
         let member = "<struct><member><name>n</name><value><i4>1</i4></value></member></struct>";
         assert_eq!(one(member), Ok(RpcValue::members([("n", RpcValue::Int(1))])));
-        for wrong in ["<i4>abc</i4>", "<boolean>2</boolean>", "<odd/>", "<base64>*</base64>", "<array/>", "<double/>"] {
+        for wrong in [
+            "<i4>abc</i4>",
+            "<boolean>2</boolean>",
+            "<odd/>",
+            "<base64>*</base64>",
+            "<array/>",
+            "<double/>",
+        ] {
             assert!(one(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn what_is_no_request_is_refused() {
-        for text in ["", "<methodCall/>", "<other/>", "<methodCall><methodName/></methodCall>"] {
+        for text in [
+            "",
+            "<methodCall/>",
+            "<other/>",
+            "<methodCall><methodName/></methodCall>",
+        ] {
             assert!(read(text.as_bytes(), Style::default()).is_err(), "{text}");
         }
         assert!(read(call("<param/>").as_bytes(), Style::default()).is_err());
-        let none = read(b"<methodCall><methodName>a</methodName></methodCall>", Style::default());
+        let none = read(
+            b"<methodCall><methodName>a</methodName></methodCall>",
+            Style::default(),
+        );
         assert_eq!(none.map(|request| request.args), Ok(vec![]));
     }
 
@@ -248,7 +283,11 @@ mod tests {
              </params>\n</methodResponse>"
         );
         assert!(answer(&[], false, style).text().contains("<value></value>"));
-        assert!(answer(&[], true, style).text().contains("<array><data>\n</data></array>"));
+        assert!(
+            answer(&[], true, style)
+                .text()
+                .contains("<array><data>\n</data></array>")
+        );
     }
 
     proptest! {

@@ -5,8 +5,8 @@ mod document;
 use std::sync::Arc;
 
 use kahea_module::{
-    BindError, Cx, Decl, EVENT, Env, Fault, InitError, Module, Named, Naming, REQUEST, Ret, RouteId, RouteKind, Str,
-    Value, proxy,
+    BindError, Cx, Decl, EVENT, Env, Fault, InitError, Module, Named, Naming, REQUEST, Ret, RouteId,
+    RouteKind, Str, Value, proxy,
     rpc::{self, RpcAnswer, RpcFault, RpcValue, RpcVia},
 };
 
@@ -60,7 +60,8 @@ impl Module for Xmlrpc {
             .routes(REQUEST | EVENT)
             .kemi(0, "dispatch_rpc")
             .waits();
-        let doc = "Answers the HTTP request without a command: a fault from code 300 on, below that the number 1.";
+        let doc =
+            "Answers the HTTP request without a command: a fault from code 300 on, below that the number 1.";
         d.func("xmlrpc_reply", ["code", "reason"], reply, doc)
             .routes(REQUEST | EVENT)
             .kemi(2, "xmlrpc_reply");
@@ -81,7 +82,9 @@ impl Module for Xmlrpc {
         if params.mode == 0 {
             let gate = Gate::new(params.url_match.as_ref(), params.url_skip.as_ref())?;
             let (kind, route) = route(&params, env)?;
-            env.hooks.take_http.push(Arc::new(move |cx| take(cx, &gate, kind, route)));
+            env.hooks
+                .take_http
+                .push(Arc::new(move |cx| take(cx, &gate, kind, route)));
         }
         Ok(Xmlrpc {
             convert: params.autoconversion,
@@ -116,7 +119,9 @@ fn route(params: &Params, env: &Env<'_>) -> Result<(RouteKind, RouteId), InitErr
     if let Some(name) = params.event_callback.as_ref().filter(|name| !name.is_empty()) {
         let found = env.event_route(&name.text());
         return found.map(|route| (RouteKind::Event, route)).ok_or_else(|| {
-            InitError::new(format!("event_callback {name} is no function of an embedded language"))
+            InitError::new(format!(
+                "event_callback {name} is no function of an embedded language"
+            ))
         });
     }
     let found = match &params.route {
@@ -124,7 +129,10 @@ fn route(params: &Params, env: &Env<'_>) -> Result<(RouteKind, RouteId), InitErr
         None => env.bind.route(RouteKind::Request, ""),
     };
     found.map(|route| (RouteKind::Request, route)).ok_or_else(|| {
-        let name = params.route.as_ref().map_or_else(|| "request_route".into(), |name| format!("route[{name}]"));
+        let name = params
+            .route
+            .as_ref()
+            .map_or_else(|| "request_route".into(), |name| format!("route[{name}]"));
         InitError::new(format!("there is no {name}")).help("name one in the parameter route")
     })
 }
