@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kahea_module::{
-    Cx, Decl, EVENT, Env, Fault, Given, InitError, Module, REQUEST, RouteId, Str, Value, proxy,
+    Cx, Decl, EVENT, Env, Fault, Given, InitError, Module, REQUEST, RouteId, Str, TransformKind, Value, proxy,
 };
 
 use crate::request::{Gate, as_sip, enter, in_turn};
@@ -53,6 +53,7 @@ impl Module for Xhttp {
             |_, cx, _| target(cx),
             "The target of the HTTP request, as the client wrote it.",
         );
+        transformations(d);
         d.event(ROUTE, "For each HTTP request that comes over a SIP port.");
     }
 
@@ -74,6 +75,33 @@ impl Module for Xhttp {
         }));
         Ok(Xhttp)
     }
+}
+
+fn transformations(d: &mut Decl<Xhttp>) {
+    d.transform(
+        "url",
+        "path",
+        &[],
+        TransformKind::Args(0, 0, |_, value, _| part(value, |url| url.0)),
+        "The path of a target: what stands before the question mark.",
+    );
+    d.transform(
+        "url",
+        "querystring",
+        &[],
+        TransformKind::Args(0, 0, |_, value, _| part(value, |url| url.1)),
+        "The query of a target: what stands behind the question mark.",
+    );
+}
+
+/// A part of a target, path and query.
+fn part(value: Value, choose: for<'a> fn((&'a [u8], &'a [u8])) -> &'a [u8]) -> Value {
+    let Value::Str(text) = value else {
+        return Value::Null;
+    };
+    let at = text.iter().position(|byte| *byte == b'?').unwrap_or(text.len());
+    let (path, rest) = text.split_at_checked(at).unwrap_or_default();
+    Value::Str(text.share(choose((path, rest.get(1..).unwrap_or_default()))))
 }
 
 /// The event route, or the function of an embedded language.
@@ -136,6 +164,18 @@ mod tests {
     use kahea_module::testing::Server;
 
     use super::*;
+
+    #[test]
+    fn targets_have_a_path_and_a_query() {
+        let of = |text: &str| {
+            let value = || Value::Str(text.into());
+            (part(value(), |url| url.0), part(value(), |url| url.1))
+        };
+        let texts = |path: &str, query: &str| (Value::Str(path.into()), Value::Str(query.into()));
+        assert_eq!(of("/a/b?c=d&e?f"), texts("/a/b", "c=d&e?f"));
+        assert_eq!((of("/a"), of("/a?")), (texts("/a", ""), texts("/a", "")));
+        assert_eq!(part(Value::Int(5), |url| url.0), Value::Null);
+    }
 
     #[test]
     fn replies_are_checked() {
