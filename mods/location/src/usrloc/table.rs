@@ -169,6 +169,13 @@ pub(crate) struct Unwritten {
     pub gone: Vec<Contact>,
 }
 
+impl Unwritten {
+    /// How many rows it is about.
+    pub fn rows(&self) -> usize {
+        self.contacts.len().saturating_add(self.gone.len())
+    }
+}
+
 /// The counters of a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
@@ -424,18 +431,17 @@ impl Table {
         true
     }
 
-    /// What is to be written of a shard, at most about `most` contacts. It is not on the list any more then: what could
-    /// not be written goes back by [`Table::put_back`].
-    pub fn take_unwritten(&self, at: usize, most: usize) -> Unwritten {
-        let mut out = Unwritten::default();
+    /// Moves what is to be written of a shard to `out` until that holds about `most`; true where there is more. It is
+    /// not on the list any more then: what could not be written goes back by [`Table::put_back`].
+    pub fn take_unwritten(&self, at: usize, most: usize, out: &mut Unwritten) -> bool {
         let Some(shard) = self.shards.get(at) else {
-            return out;
+            return false;
         };
         let mut shard = shard.lock();
         let shard = &mut *shard;
-        let gone = shard.gone.len().min(most);
+        let gone = shard.gone.len().min(most.saturating_sub(out.rows()));
         out.gone.extend(shard.gone.drain(..gone));
-        while out.contacts.len() < most
+        while out.rows() < most
             && let Some(hash) = shard.unwritten.pop_front()
         {
             for record in shard.records.iter_hash_mut(spread(hash)) {
@@ -449,7 +455,7 @@ impl Table {
                 }
             }
         }
-        out
+        !shard.gone.is_empty() || !shard.unwritten.is_empty()
     }
 
     /// Notes that a version of a contact has its row.
