@@ -8,7 +8,7 @@ use kahea_sip::{
     view::{Addrs, Uri, percent_decode},
 };
 
-use super::{Inner, Registrar, live::Live, methods, reply::bare, socket, table::Table, xavps};
+use super::{Inner, Registrar, live::Live, reply::bare, socket, table::Table, xavps};
 use crate::usrloc::{Contact, Contacts, Domain, Now};
 
 /// What `lookup()` returns besides 1.
@@ -184,7 +184,7 @@ impl Inner {
             return Err(NOT_FOUND);
         }
         if self.fixed.method_filtering && cx.msg.is_request() && cx.to().is_ok_and(|to| to.tag().is_none()) {
-            let method = methods::bit(cx.method());
+            let method = cx.method().bit();
             contacts.retain(|contact| contact.methods() & method != 0);
         }
         match contacts.is_empty() {
