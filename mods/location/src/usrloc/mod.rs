@@ -13,6 +13,7 @@ mod rows;
 mod rpc;
 mod ruids;
 mod service;
+mod shards;
 mod store;
 mod sweep;
 mod table;
