@@ -2,6 +2,7 @@
 
 mod backend;
 mod columns;
+pub(crate) mod common;
 mod connections;
 mod contact;
 mod domain;
@@ -30,7 +31,7 @@ use kahea_module::{Decl, Env, InitError, Module, Str, config::Periodic, notice};
 
 pub(crate) use self::{
     backend::Backend,
-    columns::Columns,
+    common::{Common, HasCommon},
     domain::Domains,
     params::out_of_range,
     rows::Form,
@@ -117,9 +118,9 @@ fn open_store(
     }
     let database = Database::open(env, &params.db_url.text())?;
     let layout = Layout {
-        columns: params.columns.clone(),
+        columns: params.common.columns.clone(),
         form: Form {
-            use_domain: params.use_domain,
+            use_domain: params.common.use_domain,
             numeric_times: params.expires_type != 0,
             utc: false,
         },
