@@ -9,7 +9,7 @@ use kahea_sip::{
 };
 
 use super::{Inner, Registrar, live::Live, reply::bare, socket, table::Table, xavps};
-use crate::usrloc::{Contact, Contacts, Domain, Now};
+use crate::usrloc::{self, Contact, Contacts, Domain, Now};
 
 /// What `lookup()` returns besides 1.
 const NOT_FOUND: i64 = -1;
@@ -168,7 +168,7 @@ impl Inner {
     /// The contacts that may be used now, for this message; or why there are none.
     fn usable(&self, cx: &Cx, live: &Live, found: Found) -> Found {
         let mut contacts = found?;
-        let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+        let now = usrloc::now(&cx.worker);
         let flags = match self.fixed.filter_flags {
             true => xavps::number(cx, self.fixed.xavp_cfg.as_ref(), b"rlf_bflags"),
             false => None,
@@ -206,7 +206,7 @@ impl Inner {
         {
             let target = self.target(cx, first);
             cx.target = target;
-            let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+            let now = usrloc::now(&cx.worker);
             xavps::give_details(&self.fixed, cx, first, now);
             self.give_fields(cx, first);
             if !live.append_branches {

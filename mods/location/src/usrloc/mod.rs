@@ -27,7 +27,7 @@ use std::{
 };
 
 use kahea_db::{Database, TableVersion, check_table};
-use kahea_module::{Decl, Env, InitError, Module, Str, config::Periodic, notice};
+use kahea_module::{Decl, Env, InitError, Module, Str, Worker, config::Periodic, notice};
 
 pub(crate) use self::{
     backend::Backend,
@@ -57,6 +57,11 @@ pub const TABLES: &str = "usrloc.table";
 const LOCATION: &[i64] = &[9];
 /// The version of `location_attrs`.
 const ATTRIBUTES: &[i64] = &[1];
+
+/// The time as contacts have it: seconds since 1970.
+pub fn now(worker: &Worker) -> u32 {
+    u32::try_from(worker.unix_time()).unwrap_or(u32::MAX)
+}
 
 /// The module's instance.
 pub struct Usrloc {
