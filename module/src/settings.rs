@@ -1,9 +1,6 @@
 //! Parameters that change while the server runs: Kamailio's `group.name` framework (`$sel(cfg_get.group.name)`, `cfg.*` RPC).
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 
@@ -83,11 +80,7 @@ impl Settings {
 
     /// Calls `changed` with the name of each parameter of a group after it has a new value, for modules that keep their
     /// parameters in a form of their own; not for those of its instances.
-    pub fn on_change(
-        &self,
-        group: &'static str,
-        changed: impl Fn(&Settings, &[u8]) + Send + Sync + 'static,
-    ) {
+    pub fn on_change(&self, group: &'static str, changed: impl Fn(&Settings, &[u8]) + Send + Sync + 'static) {
         self.watchers.write().push((group, Arc::new(changed)));
     }
 
@@ -255,7 +248,10 @@ mod tests {
         let own = seen.clone();
         settings.on_change("g", move |settings, name| {
             let value = settings.get(b"g", name).filter(|_| name == b"z");
-            own.store(value.and_then(|value| value.int()).unwrap_or(-1), Ordering::Relaxed);
+            own.store(
+                value.and_then(|value| value.int()).unwrap_or(-1),
+                Ordering::Relaxed,
+            );
         });
         settings.set(b"g", b"z", Value::Int(9));
         assert_eq!(seen.load(Ordering::Relaxed), 9);
