@@ -20,6 +20,7 @@ use super::{
     backend::{Backend, to_write},
     contact::Contact,
     domain::Domain,
+    now,
     service::{Mode, Service},
     table::{Change, Changes, Unwritten},
 };
@@ -196,10 +197,6 @@ impl Sweep {
             Err(error) => complain(domain, &error),
         }
     }
-}
-
-fn now(worker: &Rc<Worker>) -> u32 {
-    u32::try_from(worker.unix_time()).unwrap_or(u32::MAX)
 }
 
 fn complain(domain: &Domain, error: &Error) {

@@ -98,19 +98,8 @@ fn cluster(world: &Arc<World>) -> Cluster {
             .open_later(&url, Limits::default(), &shared.stats)
             .unwrap()
     };
-    let name = Str::from_static;
     let cluster = Cluster::new(Parts {
-        master: Master {
-            table: name("locdb"),
-            id: name("id"),
-            number: name("no"),
-            url: name("url"),
-            status: name("status"),
-            failover: name("failover"),
-            spare: name("spare"),
-            errors: name("errors"),
-            risk: name("rg"),
-        },
+        master: Master::default(),
         read: open("master"),
         write: Some(open("master")),
         writes: true,
