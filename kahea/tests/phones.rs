@@ -1,7 +1,7 @@
 //! Two real phones (baresip) register with the server and talk: each hears the tone that the other plays, directly and
 //! through Debian's rtpengine.
 //!
-//! Needs root, for a network namespace of its own, and the packages baresip, iproute2 and, for the second test,
+//! Needs root, for a network namespace of its own, and the packages baresip, iproute2, mariadb-server,
 //! rtpengine-daemon and kamailio (for the stock configuration); `cargo xtask ci` installs them.
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ use std::{
 };
 
 use common::{finish, wait_for};
+use kahea_db_testing::MariaDb;
 use network::{Process, Side};
 
 /// The one address of the namespace; a private one, so that the stock configuration sees phones behind NAT.
@@ -35,7 +36,6 @@ const RATE: u32 = 8000;
 fn enter(test: &str) -> Side {
     let side = network::enter(test);
     if matches!(side, Side::Inside) {
-        let own = format!("{ADDRESS}/24");
         for line in [
             "link add v0 type veth peer name v1",
             &format!("addr add {ADDRESS}/24 dev v0"),
@@ -218,4 +218,59 @@ fn two_phones_talk_through_rtpengine_with_the_stock_configuration() {
         "{heard}\n{}",
         server.log()
     );
+}
+
+#[test]
+fn two_phones_talk_with_the_stock_configuration_over_mariadb() {
+    if let Side::Done = enter("two_phones_talk_with_the_stock_configuration_over_mariadb") {
+        return;
+    }
+    let database = MariaDb::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let url = database.url(database.port());
+    let mut create = kahea(path);
+    create.args(["db", "create", &url]);
+    let (code, _, errors) = finish(create);
+    assert_eq!(code, 0, "{errors}");
+    add_users(path, &["--db", &url, "--domain", ADDRESS]);
+    // The columns that the stock configuration asks for where it says WITH_ACCDB.
+    for table in ["acc", "missed_calls"] {
+        for column in [
+            "src_user",
+            "src_domain",
+            "src_ip",
+            "dst_ouser",
+            "dst_user",
+            "dst_domain",
+        ] {
+            database.sql(&format!(
+                "alter table kamailio.{table} add column {column} varchar(128) not null default ''"
+            ));
+        }
+    }
+    let switches = ["MYSQL", "AUTH", "USRLOCDB", "ACCDB", "ALIASDB", "SPEEDDIAL"];
+    let defines: String = switches
+        .iter()
+        .map(|name| format!("#!define WITH_{name}\n"))
+        .collect();
+    let config = path.join("kahea.cfg");
+    let text = format!(
+        "#!KAMAILIO\n{defines}#!define DBURL \"{url}\"\ninclude_file \"/etc/kamailio/kamailio.cfg\"\n"
+    );
+    fs::write(&config, text).unwrap();
+    let mut command = kahea(path);
+    command.args(["-DD", "-E", "-f"]).arg(&config).arg("-Y").arg(path);
+    let mut server = Process::start(&mut command, path.join("log"));
+    server.shows("Listening on");
+    talk(path);
+    let asks = |what: &str| database.sql(&format!("use kamailio; {what}")).trim().to_owned();
+    wait_for("the call's row in acc", || {
+        let calls = asks("select src_user, dst_ouser from acc where method = 'INVITE' and sip_code = '200'");
+        (calls == "alice\tbob").then_some(())
+    });
+    // It writes contacts at its timer (db_mode 2), and what is left at its end.
+    server.stop();
+    let users = asks("select group_concat(username order by username) from location");
+    assert_eq!(users, "alice,bob", "{}", server.log());
 }

@@ -4,7 +4,7 @@ use kahea_db::{Connection, Done, Driver, Features, Sink, Statement, Url, sql::Di
 use parking_lot::Mutex;
 
 use super::*;
-use crate::usrloc::{Columns, Draft, Form, Part};
+use crate::usrloc::{Common, Draft, Form, Part};
 
 /// Databases by host: which are away, and what they were told.
 #[derive(Default)]
@@ -105,7 +105,7 @@ fn cluster(world: &Arc<World>) -> Cluster {
         writes: true,
         domain_counts: true,
         layout: Layout {
-            columns: Columns::default(),
+            columns: Common::default().columns,
             form: Form {
                 use_domain: true,
                 ..Form::default()
