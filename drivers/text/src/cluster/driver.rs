@@ -14,7 +14,7 @@ use kahea_module::config::Shared;
 use super::members::{self, Cluster, Member, now};
 
 /// Connections of a pool: each only hands statements on.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 32;
 
 /// The driver of `cluster://name`.
 pub struct ClusterDriver {
