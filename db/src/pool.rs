@@ -624,7 +624,7 @@ mod tests {
         assert!(server.connects.load(Relaxed) <= 2);
         server.hangs.store(true, Relaxed);
         assert!(!futures_of(&pool, 3).await.contains(&true));
-        assert_eq!(server.connects.load(Relaxed), 3);
+        assert!(server.connects.load(Relaxed) >= 3);
     }
 
     #[tokio::test(start_paused = true)]
