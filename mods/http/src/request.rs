@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn the_script_sees_a_via_and_the_body() {
         let server = Server::default();
-        let mut cx = server.message("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab");
+        let mut cx = server.message("POST /a HTTP/1.1\nHost: h\nContent-Length: 2\n\nab");
         as_sip(&mut cx, None).expect("a message");
         assert_eq!(cx.msg.vias().count(), 1);
         assert_eq!((cx.msg.uri(), cx.msg.body()), (Some(&b"/a"[..]), &b"ab"[..]));
