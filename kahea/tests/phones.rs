@@ -35,7 +35,6 @@ const RATE: u32 = 8000;
 fn enter(test: &str) -> Side {
     let side = network::enter(test);
     if matches!(side, Side::Inside) {
-        let own = format!("{ADDRESS}/24");
         for line in [
             "link add v0 type veth peer name v1",
             &format!("addr add {ADDRESS}/24 dev v0"),
