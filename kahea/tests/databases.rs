@@ -32,11 +32,8 @@ fn create(url: &str, what: &str) {
 
 /// Four databases in two groups, and a master that names them.
 fn partitions(server: &MariaDb) -> (String, [String; 4]) {
-    let url = |name: &str| {
-        server
-            .url(server.port())
-            .replace("/kamailio", &format!("/{name}"))
-    };
+    let own = server.url(server.port());
+    let url = |name: &str| own.strip_suffix("kamailio").unwrap().to_owned() + name;
     let parts = ["p1", "p2", "p3", "p4"].map(url);
     for name in ["p1", "p2", "p3", "p4"] {
         server.sql(&format!("create database {name}"));
