@@ -378,7 +378,7 @@ mod tests {
         Rows::from(
             rows.iter()
                 .map(|row| row.iter().map(|text| Value::from(*text)).collect())
-                .collect(),
+                .collect::<Vec<_>>(),
         )
     }
 
