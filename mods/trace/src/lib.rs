@@ -5,13 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod courier;
+mod log_custom;
+mod log_systemd;
 pub mod hep;
 mod shot;
+mod sipdump;
 pub mod siptrace;
 
 use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![siptrace::Siptrace]
+    modules![siptrace::Siptrace, log_custom::LogCustom, log_systemd::LogSystemd, sipdump::Sipdump]
 }
