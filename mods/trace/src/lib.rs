@@ -9,6 +9,7 @@ mod log_custom;
 mod log_systemd;
 pub mod hep;
 mod shot;
+mod sipcapture;
 mod sipdump;
 pub mod siptrace;
 
@@ -16,5 +17,5 @@ use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![siptrace::Siptrace, log_custom::LogCustom, log_systemd::LogSystemd, sipdump::Sipdump]
+    modules![siptrace::Siptrace, log_custom::LogCustom, log_systemd::LogSystemd, sipdump::Sipdump, sipcapture::Sipcapture]
 }

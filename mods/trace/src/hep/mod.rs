@@ -191,10 +191,6 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().map_err(|_| Malformed::Truncated)
     }
 
-    fn byte(&mut self) -> Result<u8, Malformed> {
-        self.array().map(|[byte]| byte)
-    }
-
     fn short(&mut self) -> Result<u16, Malformed> {
         self.array().map(u16::from_be_bytes)
     }

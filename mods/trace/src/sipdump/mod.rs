@@ -32,7 +32,7 @@ mod mode {
 
 /// The message of the event while it is about bytes: scripts see them by `$sipdump(buf)`.
 const STAND_IN: Str = Str::from_static(
-    b"OPTIONS sip:you@kahea.invalid SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1\r\nFrom: <sip:you@kahea.invalid>;tag=1\r\n\
+    "OPTIONS sip:you@kahea.invalid SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1\r\nFrom: <sip:you@kahea.invalid>;tag=1\r\n\
       To: <sip:you@kahea.invalid>\r\nCall-ID: sipdump\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
 );
 

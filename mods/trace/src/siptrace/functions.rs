@@ -113,7 +113,7 @@ fn hlog(m: &Siptrace, cx: &mut Cx, correlation: Option<Str>, text: Str) -> Resul
     let Some(to) = &core.duplicate else {
         return Err(Fault::script("hlog needs the parameter duplicate_uri"));
     };
-    if !core.is_on() || !core.hep {
+    if !core.hep {
         return Ok(false);
     }
     let id = match correlation {

@@ -67,7 +67,6 @@ struct Core {
     /// The own address in rows of messages that leave.
     local: Option<Str>,
     flag: u32,
-    sl_acks: bool,
     headers_read: bool,
     headers_write: bool,
     from: Option<std::net::IpAddr>,
@@ -184,7 +183,6 @@ fn core(params: &Params, env: &mut Env<'_>) -> Result<Core, InitError> {
         rows,
         local: params.trace_local_ip.clone().filter(|text| !text.is_empty()),
         flag: params.flag()?,
-        sl_acks: params.trace_sl_acks != 0,
         headers_read: params.xheaders_read != 0,
         headers_write: params.xheaders_write != 0,
         from,

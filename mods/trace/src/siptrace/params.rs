@@ -20,7 +20,7 @@ pub struct Params {
     pub(super) trace_to_database: i64,
     pub(super) trace_local_ip: Option<Str>,
     trace_ephemeral_socket: i64,
-    pub(super) trace_sl_acks: i64,
+    trace_sl_acks: i64,
     pub(super) xheaders_write: i64,
     pub(super) xheaders_read: i64,
     pub(super) hep_mode_on: i64,
@@ -124,7 +124,7 @@ fn choosing(d: &mut Decl<Siptrace>) {
     d.param("trace_init_mode", |p| &mut p.trace_init_mode, doc);
     let doc = "What is done with all that passes on the wire: 1 sent as HEP, 2 written to the table, 4 sent as it is.";
     d.param("trace_mode", |p| &mut p.trace_mode, doc);
-    let doc = "ACKs to stateless replies are traced as other messages are; here they are traced by trace_mode or by sip_trace() in event_route[sl:filtered-ack], with 0 by the latter alone.";
+    let doc = "ACKs to stateless replies are traced by themselves; has no meaning here, where trace_mode or sip_trace() in event_route[sl:filtered-ack] traces them.";
     d.param("trace_sl_acks", |p| &mut p.trace_sl_acks, doc);
     let doc = "ACKs of a traced call are traced; 0 has no meaning here, where a call is traced as it passes on the wire.";
     d.param("trace_dialog_ack", |p| &mut p.trace_dialog_ack, doc);
