@@ -59,7 +59,10 @@ impl Address {
             _ => return None,
         };
         let host = std::str::from_utf8(uri.host).ok()?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
         let port = uri.port.unwrap_or(5060);
         (!host.is_empty() && port != 0).then(|| Address {
             host: host.to_owned(),
@@ -104,14 +107,22 @@ impl Courier {
     }
 
     fn start(dropped: Counter) -> io::Result<Courier> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (queue, taken) = mpsc::channel(PACKETS);
         let waiting = Arc::new(AtomicUsize::new(0));
         let (own, count) = (waiting.clone(), dropped.clone());
-        std::thread::Builder::new().name("trace".to_owned()).spawn(move || {
-            runtime.block_on(Round::new(count).run(taken, &own));
-        })?;
-        Ok(Courier { queue, waiting, dropped })
+        std::thread::Builder::new()
+            .name("trace".to_owned())
+            .spawn(move || {
+                runtime.block_on(Round::new(count).run(taken, &own));
+            })?;
+        Ok(Courier {
+            queue,
+            waiting,
+            dropped,
+        })
     }
 
     /// Takes a packet on its way; never waits. False where it was thrown away.
@@ -126,7 +137,6 @@ impl Courier {
         }
         sent
     }
-
 }
 
 /// What the thread knows.
@@ -185,7 +195,10 @@ impl Round {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        let from = to.from.filter(|from| from.is_ipv4() == address.is_ipv4()).unwrap_or(any);
+        let from = to
+            .from
+            .filter(|from| from.is_ipv4() == address.is_ipv4())
+            .unwrap_or(any);
         let socket = match self.sockets.entry(from) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
@@ -195,7 +208,10 @@ impl Round {
         match socket.try_send_to(data, address) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-                timeout(FULL, socket.send_to(data, address)).await.map_err(late)?.map(drop)
+                timeout(FULL, socket.send_to(data, address))
+                    .await
+                    .map_err(late)?
+                    .map(drop)
             }
             // The collector's answer to an earlier packet: nobody listens there. This one was not sent yet.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -217,7 +233,9 @@ impl Round {
 
 async fn look_up(to: &Address) -> io::Result<SocketAddr> {
     let found = timeout(PATIENCE, tokio::net::lookup_host((to.host.as_str(), to.port)));
-    let mut found = found.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let mut found = found
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
@@ -303,9 +321,15 @@ mod tests {
     fn addresses_come_from_uris() {
         let of = |uri: &str| Address::of_uri(uri.as_bytes(), None);
         let plain = of("sip:10.0.0.1:9060").unwrap();
-        assert_eq!((plain.host.as_str(), plain.port, plain.tcp), ("10.0.0.1", 9060, false));
+        assert_eq!(
+            (plain.host.as_str(), plain.port, plain.tcp),
+            ("10.0.0.1", 9060, false)
+        );
         let six = of("sip:[2001:db8::1];transport=tcp").unwrap();
-        assert_eq!((six.host.as_str(), six.port, six.tcp), ("2001:db8::1", 5060, true));
+        assert_eq!(
+            (six.host.as_str(), six.port, six.tcp),
+            ("2001:db8::1", 5060, true)
+        );
         assert_eq!(of("sip:a;transport=ws"), None);
         assert_eq!(of("nonsense"), None);
     }
@@ -316,7 +340,10 @@ mod tests {
         let receiver = Blocking::bind("127.0.0.1:0").unwrap();
         receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (udp, tcp) = (receiver.local_addr().unwrap().port(), listener.local_addr().unwrap().port());
+        let (udp, tcp) = (
+            receiver.local_addr().unwrap().port(),
+            listener.local_addr().unwrap().port(),
+        );
         for text in ["one", "two"] {
             assert!(courier.send(&to(udp, false), text.into()));
             assert!(courier.send(&to(tcp, true), text.into()));
@@ -341,7 +368,10 @@ mod tests {
         for _ in 0..100_000 {
             courier.send(&to, vec![b'x'; 4096]);
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "nobody waits for a collector");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "nobody waits for a collector"
+        );
         assert!(courier.dropped.get() > 0);
         assert!(courier.waiting.load(Relaxed) <= BYTES);
     }

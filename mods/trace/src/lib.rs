@@ -5,9 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod courier;
+pub mod hep;
 mod log_custom;
 mod log_systemd;
-pub mod hep;
 mod shot;
 mod sipcapture;
 mod sipdump;
@@ -17,5 +17,11 @@ use kahea_module::{modules, registry::ModuleDecl};
 
 /// The modules of this family.
 pub fn modules() -> Vec<ModuleDecl> {
-    modules![siptrace::Siptrace, log_custom::LogCustom, log_systemd::LogSystemd, sipdump::Sipdump, sipcapture::Sipcapture]
+    modules![
+        siptrace::Siptrace,
+        log_custom::LogCustom,
+        log_systemd::LogSystemd,
+        sipdump::Sipdump,
+        sipcapture::Sipcapture
+    ]
 }

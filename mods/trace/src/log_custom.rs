@@ -78,12 +78,19 @@ impl Module for LogCustom {
         }
         let data = text(&env.globals.log_engine_data).unwrap_or_default();
         let wrong = |reason: String| {
-            InitError::new(format!("log_engine_data: lines cannot be sent to '{data}': {reason}"))
-                .help("write address:port, such as 127.0.0.1:514")
+            InitError::new(format!(
+                "log_engine_data: lines cannot be sent to '{data}': {reason}"
+            ))
+            .help("write address:port, such as 127.0.0.1:514")
         };
-        let address = data.trim_start_matches("udp:").to_socket_addrs().map_err(|error| wrong(error.to_string()))?.next();
+        let address = data
+            .trim_start_matches("udp:")
+            .to_socket_addrs()
+            .map_err(|error| wrong(error.to_string()))?
+            .next();
         let address = address.ok_or_else(|| wrong("it has no address".to_owned()))?;
-        let out = Datagrams::open(address, env.counter("lost_lines")).map_err(|error| wrong(error.to_string()))?;
+        let out =
+            Datagrams::open(address, env.counter("lost_lines")).map_err(|error| wrong(error.to_string()))?;
         let out = Arc::new(out);
         let own = out.clone();
         // Not before all modules have started, as a start that fails has to be told where it always is.
@@ -100,7 +107,9 @@ impl Module for LogCustom {
 fn log_udp(m: &LogCustom, _: &mut Cx, text: Str) -> Result<bool, Fault> {
     match &m.out {
         Some(out) => Ok(out.send(&text)),
-        None => Err(Fault::script("log_udp needs log_engine_type=\"udp\" and log_engine_data=\"address:port\"")),
+        None => Err(Fault::script(
+            "log_udp needs log_engine_type=\"udp\" and log_engine_data=\"address:port\"",
+        )),
     }
 }
 
@@ -113,7 +122,9 @@ mod tests {
     #[test]
     fn lines_have_kamailios_form() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        receiver.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        receiver
+            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .unwrap();
         let lost = Stats::default().counter("log_custom", "lost_lines", "");
         let out = Datagrams::open(receiver.local_addr().unwrap(), lost).unwrap();
         let mut line = Line {
@@ -134,8 +145,14 @@ mod tests {
         let mut buffer = [0; 256];
         let pid = std::process::id();
         let length = receiver.recv(&mut buffer).unwrap();
-        assert_eq!(String::from_utf8_lossy(&buffer[..length]), format!("({pid}) ERROR: {{cid1}} <script>: error line\n"));
+        assert_eq!(
+            String::from_utf8_lossy(&buffer[..length]),
+            format!("({pid}) ERROR: {{cid1}} <script>: error line\n")
+        );
         let length = receiver.recv(&mut buffer).unwrap();
-        assert_eq!(String::from_utf8_lossy(&buffer[..length]), format!("({pid}) ERROR: {{cid1}} tm: a\\x0aforged\n"));
+        assert_eq!(
+            String::from_utf8_lossy(&buffer[..length]),
+            format!("({pid}) ERROR: {{cid1}} tm: a\\x0aforged\n")
+        );
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{
     io,
-    os::{
-        fd::AsRawFd,
-        unix::net::UnixDatagram,
-    },
+    os::{fd::AsRawFd, unix::net::UnixDatagram},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -89,7 +86,9 @@ impl Journal {
     fn send(&self, entry: &Entry) -> bool {
         let sent = match self.socket.send_to(&entry.0, &self.path) {
             // Too long for a datagram: the journal reads it from a file without a name.
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EMSGSIZE as i32) => self.send_file(entry),
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EMSGSIZE as i32) => {
+                self.send_file(entry)
+            }
             done => done.map(drop),
         };
         if sent.is_err() {
@@ -99,7 +98,10 @@ impl Journal {
     }
 
     fn send_file(&self, entry: &Entry) -> io::Result<()> {
-        let file = memfd_create(c"kahea-journal", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let file = memfd_create(
+            c"kahea-journal",
+            MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING,
+        )?;
         let mut rest: &[u8] = &entry.0;
         while !rest.is_empty() {
             let written = nix::unistd::write(&file, rest)?;
@@ -110,7 +112,13 @@ impl Journal {
         let files = [file.as_raw_fd()];
         let control = [ControlMessage::ScmRights(&files)];
         let to = UnixAddr::new(&self.path)?;
-        sendmsg(self.socket.as_raw_fd(), &[], &control, MsgFlags::empty(), Some(&to))?;
+        sendmsg(
+            self.socket.as_raw_fd(),
+            &[],
+            &control,
+            MsgFlags::empty(),
+            Some(&to),
+        )?;
         Ok(())
     }
 
@@ -160,7 +168,11 @@ impl Module for LogSystemd {
         let broken = |error: io::Error| InitError::new(format!("no socket for the journal: {error}"));
         let journal = Journal::new(Path::new(SOCKET), env.counter("lost_lines")).map_err(broken)?;
         let journal = Arc::new(journal);
-        let engine = env.globals.log_engine_type.as_ref().map(|text| text.text().into_owned());
+        let engine = env
+            .globals
+            .log_engine_type
+            .as_ref()
+            .map(|text| text.text().into_owned());
         if engine.as_deref() == Some("systemd") {
             let own = journal.clone();
             env.hooks.worker_start.push(Arc::new(move |worker| {
@@ -194,8 +206,11 @@ fn level(text: &str) -> Option<u8> {
 }
 
 fn print(m: &LogSystemd, _: &mut Cx, wanted: Str, text: Str) -> Result<bool, Fault> {
-    let level = level(&wanted.text())
-        .ok_or_else(|| Fault::script(format!("'{wanted}' is no level of the journal; write LOG_INFO, LOG_ERR, …")))?;
+    let level = level(&wanted.text()).ok_or_else(|| {
+        Fault::script(format!(
+            "'{wanted}' is no level of the journal; write LOG_INFO, LOG_ERR, …"
+        ))
+    })?;
     Ok(m.journal.print(level, &text))
 }
 
@@ -232,7 +247,9 @@ mod tests {
     fn journal(folder: &Path) -> (UnixDatagram, Journal) {
         let path = folder.join("socket");
         let receiver = UnixDatagram::bind(&path).unwrap();
-        receiver.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        receiver
+            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .unwrap();
         let lost = Stats::default().counter("log_systemd", "lost_lines", "");
         (receiver, Journal::new(&path, lost).unwrap())
     }
@@ -244,7 +261,10 @@ mod tests {
         assert!(journal.print(6, b"plain"));
         let mut buffer = [0; 512];
         let length = receiver.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..length], b"PRIORITY=6\nSYSLOG_IDENTIFIER=kahea\nMESSAGE=plain\n");
+        assert_eq!(
+            &buffer[..length],
+            b"PRIORITY=6\nSYSLOG_IDENTIFIER=kahea\nMESSAGE=plain\n"
+        );
         assert!(journal.print(3, b"a\nPRIORITY=0"));
         let length = receiver.recv(&mut buffer).unwrap();
         let expected = b"PRIORITY=3\nSYSLOG_IDENTIFIER=kahea\nMESSAGE\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\n";
@@ -270,7 +290,20 @@ mod tests {
     #[test]
     fn names_and_levels_are_the_journals() {
         assert!(is_field_name("SIP_CALL_ID") && is_field_name("X1"));
-        assert!(["_PID", "lower", "", "A-B", "1A"].iter().all(|name| !is_field_name(name)));
-        assert_eq!((level("LOG_INFO"), level("err"), level("7"), level("8"), level("x")), (Some(6), Some(3), Some(7), None, None));
+        assert!(
+            ["_PID", "lower", "", "A-B", "1A"]
+                .iter()
+                .all(|name| !is_field_name(name))
+        );
+        assert_eq!(
+            (
+                level("LOG_INFO"),
+                level("err"),
+                level("7"),
+                level("8"),
+                level("x")
+            ),
+            (Some(6), Some(3), Some(7), None, None)
+        );
     }
 }

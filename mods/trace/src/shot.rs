@@ -59,8 +59,16 @@ impl Shot {
     /// As it leaves.
     pub fn outgoing(worker: &Worker, to: &Destination, data: Str) -> Shot {
         let identity = &worker.config.identity;
-        let of_transport = || identity.listeners.iter().find(|own| own.transport == to.transport);
-        let listener = to.listener.and_then(|id| identity.listener(id)).or_else(of_transport);
+        let of_transport = || {
+            identity
+                .listeners
+                .iter()
+                .find(|own| own.transport == to.transport)
+        };
+        let listener = to
+            .listener
+            .and_then(|id| identity.listener(id))
+            .or_else(of_transport);
         Shot {
             data,
             from: listener.map_or(to.to, |own| own.address),
@@ -118,7 +126,10 @@ pub fn end_text(transport: Transport, address: SocketAddr) -> String {
         Transport::None => "udp",
         other => other.name(),
     };
-    format!("{name}:{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
+    format!(
+        "{name}:{}",
+        SocketAddr::new(address.ip().to_canonical(), address.port())
+    )
 }
 
 /// Reads `proto:address:port`.
@@ -131,7 +142,8 @@ pub fn read_end(text: &[u8]) -> Option<(Transport, SocketAddr)> {
 pub fn tag(message: &Message, id: HeaderId) -> Str {
     let value = message.first(id).map(|header| message.value(header));
     let addr = value.and_then(|value| NameAddr::parse(value).ok());
-    addr.and_then(|addr| addr.tag().map(Str::copy)).unwrap_or(Str::EMPTY)
+    addr.and_then(|addr| addr.tag().map(Str::copy))
+        .unwrap_or(Str::EMPTY)
 }
 
 /// The method of a message: of a reply that of its CSeq.
@@ -196,7 +208,14 @@ mod tests {
             let (transport, address) = read_end(text.as_bytes()).unwrap();
             assert_eq!(end_text(transport, address), text);
         }
-        for text in ["", "udp", "udp:x:1", "10.0.0.1:5060", "udp:10.0.0.1", "dccp:10.0.0.1:5"] {
+        for text in [
+            "",
+            "udp",
+            "udp:x:1",
+            "10.0.0.1:5060",
+            "udp:10.0.0.1",
+            "dccp:10.0.0.1:5",
+        ] {
             assert_eq!(read_end(text.as_bytes()), None, "{text}");
         }
     }
@@ -209,8 +228,20 @@ mod tests {
         assert!(shot.is_sip());
         assert_eq!((shot.direction, shot.from.port()), (Direction::In, 5061));
         for text in ["\r\n\r\n", "HEP3", "", "GET / HTTP/1.1\r\n"] {
-            assert!(!Shot { data: Str::from(text), ..shot.clone() }.is_sip());
+            assert!(
+                !Shot {
+                    data: Str::from(text),
+                    ..shot.clone()
+                }
+                .is_sip()
+            );
         }
-        assert!(Shot { data: Str::from("SIP/2.0 200 OK\r\n"), ..shot }.is_sip());
+        assert!(
+            Shot {
+                data: Str::from("SIP/2.0 200 OK\r\n"),
+                ..shot
+            }
+            .is_sip()
+        );
     }
 }

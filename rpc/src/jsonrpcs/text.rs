@@ -358,7 +358,10 @@ mod tests {
         );
         let read: Json = serde_json::from_str(&text).unwrap();
         assert_eq!(read["result"], json!([odd, 1.5, null]));
-        assert_eq!([1.0, -3.0, 0.5, 1e20].map(fraction), ["1", "-3", "0.500000", "100000000000000000000.000000"]);
+        assert_eq!(
+            [1.0, -3.0, 0.5, 1e20].map(fraction),
+            ["1", "-3", "0.500000", "100000000000000000000.000000"]
+        );
         let bytes = shown(vec![Str::copy(b"\xff").into()], false, true);
         assert!(serde_json::from_str::<Json>(&bytes).is_ok());
     }

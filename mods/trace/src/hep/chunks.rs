@@ -113,7 +113,9 @@ pub fn decode(data: &Str) -> Result<Packet, Malformed> {
     let mut chunks = Vec::new();
     while !reader.0.is_empty() {
         let (vendor, id, length) = (reader.short()?, reader.short()?, reader.short()?);
-        let length = usize::from(length).checked_sub(CHUNK).ok_or(Malformed::Chunk(id))?;
+        let length = usize::from(length)
+            .checked_sub(CHUNK)
+            .ok_or(Malformed::Chunk(id))?;
         let value = data.share(reader.take(length)?);
         if vendor == 0 {
             parts.take(id, &value)?;
@@ -186,7 +188,12 @@ mod tests {
     fn the_order_is_kamailios() {
         let packet = super::super::tests::packet("127.0.0.1:5061", "127.0.0.1:5060");
         let bytes = Str::from(encode(&packet).unwrap());
-        let order: Vec<u16> = decode(&bytes).unwrap().chunks.iter().map(|chunk| chunk.id).collect();
+        let order: Vec<u16> = decode(&bytes)
+            .unwrap()
+            .chunks
+            .iter()
+            .map(|chunk| chunk.id)
+            .collect();
         assert_eq!(order, [1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 17, 14, 15]);
         assert_eq!(usize::from(u16::from_be_bytes([bytes[4], bytes[5]])), bytes.len());
     }
@@ -206,7 +213,14 @@ mod tests {
         let length = u16::try_from(bytes.len()).unwrap();
         bytes[4..6].copy_from_slice(&length.to_be_bytes());
         let back = decode(&Str::from(bytes.clone())).unwrap();
-        assert_eq!(back.chunks.last().unwrap(), &Chunk { vendor: 9, id: 7, value: Str::copy(&[1, 2]) });
+        assert_eq!(
+            back.chunks.last().unwrap(),
+            &Chunk {
+                vendor: 9,
+                id: 7,
+                value: Str::copy(&[1, 2])
+            }
+        );
         assert_eq!(back.source.port(), 5061, "chunk 7 of another vendor is no port");
         // A port of three bytes.
         bytes.extend_from_slice(&[0, 0, 0, 7, 0, 9, 1, 2, 3]);

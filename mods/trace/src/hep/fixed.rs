@@ -41,7 +41,12 @@ pub fn encode(packet: &Packet, version: Version) -> Vec<u8> {
     let mut out = Vec::with_capacity(packet.payload.len().saturating_add(HEAD + 32 + TIME));
     let number = if version == Version::Two { 2 } else { 1 };
     // No length here exceeds 40.
-    out.extend_from_slice(&[number, u8::try_from(length).unwrap_or(u8::MAX), family, packet.protocol]);
+    out.extend_from_slice(&[
+        number,
+        u8::try_from(length).unwrap_or(u8::MAX),
+        family,
+        packet.protocol,
+    ]);
     out.extend_from_slice(&packet.source.port().to_be_bytes());
     out.extend_from_slice(&packet.destination.port().to_be_bytes());
     out.extend_from_slice(&addresses);
@@ -62,8 +67,14 @@ pub fn decode(data: &Str, version: Version) -> Result<Packet, Malformed> {
     let (source, destination) = (reader.short()?, reader.short()?);
     let addresses = addresses_length(family)?;
     let (source, destination) = match family {
-        V4 => (end::<4>(&mut reader, source)?, end::<4>(&mut reader, destination)?),
-        _ => (end::<16>(&mut reader, source)?, end::<16>(&mut reader, destination)?),
+        V4 => (
+            end::<4>(&mut reader, source)?,
+            end::<4>(&mut reader, destination)?,
+        ),
+        _ => (
+            end::<16>(&mut reader, source)?,
+            end::<16>(&mut reader, destination)?,
+        ),
     };
     let mut packet = Packet {
         version,
@@ -102,9 +113,13 @@ mod tests {
     fn bytes_are_those_that_kamailio_sends() {
         let packet = super::super::tests::packet("127.0.0.1:5061", "127.0.0.1:5060");
         let bytes = packet.encode(Version::One).unwrap();
-        assert!(bytes.starts_with(b"\x01\x10\x02\x11\x13\xc5\x13\xc4\x7f\x00\x00\x01\x7f\x00\x00\x01OPTIONS"));
+        assert!(
+            bytes.starts_with(b"\x01\x10\x02\x11\x13\xc5\x13\xc4\x7f\x00\x00\x01\x7f\x00\x00\x01OPTIONS")
+        );
         let bytes = packet.encode(Version::Two).unwrap();
-        assert!(bytes.starts_with(b"\x02\x10\x02\x11\x13\xc5\x13\xc4\x7f\x00\x00\x01\x7f\x00\x00\x01\x00\xf1\x53\x65"));
+        assert!(bytes.starts_with(
+            b"\x02\x10\x02\x11\x13\xc5\x13\xc4\x7f\x00\x00\x01\x7f\x00\x00\x01\x00\xf1\x53\x65"
+        ));
         assert_eq!(&bytes[24..28], b"\xea\x00\x00\x00");
     }
 

@@ -169,7 +169,10 @@ impl Packet {
     /// The bytes begin as a packet of HEP does; SIP never does.
     pub fn is_likely(data: &[u8]) -> bool {
         matches!(data, [b'H', b'E', b'P', b'3', ..] | [b'E', b'E', b'P', b'1', ..])
-            || matches!(data, [1, 16 | 40, 2 | 10, ..] | [2, 16 | 26 | 28 | 40 | 50 | 52, 2 | 10, ..])
+            || matches!(
+                data,
+                [1, 16 | 40, 2 | 10, ..] | [2, 16 | 26 | 28 | 40 | 50 | 52, 2 | 10, ..]
+            )
     }
 }
 
@@ -236,7 +239,13 @@ mod tests {
     fn any_packet() -> impl Strategy<Value = Packet> {
         let text = || prop::option::of(prop::collection::vec(any::<u8>(), 0..40));
         let payload = prop::collection::vec(any::<u8>(), 1..200);
-        let numbers = (any::<u8>(), any::<u32>(), 0..1_000_000_u32, any::<u8>(), any::<u32>());
+        let numbers = (
+            any::<u8>(),
+            any::<u32>(),
+            0..1_000_000_u32,
+            any::<u8>(),
+            any::<u32>(),
+        );
         (address(), numbers, text(), text(), payload).prop_map(|(ends, numbers, key, id, payload)| Packet {
             version: Version::Three,
             source: ends.0,
@@ -308,8 +317,17 @@ mod tests {
     #[test]
     fn two_families_do_not_fit_one_packet() {
         let packet = packet("10.0.0.1:1", "[2001:db8::1]:2");
-        assert!([Version::One, Version::Two, Version::Three].iter().all(|v| packet.encode(*v).is_none()));
-        let mapped = Packet::new("[::ffff:10.0.0.1]:5".parse().unwrap(), "10.0.0.2:6".parse().unwrap(), TCP, Str::from("x"));
+        assert!(
+            [Version::One, Version::Two, Version::Three]
+                .iter()
+                .all(|v| packet.encode(*v).is_none())
+        );
+        let mapped = Packet::new(
+            "[::ffff:10.0.0.1]:5".parse().unwrap(),
+            "10.0.0.2:6".parse().unwrap(),
+            TCP,
+            Str::from("x"),
+        );
         assert_eq!(mapped.source, "10.0.0.1:5".parse().unwrap());
     }
 

@@ -12,12 +12,18 @@ use crate::{courier::Address, hep, shot::Shot};
 
 pub(super) fn declare(d: &mut Decl<Sipcapture>) {
     let doc = "Writes the message to a table of the parameters, to the one named (with the letters of strftime), or as a capture_mode says.";
-    d.func("sip_capture", [], |m: &Sipcapture, cx: &mut Cx| capture(m, cx, None, None), doc)
-        .kemi(0, "sip_capture");
+    d.func(
+        "sip_capture",
+        [],
+        |m: &Sipcapture, cx: &mut Cx| capture(m, cx, None, None),
+        doc,
+    )
+    .kemi(0, "sip_capture");
     let named = |m: &Sipcapture, cx: &mut Cx, table: Str| capture(m, cx, Some(table), None);
     d.func("sip_capture", ["table"], named, doc)
         .kemi(1, "sip_capture_table");
-    let by_mode = |m: &Sipcapture, cx: &mut Cx, table: Str, mode: Str| capture(m, cx, Some(table), Some(mode));
+    let by_mode =
+        |m: &Sipcapture, cx: &mut Cx, table: Str, mode: Str| capture(m, cx, Some(table), Some(mode));
     d.func("sip_capture", ["table", "mode"], by_mode, doc)
         .kemi(2, "sip_capture_mode");
     let doc = "Writes a report (what a packet of HEP carries that is no SIP, or the data given) to a table.";
@@ -27,14 +33,26 @@ pub(super) fn declare(d: &mut Decl<Sipcapture>) {
     let with_id = |m: &Sipcapture, cx: &mut Cx, table: Str, id: Str| report(m, cx, &table, Some(id), None);
     d.func("report_capture", ["table", "correlation"], with_id, doc)
         .kemi(2, "report_capture_cid");
-    let whole = |m: &Sipcapture, cx: &mut Cx, table: Str, id: Str, data: Str| report(m, cx, &table, Some(id), Some(data));
+    let whole = |m: &Sipcapture, cx: &mut Cx, table: Str, id: Str, data: Str| {
+        report(m, cx, &table, Some(id), Some(data))
+    };
     d.func("report_capture", ["table", "correlation", "data"], whole, doc)
         .kemi(3, "report_capture_data");
     let doc = "The product of a fraction and a number, without what is behind the point; -1 where that is 0.";
-    d.func("float2int", ["fraction", "number"], |_: &Sipcapture, _: &mut Cx, a: Str, b: Str| float2int(&a, &b), doc)
-        .kemi(2, "float2int");
-    d.func("sip_capture_forward", ["to"], forward, "Sends the packet of HEP on to another collector.")
-        .kemi(1, "sip_capture_forward");
+    d.func(
+        "float2int",
+        ["fraction", "number"],
+        |_: &Sipcapture, _: &mut Cx, a: Str, b: Str| float2int(&a, &b),
+        doc,
+    )
+    .kemi(2, "float2int");
+    d.func(
+        "sip_capture_forward",
+        ["to"],
+        forward,
+        "Sends the packet of HEP on to another collector.",
+    )
+    .kemi(1, "sip_capture_forward");
 }
 
 /// A table's name with the letters of strftime(3) filled in.
@@ -45,7 +63,11 @@ fn table_name(cx: &Cx, name: &Str) -> Result<Option<Str>, Fault> {
     if !name.contains(&b'%') {
         return Ok(Some(name.clone()));
     }
-    let wrong = |error: jiff::Error| Fault::script(format!("the name of the table '{name}' is no form of a time: {error}"));
+    let wrong = |error: jiff::Error| {
+        Fault::script(format!(
+            "the name of the table '{name}' is no form of a time: {error}"
+        ))
+    };
     let now = jiff::Timestamp::try_from(cx.time()).map_err(wrong)?;
     let now = now.to_zoned(jiff::tz::TimeZone::system());
     let text = jiff::fmt::strtime::format(name.text().as_bytes(), &now).map_err(wrong)?;
@@ -70,7 +92,13 @@ fn capture(m: &Sipcapture, cx: &mut Cx, table: Option<Str>, mode: Option<Str>) -
     Ok(tables.write(table.as_ref(), &pick, values))
 }
 
-fn report(m: &Sipcapture, cx: &mut Cx, table: &Str, id: Option<Str>, data: Option<Str>) -> Result<bool, Fault> {
+fn report(
+    m: &Sipcapture,
+    cx: &mut Cx,
+    table: &Str,
+    id: Option<Str>,
+    data: Option<Str>,
+) -> Result<bool, Fault> {
     if !m.is_on() {
         return Ok(false);
     }
@@ -78,7 +106,8 @@ fn report(m: &Sipcapture, cx: &mut Cx, table: &Str, id: Option<Str>, data: Optio
         .reports
         .as_ref()
         .ok_or_else(|| Fault::script("there is no table for reports; set the parameter db_url"))?;
-    let table = table_name(cx, table)?.ok_or_else(|| Fault::script("a report needs the name of its table"))?;
+    let table =
+        table_name(cx, table)?.ok_or_else(|| Fault::script("a report needs the name of its table"))?;
     let given = |text: Option<Str>| text.filter(|text| !text.is_empty());
     let values = row::report(cx, &m.extras, given(id).as_ref(), given(data).as_ref());
     let pick = row::pick(&cx.msg, 0);
@@ -97,7 +126,9 @@ fn float2int(fraction: &Str, number: &Str) -> i64 {
         let end = digits.find(|one: char| !fits(one)).unwrap_or(digits.len());
         format!("{sign}{}", digits.get(..end).unwrap_or_default())
     };
-    let fraction: f64 = leading(fraction, |one| one.is_ascii_digit() || one == '.').parse().unwrap_or(0.0);
+    let fraction: f64 = leading(fraction, |one| one.is_ascii_digit() || one == '.')
+        .parse()
+        .unwrap_or(0.0);
     let number: f64 = leading(number, |one| one.is_ascii_digit()).parse().unwrap_or(0.0);
     // A cast of a float saturates.
     match (fraction * number) as i64 {

@@ -72,8 +72,15 @@ impl Module for Sipcapture {
         );
         let doc = "Runs for each packet of HEP with nonsip_hook; return 0 or drop end work on it.";
         d.event("sipcapture:request", doc);
-        d.rpc("sipcapture.status", status, "Turns capturing on or off, or says whether it is: on, off, check.");
-        d.stat("dropped_rows", "Captured messages that the database did not take.");
+        d.rpc(
+            "sipcapture.status",
+            status,
+            "Turns capturing on or off, or says whether it is: on, off, check.",
+        );
+        d.stat(
+            "dropped_rows",
+            "Captured messages that the database did not take.",
+        );
         d.stat("bad_packets", "Packets of HEP that could not be read.");
     }
 
@@ -82,15 +89,18 @@ impl Module for Sipcapture {
         let on = env.shared.keep(|| On(AtomicBool::new(params.capture_on != 0)));
         let columns = params.columns();
         let modes = modes(&params, &columns, env)?;
-        let courier = Courier::of(&env.shared)
-            .map_err(|error| InitError::new(format!("the thread for collectors cannot be started: {error}")))?;
+        let courier = Courier::of(&env.shared).map_err(|error| {
+            InitError::new(format!("the thread for collectors cannot be started: {error}"))
+        })?;
         if params.hep_capture_on != 0 {
             wire::register(&params, env)?;
         }
         let reports = reports(&params, &columns, env)?;
         let mut all: Vec<Arc<Tables>> = modes.iter().map(|mode| mode.tables.clone()).collect();
         all.extend(reports.clone());
-        env.hooks.stop.push(Arc::new(move || all.iter().for_each(|tables| tables.finish())));
+        env.hooks
+            .stop
+            .push(Arc::new(move || all.iter().for_each(|tables| tables.finish())));
         Ok(Sipcapture {
             on,
             extras: params.extras(),
@@ -108,19 +118,42 @@ fn modes(params: &Params, columns: &[Str], env: &Env<'_>) -> Result<Vec<Mode>, I
         let dropped = env.counter("dropped_rows");
         Ok::<Mode, InitError>(Mode {
             name: name.clone(),
-            tables: Arc::new(Tables::new(database, tables, columns.to_vec(), choice, retries, dropped)),
+            tables: Arc::new(Tables::new(
+                database,
+                tables,
+                columns.to_vec(),
+                choice,
+                retries,
+                dropped,
+            )),
         })
     };
     let mut modes = Vec::new();
     if !params.db_url.is_empty() {
         let choice = Choice::parse(&params.mt_mode, &params.hash_source)?;
-        modes.push(make(&Str::EMPTY, &params.db_url, &params.table_name, choice, retries)?);
+        modes.push(make(
+            &Str::EMPTY,
+            &params.db_url,
+            &params.table_name,
+            choice,
+            retries,
+        )?);
     }
     for written in &params.capture_mode {
         let parts = params::CaptureMode::parse(written)?;
-        let source = if parts.hash_source.is_empty() { &params.hash_source } else { &parts.hash_source };
+        let source = if parts.hash_source.is_empty() {
+            &params.hash_source
+        } else {
+            &parts.hash_source
+        };
         let choice = Choice::parse(&parts.mt_mode, source)?;
-        modes.push(make(&parts.name, &parts.db_url, &parts.table_name, choice, retries)?);
+        modes.push(make(
+            &parts.name,
+            &parts.db_url,
+            &parts.table_name,
+            choice,
+            retries,
+        )?);
     }
     Ok(modes)
 }
@@ -168,7 +201,10 @@ impl Field {
     }
 
     fn of(&self, cx: &Cx) -> Value {
-        let Some(packet) = cx.extra_ref::<Captured>().and_then(|captured| captured.0.as_ref()) else {
+        let Some(packet) = cx
+            .extra_ref::<Captured>()
+            .and_then(|captured| captured.0.as_ref())
+        else {
             return Value::Null;
         };
         let ip = |address: std::net::SocketAddr| Value::Str(Str::from(address.ip().to_string()));
@@ -198,7 +234,10 @@ fn chunk(packet: &hep::Packet, id: u16) -> Value {
         12 => Value::Int(packet.capture_id.into()),
         15 => Value::Str(packet.payload.clone()),
         id => {
-            let found = packet.chunks.iter().find(|chunk| chunk.vendor == 0 && chunk.id == id);
+            let found = packet
+                .chunks
+                .iter()
+                .find(|chunk| chunk.vendor == 0 && chunk.id == id);
             found.map_or(Value::Null, |chunk| Value::Str(chunk.value.clone()))
         }
     }
@@ -213,7 +252,11 @@ fn status(m: &Sipcapture, call: &mut RpcCall) -> RpcResult {
         Some(b"check") => {}
         Some(_) => return Err(RpcFault::new(500, "Bad parameter (on, off or check)")),
     }
-    Ok(vec![RpcValue::from(if m.is_on() { "Enabled" } else { "Disabled" })])
+    Ok(vec![RpcValue::from(if m.is_on() {
+        "Enabled"
+    } else {
+        "Disabled"
+    })])
 }
 
 /// The default names of the columns.

@@ -93,12 +93,20 @@ pub(super) fn declare(d: &mut Decl<Sipcapture>) {
 }
 
 fn tables(d: &mut Decl<Sipcapture>) {
-    d.param("db_url", |p| &mut p.db_url, "The database of the tables; without it only capture_mode writes.");
+    d.param(
+        "db_url",
+        |p| &mut p.db_url,
+        "The database of the tables; without it only capture_mode writes.",
+    );
     let doc = "The table, or several with bars between them.";
     d.param("table_name", |p| &mut p.table_name, doc);
     let doc = "How one of several tables is chosen: rand, round_robin or hash.";
     d.param("mt_mode", |p| &mut p.mt_mode, doc);
-    d.param("hash_source", |p| &mut p.hash_source, "What hash goes by: call_id, from_user or to_user.");
+    d.param(
+        "hash_source",
+        |p| &mut p.hash_source,
+        "What hash goes by: call_id, from_user or to_user.",
+    );
     let doc = "A further set of tables: name=>db_url=…;table_name=…;mt_mode=…;hash_source=….";
     d.param("capture_mode", |p| &mut p.capture_mode, doc);
     let doc = "How rows are inserted (0 to 2); has no meaning here, where nobody ever waits for a row.";
@@ -116,10 +124,19 @@ fn tables(d: &mut Decl<Sipcapture>) {
 }
 
 fn capturing(d: &mut Decl<Sipcapture>) {
-    d.param("capture_on", |p| &mut p.capture_on, "Capturing is on from the start.");
+    d.param(
+        "capture_on",
+        |p| &mut p.capture_on,
+        "Capturing is on from the start.",
+    );
     d.param("capture_node", |p| &mut p.capture_node, "The name of this node.");
-    d.param("hep_capture_on", |p| &mut p.hep_capture_on, "Packets of HEP are taken at all listeners.");
-    let doc = "Messages that break the rules of SIP are given to the script too, where they can be read at all.";
+    d.param(
+        "hep_capture_on",
+        |p| &mut p.hep_capture_on,
+        "Packets of HEP are taken at all listeners.",
+    );
+    let doc =
+        "Messages that break the rules of SIP are given to the script too, where they can be read at all.";
     d.param("capture_bad_msgs", |p| &mut p.capture_bad_msgs, doc);
     let doc = "event_route[sipcapture:request] runs for each packet of HEP.";
     d.param("nonsip_hook", |p| &mut p.nonsip_hook, doc);
@@ -211,14 +228,18 @@ impl CaptureMode {
                 .help("write name=>db_url=…;table_name=…;mt_mode=rand;hash_source=call_id")
         };
         let whole = text.text();
-        let (name, rest) = whole.split_once("=>").ok_or_else(|| wrong("it has no name".to_owned()))?;
+        let (name, rest) = whole
+            .split_once("=>")
+            .ok_or_else(|| wrong("it has no name".to_owned()))?;
         let mut mode = CaptureMode {
             name: Str::from(name.trim()),
             mt_mode: Str::from_static("rand"),
             ..CaptureMode::default()
         };
         for part in rest.split(';').map(str::trim).filter(|part| !part.is_empty()) {
-            let (key, value) = part.split_once('=').ok_or_else(|| wrong(format!("'{part}' has no value")))?;
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("'{part}' has no value")))?;
             let place = match key.trim() {
                 "db_url" => &mut mode.db_url,
                 "table_name" => &mut mode.table_name,
@@ -243,9 +264,22 @@ mod tests {
     fn capture_modes_are_read() {
         let text = "m1=>db_url=mysql://u:p@h/db;table_name=a|b;mt_mode=hash;hash_source=to_user;";
         let mode = CaptureMode::parse(&Str::from(text)).unwrap();
-        assert_eq!((mode.name, mode.db_url), (Str::from("m1"), Str::from("mysql://u:p@h/db")));
-        assert_eq!((mode.table_name, mode.mt_mode), (Str::from("a|b"), Str::from("hash")));
-        for text in ["", "m", "m=>", "m=>db_url=x", "m=>db_url=x;table_name=y;z=1", "=>db_url=x;table_name=y"] {
+        assert_eq!(
+            (mode.name, mode.db_url),
+            (Str::from("m1"), Str::from("mysql://u:p@h/db"))
+        );
+        assert_eq!(
+            (mode.table_name, mode.mt_mode),
+            (Str::from("a|b"), Str::from("hash"))
+        );
+        for text in [
+            "",
+            "m",
+            "m=>",
+            "m=>db_url=x",
+            "m=>db_url=x;table_name=y;z=1",
+            "=>db_url=x;table_name=y",
+        ] {
             assert!(CaptureMode::parse(&Str::from(text)).is_err(), "{text}");
         }
     }

@@ -1,9 +1,6 @@
 //! A captured message as the values of a row.
 
-use std::{
-    net::SocketAddr,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, time::SystemTime};
 
 use kahea_db::Value;
 use kahea_module::{Cx, Str};
@@ -99,7 +96,10 @@ struct Seen {
 impl Seen {
     fn of(cx: &Cx, extras: &Extras) -> Seen {
         let received = &cx.received;
-        let since = received.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = received
+            .at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let own = Seen {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             micros: since.subsec_micros().into(),
@@ -109,7 +109,10 @@ impl Seen {
             correlation: None,
             node: extras.node.clone(),
         };
-        let Some(packet) = cx.extra_ref::<Captured>().and_then(|captured| captured.0.as_ref()) else {
+        let Some(packet) = cx
+            .extra_ref::<Captured>()
+            .and_then(|captured| captured.0.as_ref())
+        else {
             return own;
         };
         let timed = packet.seconds != 0;
@@ -168,7 +171,10 @@ impl<'a> Head<'a> {
     }
 
     fn named(&self, name: &[u8]) -> &'a [u8] {
-        self.0.named(name).next().map_or(b"", |header| self.0.value(header))
+        self.0
+            .named(name)
+            .next()
+            .map_or(b"", |header| self.0.value(header))
     }
 
     /// User, host and tag of an address.
@@ -191,8 +197,12 @@ impl<'a> Head<'a> {
             .find(|value| !value.is_empty())
             .unwrap_or_default();
         let mark = b"username=\"";
-        let at = value.windows(mark.len()).position(|part| part.eq_ignore_ascii_case(mark));
-        let rest = at.and_then(|at| value.get(at.saturating_add(mark.len())..)).unwrap_or_default();
+        let at = value
+            .windows(mark.len())
+            .position(|part| part.eq_ignore_ascii_case(mark));
+        let rest = at
+            .and_then(|at| value.get(at.saturating_add(mark.len())..))
+            .unwrap_or_default();
         rest.split(|byte| *byte == b'"').next().unwrap_or_default()
     }
 }
@@ -220,15 +230,35 @@ pub fn message(cx: &Cx, extras: &Extras) -> Vec<Value> {
         Some(status) => text(status.to_string().as_bytes()),
         None => text(message.method_text()),
     };
-    let identity = [&b"P-Asserted-Identity"[..], b"P-Preferred-Identity", b"Remote-Party-ID"];
-    let identity = identity.iter().map(|name| head.named(name)).find(|value| !value.is_empty());
+    let identity = [
+        &b"P-Asserted-Identity"[..],
+        b"P-Preferred-Identity",
+        b"Remote-Party-ID",
+    ];
+    let identity = identity
+        .iter()
+        .map(|name| head.named(name))
+        .find(|value| !value.is_empty());
     let contact = head.first(HeaderId::Contact);
     let (contact_user, contact_host, _) = head.address(contact);
-    let contact_port = NameAddr::parse(contact).ok().and_then(|addr| Uri::parse(addr.uri).ok()?.port).unwrap_or(0);
+    let contact_port = NameAddr::parse(contact)
+        .ok()
+        .and_then(|addr| Uri::parse(addr.uri).ok()?.port)
+        .unwrap_or(0);
     let via = head.first(HeaderId::Via);
-    let branch = Via::parse(via).ok().and_then(|via| via.branch()).unwrap_or_default();
-    let aleg = extras.call_id_aleg.iter().map(|name| head.named(name)).find(|value| !value.is_empty());
-    let correlation = seen.correlation.clone().unwrap_or_else(|| Str::copy(message.call_id().unwrap_or_default()));
+    let branch = Via::parse(via)
+        .ok()
+        .and_then(|via| via.branch())
+        .unwrap_or_default();
+    let aleg = extras
+        .call_id_aleg
+        .iter()
+        .map(|name| head.named(name))
+        .find(|value| !value.is_empty());
+    let correlation = seen
+        .correlation
+        .clone()
+        .unwrap_or_else(|| Str::copy(message.call_id().unwrap_or_default()));
     let [custom1, custom2, custom3] = &extras.custom;
     vec![
         Value::Time(seen.seconds),
@@ -287,7 +317,9 @@ pub fn message(cx: &Cx, extras: &Extras) -> Vec<Value> {
 /// The values of a report.
 pub fn report(cx: &Cx, extras: &Extras, correlation: Option<&Str>, data: Option<&Str>) -> Vec<Value> {
     let seen = Seen::of(cx, extras);
-    let payload = cx.extra_ref::<Captured>().and_then(|captured| Some(captured.0.as_ref()?.payload.clone()));
+    let payload = cx
+        .extra_ref::<Captured>()
+        .and_then(|captured| Some(captured.0.as_ref()?.payload.clone()));
     let payload = payload.unwrap_or_else(|| cx.msg.buffer().clone());
     let correlation = correlation.or(seen.correlation.as_ref()).cloned();
     vec![
@@ -332,9 +364,18 @@ mod tests {
             values[at].clone()
         };
         assert_eq!(of("method"), text(b"INVITE"));
-        assert_eq!((of("from_user"), of("to_domain")), (text(b"alice"), text(b"example.com")));
-        assert_eq!((of("via_1_branch"), of("contact_port")), (text(b"z9hG4bK776asdhds"), Value::Int(5061)));
-        assert_eq!((of("source_port"), of("proto"), of("family")), (Value::Int(5061), Value::Int(1), Value::Int(2)));
+        assert_eq!(
+            (of("from_user"), of("to_domain")),
+            (text(b"alice"), text(b"example.com"))
+        );
+        assert_eq!(
+            (of("via_1_branch"), of("contact_port")),
+            (text(b"z9hG4bK776asdhds"), Value::Int(5061))
+        );
+        assert_eq!(
+            (of("source_port"), of("proto"), of("family")),
+            (Value::Int(5061), Value::Int(1), Value::Int(2))
+        );
         assert_eq!(of("node"), text(b"homer01"));
         assert_eq!(report(&cx, &extras(), None, None).len(), REPORT.len());
     }
@@ -348,7 +389,12 @@ mod tests {
             micros: 5,
             capture_id: 234,
             correlation: Some(Str::from("corr")),
-            ..hep::Packet::new("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap(), hep::TCP, Str::from("x"))
+            ..hep::Packet::new(
+                "10.0.0.1:1".parse().unwrap(),
+                "10.0.0.2:2".parse().unwrap(),
+                hep::TCP,
+                Str::from("x"),
+            )
         };
         cx.extra::<Captured>().0 = Some(packet);
         let values = message(&cx, &extras());

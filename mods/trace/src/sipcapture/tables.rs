@@ -246,7 +246,10 @@ mod tests {
     #[test]
     fn choices_are_read() {
         assert_eq!(Choice::parse(b"rand", b"").unwrap(), Choice::Random);
-        assert_eq!(Choice::parse(b"hash", b"to_user").unwrap(), Choice::Hash(Source::ToUser));
+        assert_eq!(
+            Choice::parse(b"hash", b"to_user").unwrap(),
+            Choice::Hash(Source::ToUser)
+        );
         assert!(Choice::parse(b"hash", b"ruri").is_err());
         assert!(Choice::parse(b"any", b"call_id").is_err());
     }

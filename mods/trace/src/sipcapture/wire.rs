@@ -61,7 +61,11 @@ impl Intake {
             Ok(packet) => packet,
             Err(error) => {
                 self.unread.inc();
-                kahea_module::debug!("sipcapture", "A packet from {} is no HEP: {error}.", received.source);
+                kahea_module::debug!(
+                    "sipcapture",
+                    "A packet from {} is no HEP: {error}.",
+                    received.source
+                );
                 return;
             }
         };
@@ -78,7 +82,11 @@ impl Intake {
                 None => return,
             },
             Err(error) => {
-                kahea_module::debug!("sipcapture", "What was captured from {} is no SIP: {error}.", packet.source);
+                kahea_module::debug!(
+                    "sipcapture",
+                    "What was captured from {} is no SIP: {error}.",
+                    packet.source
+                );
                 return;
             }
         };
@@ -86,7 +94,14 @@ impl Intake {
     }
 
     /// The script sees the message as if it had come from where it was captured. It goes no further than the script.
-    fn run(&self, worker: &Rc<Worker>, received: &Received, message: Message, packet: hep::Packet, data: &Str) {
+    fn run(
+        &self,
+        worker: &Rc<Worker>,
+        received: &Received,
+        message: Message,
+        packet: hep::Packet,
+        data: &Str,
+    ) {
         let (kind, route) = match message.is_request() {
             true => (RouteKind::Request, self.request),
             false => (RouteKind::Reply, self.reply),
@@ -112,7 +127,13 @@ impl Intake {
 }
 
 /// Runs the event route: a packet is wanted unless it returns 0 or drops it.
-fn is_wanted(worker: &Rc<Worker>, received: &Received, packet: &hep::Packet, data: &Str, route: RouteId) -> bool {
+fn is_wanted(
+    worker: &Rc<Worker>,
+    received: &Received,
+    packet: &hep::Packet,
+    data: &Str,
+    route: RouteId,
+) -> bool {
     let Ok(message) = Message::parse(STAND_IN, &Limits::default()) else {
         return true;
     };

@@ -78,16 +78,22 @@ impl Files {
         let (queue, taken) = sync_channel(WAITING);
         let waiting = Arc::new(AtomicUsize::new(0));
         let (own, count) = (waiting.clone(), dropped.clone());
-        std::thread::Builder::new().name("sipdump".to_owned()).spawn(move || {
-            let mut cleaned = None;
-            while write_on(&plan, &mut pen, &taken, &own, &count) {
-                if cleaned.is_none_or(|at: Instant| at.elapsed() >= CLEANING) {
-                    clean(&plan, SystemTime::now());
-                    cleaned = Some(Instant::now());
+        std::thread::Builder::new()
+            .name("sipdump".to_owned())
+            .spawn(move || {
+                let mut cleaned = None;
+                while write_on(&plan, &mut pen, &taken, &own, &count) {
+                    if cleaned.is_none_or(|at: Instant| at.elapsed() >= CLEANING) {
+                        clean(&plan, SystemTime::now());
+                        cleaned = Some(Instant::now());
+                    }
                 }
-            }
-        })?;
-        Ok(Files { queue, waiting, dropped })
+            })?;
+        Ok(Files {
+            queue,
+            waiting,
+            dropped,
+        })
     }
 
     /// Hands a message over; never waits. False where too many wait already.
@@ -218,7 +224,11 @@ impl Pen {
             if let Err(error) = file.flush()
                 && !std::mem::replace(&mut self.failed, true)
             {
-                kahea_module::error!("sipdump", "Messages cannot be written in {}: {error}.", plan.folder.display());
+                kahea_module::error!(
+                    "sipdump",
+                    "Messages cannot be written in {}: {error}.",
+                    plan.folder.display()
+                );
             }
         }
         true
@@ -287,10 +297,20 @@ fn clean(plan: &Plan, now: SystemTime) {
         let name = file.file_name();
         let name = name.to_string_lossy();
         let prefix = plan.clean_prefix.as_deref().unwrap_or(&plan.prefix);
-        let ours = name.starts_with(prefix) && [".data", ".meta", ".pcap"].iter().any(|end| name.ends_with(end));
-        let modified = file.metadata().ok().filter(|about| about.is_file()).and_then(|about| about.modified().ok());
-        let old = modified.and_then(|at| now.duration_since(at).ok()).is_some_and(|passed| passed > age);
-        if ours && old && let Err(error) = fs::remove_file(file.path()) {
+        let ours =
+            name.starts_with(prefix) && [".data", ".meta", ".pcap"].iter().any(|end| name.ends_with(end));
+        let modified = file
+            .metadata()
+            .ok()
+            .filter(|about| about.is_file())
+            .and_then(|about| about.modified().ok());
+        let old = modified
+            .and_then(|at| now.duration_since(at).ok())
+            .is_some_and(|passed| passed > age);
+        if ours
+            && old
+            && let Err(error) = fs::remove_file(file.path())
+        {
             kahea_module::warning!("sipdump", "The old file {name} stays: {error}.");
         }
     }
@@ -364,7 +384,11 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         clean(&plan(folder.path()), SystemTime::now() + Duration::from_secs(61));
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().map(|file| file.file_name()).collect();
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .flatten()
+            .map(|file| file.file_name())
+            .collect();
         assert_eq!(left.len(), 2);
         assert!(!folder.path().join("dump-old.data").exists());
     }

@@ -14,7 +14,8 @@ use std::{
 };
 
 use kahea_module::{
-    BindError, Cx, Decl, Env, Given, InitError, Module, Named, Naming, RouteId, RouteKind, Str, Value, Worker,
+    BindError, Cx, Decl, Env, Given, InitError, Module, Named, Naming, RouteId, RouteKind, Str, Value,
+    Worker,
     rpc::{RpcCall, RpcResult, RpcValue},
 };
 use kahea_sip::{Limits, Message};
@@ -118,10 +119,16 @@ impl Module for Sipdump {
             },
             "Of the message that event_route[sipdump:msg] is about: buf, len, tag, af, proto, src_ip, src_port, dst_ip, dst_port, sproto, dproto.",
         );
-        d.event("sipdump:msg", "Runs for each message that passes, with mode 2; drop leaves it out of the files.");
+        d.event(
+            "sipdump:msg",
+            "Runs for each message that passes, with mode 2; drop leaves it out of the files.",
+        );
         let doc = "Says whether messages are dumped, and with a number turns it on (1) or off (0).";
         d.rpc("sipdump.enable", enable, doc);
-        d.stat("dropped", "Messages that were not written: too many waited, or the disk did not take them.");
+        d.stat(
+            "dropped",
+            "Messages that were not written: too many waited, or the disk did not take them.",
+        );
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {
@@ -136,7 +143,11 @@ impl Module for Sipdump {
             true => Some(open(&params, env)?),
             false => None,
         };
-        let core = Arc::new(Core { enabled, files, event });
+        let core = Arc::new(Core {
+            enabled,
+            files,
+            event,
+        });
         let own = core.clone();
         env.hooks.wire_in.push(Arc::new(move |worker, received, data| {
             if own.is_on() {
@@ -163,13 +174,37 @@ fn getters(d: &mut Decl<Sipdump>) {
         true
     }
     let doc = "The bytes of the message that the event is about.";
-    d.kemi_func("sipdump", "get_buf", [], |_: &Sipdump, cx: &mut Cx| give(cx, &Field::Buffer), doc);
+    d.kemi_func(
+        "sipdump",
+        "get_buf",
+        [],
+        |_: &Sipdump, cx: &mut Cx| give(cx, &Field::Buffer),
+        doc,
+    );
     let doc = "The tag of the message that the event is about.";
-    d.kemi_func("sipdump", "get_tag", [], |_: &Sipdump, cx: &mut Cx| give(cx, &Field::Tag), doc);
+    d.kemi_func(
+        "sipdump",
+        "get_tag",
+        [],
+        |_: &Sipdump, cx: &mut Cx| give(cx, &Field::Tag),
+        doc,
+    );
     let source = |_: &Sipdump, cx: &mut Cx| give(cx, &Field::Part(Part::Host(End::Source)));
-    d.kemi_func("sipdump", "get_src_ip", [], source, "Where the message that the event is about comes from.");
+    d.kemi_func(
+        "sipdump",
+        "get_src_ip",
+        [],
+        source,
+        "Where the message that the event is about comes from.",
+    );
     let destination = |_: &Sipdump, cx: &mut Cx| give(cx, &Field::Part(Part::Host(End::Destination)));
-    d.kemi_func("sipdump", "get_dst_ip", [], destination, "Where the message that the event is about goes to.");
+    d.kemi_func(
+        "sipdump",
+        "get_dst_ip",
+        [],
+        destination,
+        "Where the message that the event is about goes to.",
+    );
 }
 
 fn parameters(d: &mut Decl<Sipdump>) {
@@ -178,10 +213,22 @@ fn parameters(d: &mut Decl<Sipdump>) {
     d.param("wait", |p| &mut p.wait, doc);
     let doc = "How the writer waits; has no meaning here, where it is woken.";
     d.param("wait_mode", |p| &mut p.wait_mode, doc);
-    d.param("rotate", |p| &mut p.rotate, "Seconds until a new file is begun; 0: never.");
+    d.param(
+        "rotate",
+        |p| &mut p.rotate,
+        "Seconds until a new file is begun; 0: never.",
+    );
     d.param("folder", |p| &mut p.folder, "Where the files are.");
-    d.param("fprefix", |p| &mut p.fprefix, "What the names of files begin with.");
-    d.param("fage", |p| &mut p.fage, "Files older than that many seconds are removed; 0: none.");
+    d.param(
+        "fprefix",
+        |p| &mut p.fprefix,
+        "What the names of files begin with.",
+    );
+    d.param(
+        "fage",
+        |p| &mut p.fage,
+        "Files older than that many seconds are removed; 0: none.",
+    );
     let doc = "What the names of files begin with that fage removes, where that is not fprefix.";
     d.param("fagex", |p| &mut p.fagex, doc);
     let doc = "What is done: 1 text files, 2 the event route, 4 packet captures, 8 a header P-KSR-SIPDump in these.";
@@ -239,7 +286,11 @@ impl Field {
             Field::Buffer => Value::Str(shot.data.clone()),
             Field::Tag => Value::Str(tag.clone()),
             Field::Length => Value::Int(i64::try_from(shot.data.len()).unwrap_or(i64::MAX)),
-            Field::Family => Value::from(if shot.from.ip().to_canonical().is_ipv4() { "ipv4" } else { "ipv6" }),
+            Field::Family => Value::from(if shot.from.ip().to_canonical().is_ipv4() {
+                "ipv4"
+            } else {
+                "ipv6"
+            }),
             Field::Part(part) => part.of(shot),
         }
     }
@@ -262,7 +313,9 @@ impl Core {
 
     fn put(&self, worker: &Worker, shot: Shot, tag: Str) -> bool {
         let worker = worker.index;
-        self.files.as_ref().is_some_and(|files| files.put(Item { shot, tag, worker }))
+        self.files
+            .as_ref()
+            .is_some_and(|files| files.put(Item { shot, tag, worker }))
     }
 }
 

@@ -74,7 +74,11 @@ fn ip6(source: [u8; 16], destination: [u8; 16], udp: u16) -> Vec<u8> {
 
 /// The message with the header `P-KSR-SIPDump`.
 pub fn with_header(shot: &Shot, text: &str) -> Vec<u8> {
-    let at = shot.data.iter().position(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
+    let at = shot
+        .data
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map_or(0, |at| at.saturating_add(1));
     match shot.data.split_at_checked(at) {
         Some((line, rest)) if at > 0 => [line, b"P-KSR-SIPDump: ", text.as_bytes(), b"\r\n", rest].concat(),
         _ => shot.data.to_vec(),
@@ -94,7 +98,10 @@ mod tests {
         let record = packet(&shot, &shot.data);
         assert_eq!(record.len(), 16 + 28 + shot.data.len());
         let head = &record[16..36];
-        let sum: u32 = head.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+        let sum: u32 = head
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+            .sum();
         assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "the checksum of the header");
         assert_eq!(&record[36..40], [0x13, 0xc5, 0x13, 0xc4]);
         let six = Shot {

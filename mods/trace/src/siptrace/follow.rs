@@ -67,7 +67,9 @@ impl Followed {
             order,
             method: request.method(),
             negative: false,
-            until: now.checked_add(if call { CALL } else { UNANSWERED }).unwrap_or(now),
+            until: now
+                .checked_add(if call { CALL } else { UNANSWERED })
+                .unwrap_or(now),
         };
         let mut entries = self.entries.lock();
         let fits = entries.len() < MOST || entries.contains_key(&key);
@@ -165,14 +167,23 @@ mod tests {
         let takes = |first: &str, cseq: &str, direction| {
             followed.order_of(&message(first, cseq), direction, now).is_some()
         };
-        assert!(!takes("INVITE sip:b SIP/2.0", "1 INVITE", Direction::In), "a repetition");
+        assert!(
+            !takes("INVITE sip:b SIP/2.0", "1 INVITE", Direction::In),
+            "a repetition"
+        );
         assert!(takes("INVITE sip:b SIP/2.0", "1 INVITE", Direction::Out));
-        assert!(!takes("ACK sip:b SIP/2.0", "1 ACK", Direction::In), "there is no answer yet");
+        assert!(
+            !takes("ACK sip:b SIP/2.0", "1 ACK", Direction::In),
+            "there is no answer yet"
+        );
         assert!(takes("SIP/2.0 180 Ringing", "1 INVITE", Direction::In));
         assert!(takes("CANCEL sip:b SIP/2.0", "1 CANCEL", Direction::In));
         assert!(takes("SIP/2.0 487 Gone", "1 INVITE", Direction::Out));
         assert!(takes("ACK sip:b SIP/2.0", "1 ACK", Direction::In));
-        assert!(!takes("BYE sip:b SIP/2.0", "2 BYE", Direction::Out), "another transaction");
+        assert!(
+            !takes("BYE sip:b SIP/2.0", "2 BYE", Direction::Out),
+            "another transaction"
+        );
         followed.purge(now + ANSWERED + Duration::from_secs(1));
         assert!(followed.is_empty());
     }
@@ -197,7 +208,10 @@ mod tests {
     #[test]
     fn calls_without_a_name_and_too_many_are_refused() {
         let (followed, now) = (Followed::default(), Instant::now());
-        let nameless = Message::parse(Str::from("OPTIONS sip:a SIP/2.0\r\nCSeq: 1 OPTIONS\r\n\r\n"), &Limits::default());
+        let nameless = Message::parse(
+            Str::from("OPTIONS sip:a SIP/2.0\r\nCSeq: 1 OPTIONS\r\n\r\n"),
+            &Limits::default(),
+        );
         if let Ok(nameless) = nameless {
             assert!(!followed.begin(&nameless, order(), false, now));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kahea_module::{Cx, Decl, Fault, Str};
 
-use super::{Siptrace, address};
+use super::{Following, Siptrace, address};
 use crate::{
     courier::Address,
     hep::{self, kind},
@@ -21,15 +21,21 @@ enum Extent {
 
 pub(super) fn declare(d: &mut Decl<Siptrace>) {
     let doc = "Writes the message, as it was received, to the table and sends it to the collector; with mode t those of its transaction too, with d those of its call.";
-    d.func("sip_trace", [], |m: &Siptrace, cx: &mut Cx| trace(m, cx, None, None, None), doc)
-        .kemi(0, "sip_trace");
+    d.func(
+        "sip_trace",
+        [],
+        |m: &Siptrace, cx: &mut Cx| trace(m, cx, None, None, None),
+        doc,
+    )
+    .kemi(0, "sip_trace");
     let to = |m: &Siptrace, cx: &mut Cx, to: Str| trace(m, cx, Some(to), None, None);
     d.func("sip_trace", ["to"], to, doc).kemi(1, "sip_trace_dst");
     let to = |m: &Siptrace, cx: &mut Cx, to: Str, id: Str| trace(m, cx, Some(to), Some(id), None);
     d.func("sip_trace", ["to", "correlation"], to, doc)
         .kemi(2, "sip_trace_dst_cid")
         .example("sip_trace(\"sip:127.0.0.1:9060\", \"$ci\");");
-    let to = |m: &Siptrace, cx: &mut Cx, to: Str, id: Str, mode: Str| trace(m, cx, Some(to), Some(id), Some(mode));
+    let to =
+        |m: &Siptrace, cx: &mut Cx, to: Str, id: Str, mode: Str| trace(m, cx, Some(to), Some(id), Some(mode));
     d.func("sip_trace", ["to", "correlation", "mode"], to, doc)
         .kemi(3, "sip_trace_dst_cid_type");
     let mode = |m: &Siptrace, cx: &mut Cx, mode: Str| trace(m, cx, None, None, Some(mode));
@@ -38,15 +44,30 @@ pub(super) fn declare(d: &mut Decl<Siptrace>) {
         .kemi(1, "sip_trace_mode")
         .example("sip_trace_mode(\"t\");");
     let doc = "Sends a line of a log to the collector, by HEP 3, as belonging to the message's call.";
-    d.func("hlog", ["text"], |m: &Siptrace, cx: &mut Cx, text: Str| hlog(m, cx, None, text), doc)
-        .kemi(1, "hlog");
+    d.func(
+        "hlog",
+        ["text"],
+        |m: &Siptrace, cx: &mut Cx, text: Str| hlog(m, cx, None, text),
+        doc,
+    )
+    .kemi(1, "hlog");
     let with_id = |m: &Siptrace, cx: &mut Cx, id: Str, text: Str| hlog(m, cx, Some(id), text);
-    d.func("hlog", ["correlation", "text"], with_id, "Sends a line of a log as belonging to something.")
-        .kemi(2, "hlog_cid")
-        .example("hlog(\"$ci\", \"a line\");");
+    d.func(
+        "hlog",
+        ["correlation", "text"],
+        with_id,
+        "Sends a line of a log as belonging to something.",
+    )
+    .kemi(2, "hlog_cid")
+    .example("hlog(\"$ci\", \"a line\");");
     let doc = "Sends any message to a collector by HEP: its text, from where and to where it went (proto:address:port), the collector's URI, the correlation.";
-    d.func("sip_trace_msg", ["message", "from", "to", "collector", "correlation"], any_message, doc)
-        .kemi(5, "sip_trace_msg");
+    d.func(
+        "sip_trace_msg",
+        ["message", "from", "to", "collector", "correlation"],
+        any_message,
+        doc,
+    )
+    .kemi(5, "sip_trace_msg");
 }
 
 fn extent(mode: Option<&Str>) -> Result<Option<Extent>, Fault> {
@@ -58,7 +79,8 @@ fn extent(mode: Option<&Str>) -> Result<Option<Extent>, Fault> {
         Some(b't' | b'T') => Extent::Transaction,
         Some(b'd' | b'D') => Extent::Call,
         _ => {
-            let text = format!("the mode of a trace is m (message), t (transaction) or d (dialog), not '{mode}'");
+            let text =
+                format!("the mode of a trace is m (message), t (transaction) or d (dialog), not '{mode}'");
             return Err(Fault::script(text));
         }
     }))
@@ -78,7 +100,11 @@ fn trace(
         return Ok(-1);
     }
     let flagged = core.flag != 0 && cx.flags & core.flag != 0;
-    let extent = extent.unwrap_or(if flagged { Extent::Transaction } else { Extent::Message });
+    let extent = extent.unwrap_or(if flagged {
+        Extent::Transaction
+    } else {
+        Extent::Message
+    });
     let correlation = correlation.filter(|id| !id.is_empty());
     let order = core.order(cx, to, correlation);
     let shot = Shot::of(cx);
@@ -87,14 +113,15 @@ fn trace(
         return Ok(1);
     }
     if !cx.msg.is_request() {
-        return Err(Fault::script("a transaction or call is traced from its request on"));
+        return Err(Fault::script(
+            "a transaction or call is traced from its request on",
+        ));
     }
     let call = extent == Extent::Call;
     let now = cx.worker.engine.now();
-    match core.followed.0.begin(&cx.msg, Arc::new(order), call, now) {
-        true => Ok(1),
-        false => Ok(-1),
-    }
+    let begun = core.followed.0.begin(&cx.msg, Arc::new(order), call, now);
+    cx.extra::<Following>().0 = begun;
+    Ok(if begun { 1 } else { -1 })
 }
 
 /// `None`: where the parameters say.
@@ -127,7 +154,11 @@ fn hlog(m: &Siptrace, cx: &mut Cx, correlation: Option<Str>, text: Str) -> Resul
     };
     // The collector's port, where its address is one; a name is not asked for here.
     let port = to.port;
-    let collector = to.host.parse().ok().filter(|ip: &std::net::IpAddr| ip.is_ipv4() == own.is_ipv4());
+    let collector = to
+        .host
+        .parse()
+        .ok()
+        .filter(|ip: &std::net::IpAddr| ip.is_ipv4() == own.is_ipv4());
     let collector = std::net::SocketAddr::new(collector.unwrap_or_else(|| own.ip()), port);
     let packet = hep::Packet {
         kind: kind::LOG,
@@ -151,7 +182,9 @@ fn any_message(
     let (_, destination_address) = read_end(&to).ok_or_else(|| wrong(&to))?;
     let given = destination(m, Some(&collector))?;
     let Some(collector) = given.as_ref().or(m.core.duplicate.as_ref()) else {
-        return Err(Fault::script("there is no collector: none is given, and duplicate_uri is not set"));
+        return Err(Fault::script(
+            "there is no collector: none is given, and duplicate_uri is not set",
+        ));
     };
     if !m.core.is_on() {
         return Ok(false);

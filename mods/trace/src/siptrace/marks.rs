@@ -47,7 +47,10 @@ pub fn read(shot: &Shot) -> Option<Shot> {
     let mut kept = 0;
     for header in message.headers() {
         let span = header.line;
-        if names.iter().any(|name| message.bytes(header.name).eq_ignore_ascii_case(name)) {
+        if names
+            .iter()
+            .any(|name| message.bytes(header.name).eq_ignore_ascii_case(name))
+        {
             data.extend_from_slice(shot.data.get(kept..span.range().start)?);
             kept = span.range().end;
         }
@@ -79,9 +82,17 @@ mod tests {
             from: "10.0.0.9:1".parse().unwrap(),
             ..shot.clone()
         };
-        assert!(marked.data.windows(21).any(|text| text == b"X-Siptrace-Method: IN"));
+        assert!(
+            marked
+                .data
+                .windows(21)
+                .any(|text| text == b"X-Siptrace-Method: IN")
+        );
         let back = read(&marked).unwrap();
-        assert_eq!((back.from, back.to, back.direction), (shot.from, shot.to, shot.direction));
+        assert_eq!(
+            (back.from, back.to, back.direction),
+            (shot.from, shot.to, shot.direction)
+        );
         assert_eq!(back.data, shot.data);
         assert!(read(&shot).is_none(), "one without headers is not traced");
     }

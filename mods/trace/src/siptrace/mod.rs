@@ -18,7 +18,9 @@ use std::{
 use kahea_db::Database;
 use kahea_module::{
     BindError, Cx, Decl, Env, InitError, Module, Named, Naming, RouteId, RouteKind, Str, Value, Var,
-    config::Periodic, rpc::{RpcCall, RpcFault, RpcResult, RpcValue}, stats::Counter,
+    config::Periodic,
+    rpc::{RpcCall, RpcFault, RpcResult, RpcValue},
+    stats::Counter,
 };
 
 use self::{follow::Followed, params::Params, rows::Rows};
@@ -64,7 +66,7 @@ struct Core {
     capture_id: u32,
     auth_key: Option<Str>,
     rows: Option<Rows>,
-    /// The own address in rows of messages that leave.
+    /// The own address in rows.
     local: Option<Str>,
     flag: u32,
     headers_read: bool,
@@ -83,6 +85,10 @@ struct On(AtomicBool);
 /// Transactions that are followed survive a reload.
 #[derive(Default)]
 struct Kept(Followed);
+
+/// The transaction of the message in work is followed.
+#[derive(Default)]
+struct Following(bool);
 
 /// The shot that an event route is about.
 #[derive(Default)]
@@ -111,7 +117,11 @@ impl Module for Siptrace {
         );
         let doc = "Runs for each message that trace_mode would trace; drop leaves it out.";
         d.event("siptrace:msg", doc);
-        d.rpc("siptrace.status", status, "Turns tracing on or off, or says whether it is: on, off, check.");
+        d.rpc(
+            "siptrace.status",
+            status,
+            "Turns tracing on or off, or says whether it is: on, off, check.",
+        );
         d.stat("traced_requests", "Requests that were traced.");
         d.stat("traced_replies", "Replies that were traced.");
         d.stat("dropped_rows", "Traced messages that the database did not take.");
@@ -206,8 +216,10 @@ fn address(uri: &Str, from: Option<std::net::IpAddr>) -> Result<Address, BindErr
 fn watch_wire(core: &Arc<Core>, params: &Params, env: &mut Env<'_>) -> Result<(), InitError> {
     let bits = params.trace_mode;
     if bits & (mode::HEP | mode::URI) != 0 && core.duplicate.is_none() {
-        return Err(InitError::new("trace_mode sends copies, but there is no duplicate_uri")
-            .help("set the parameter duplicate_uri, or trace_mode to 2"));
+        return Err(
+            InitError::new("trace_mode sends copies, but there is no duplicate_uri")
+                .help("set the parameter duplicate_uri, or trace_mode to 2"),
+        );
     }
     let callback = params.evcb_msg.as_ref().filter(|name| !name.is_empty());
     let route = env.event_route(&callback.map_or_else(|| "siptrace:msg".into(), |name| name.text()));
@@ -245,6 +257,11 @@ fn follow_wire(core: &Arc<Core>, env: &mut Env<'_>) {
         Some(data)
     }));
     let own = core.clone();
+    env.hooks.local_reply.push(Arc::new(move |cx| {
+        own.answered(cx);
+        kahea_module::Ret::TRUE
+    }));
+    let own = core.clone();
     env.hooks.periodic.push(Periodic {
         name: Str::from_static("siptrace"),
         every: Duration::from_secs(10),
@@ -258,7 +275,13 @@ impl Core {
     }
 
     /// A message on the wire, under `trace_mode`.
-    fn passes(&self, worker: &std::rc::Rc<kahea_module::Worker>, shot: Shot, bits: i64, route: Option<RouteId>) {
+    fn passes(
+        &self,
+        worker: &std::rc::Rc<kahea_module::Worker>,
+        shot: Shot,
+        bits: i64,
+        route: Option<RouteId>,
+    ) {
         if !shot.is_sip() || route.is_some_and(|route| is_dropped(worker, &shot, route)) {
             return;
         }
@@ -282,11 +305,25 @@ impl Core {
         if !self.is_on() || !shot.is_sip() {
             return;
         }
-        let order = shot
-            .message()
-            .and_then(|message| self.followed.0.order_of(&message, shot.direction, worker.engine.now()));
+        let order = shot.message().and_then(|message| {
+            self.followed
+                .0
+                .order_of(&message, shot.direction, worker.engine.now())
+        });
         if let Some(order) = order {
             self.trace(shot, &order);
+        }
+    }
+
+    /// A reply was made here to a request that is traced for somebody: it is traced too, unless its transaction is.
+    fn answered(&self, cx: &mut Cx) {
+        let followed = cx.extra_ref::<Following>().is_some_and(|following| following.0);
+        if self.users.is_empty() || followed || cx.sending.is_none() || !self.is_on() {
+            return;
+        }
+        let order = self.order(cx, None, None);
+        if !order.users.is_empty() {
+            self.trace(&Shot::of(cx), &order);
         }
     }
 
@@ -343,7 +380,10 @@ impl Core {
         match packet.encode(version) {
             Some(bytes) => self.courier.send(to, bytes),
             None => {
-                kahea_module::info!("siptrace", "A message is too long for HEP, or its addresses are of two families.");
+                kahea_module::info!(
+                    "siptrace",
+                    "A message is too long for HEP, or its addresses are of two families."
+                );
                 false
             }
         }

@@ -101,14 +101,18 @@ pub(super) fn declare(d: &mut Decl<Siptrace>) {
 
 fn storing(d: &mut Decl<Siptrace>) {
     d.param("db_url", |p| &mut p.db_url, "The database of the table.");
-    d.param("table", |p| &mut p.table, "The table that messages are written to.");
+    d.param(
+        "table",
+        |p| &mut p.table,
+        "The table that messages are written to.",
+    );
     let doc = "Messages are written to the table.";
     d.param("trace_to_database", |p| &mut p.trace_to_database, doc);
     let doc = "A variable with the name of another table.";
     d.param("trace_table_avp", |p| &mut p.trace_table_avp, doc);
-    let doc = "A variable with whom a message is traced for; one row for each of its values.";
+    let doc = "A variable with whom a message is traced for; one more row for each of its values.";
     d.param("traced_user_avp", |p| &mut p.traced_user_avp, doc);
-    let doc = "The own address, proto:address:port, in rows of messages that leave.";
+    let doc = "The own address, proto:address:port, that rows have.";
     d.param("trace_local_ip", |p| &mut p.trace_local_ip, doc);
     let doc = "How rows are inserted (0 to 2); has no meaning here, where nobody ever waits for a row.";
     d.param("trace_db_mode", |p| &mut p.trace_db_mode, doc);
@@ -139,8 +143,16 @@ fn choosing(d: &mut Decl<Siptrace>) {
 fn sending(d: &mut Decl<Siptrace>) {
     let doc = "The SIP URI of whom copies go to.";
     d.param("duplicate_uri", |p| &mut p.duplicate_uri, doc);
-    d.param("hep_mode_on", |p| &mut p.hep_mode_on, "Copies are packets of HEP.");
-    d.param("hep_version", |p| &mut p.hep_version, "The version of HEP: 1, 2 or 3.");
+    d.param(
+        "hep_mode_on",
+        |p| &mut p.hep_mode_on,
+        "Copies are packets of HEP.",
+    );
+    d.param(
+        "hep_version",
+        |p| &mut p.hep_version,
+        "The version of HEP: 1, 2 or 3.",
+    );
     let doc = "The number of this agent in HEP 2 (16 bits) and 3.";
     d.param("hep_capture_id", |p| &mut p.hep_capture_id, doc);
     d.param("auth_key", |p| &mut p.auth_key, "The key of this agent in HEP 3.");
@@ -152,7 +164,11 @@ fn sending(d: &mut Decl<Siptrace>) {
     d.param("send_sock_name", |p| &mut p.send_sock_name, doc);
     let doc = "The address that copies leave from, as a SIP URI; the port is another.";
     d.param("send_sock_addr", |p| &mut p.send_sock_addr, doc);
-    d.param("force_send_sock", |p| &mut p.force_send_sock, "The older name of send_sock_addr.");
+    d.param(
+        "force_send_sock",
+        |p| &mut p.force_send_sock,
+        "The older name of send_sock_addr.",
+    );
     let doc = "Copies leave from a socket of their own; 0 has no meaning here, where they always do.";
     d.param("trace_ephemeral_socket", |p| &mut p.trace_ephemeral_socket, doc);
 }
@@ -160,18 +176,28 @@ fn sending(d: &mut Decl<Siptrace>) {
 fn within(name: &str, value: i64, least: i64, most: i64) -> Result<i64, InitError> {
     match (least..=most).contains(&value) {
         true => Ok(value),
-        false => Err(InitError::new(format!("{name} is {value}; it may be {least} to {most}"))),
+        false => Err(InitError::new(format!(
+            "{name} is {value}; it may be {least} to {most}"
+        ))),
     }
 }
 
 impl Params {
     pub(super) fn version(&self) -> Result<hep::Version, InitError> {
-        hep::Version::from_number(self.hep_version)
-            .ok_or_else(|| InitError::new(format!("hep_version is {}; it may be 1, 2 or 3", self.hep_version)))
+        hep::Version::from_number(self.hep_version).ok_or_else(|| {
+            InitError::new(format!(
+                "hep_version is {}; it may be 1, 2 or 3",
+                self.hep_version
+            ))
+        })
     }
 
     pub(super) fn capture_id(&self) -> Result<u32, InitError> {
-        let most = if self.hep_version == 2 { i64::from(u16::MAX) } else { i64::from(u32::MAX) };
+        let most = if self.hep_version == 2 {
+            i64::from(u16::MAX)
+        } else {
+            i64::from(u32::MAX)
+        };
         let id = within("hep_capture_id", self.hep_capture_id, 0, most)?;
         u32::try_from(id).map_err(|error| InitError::new(error.to_string()))
     }
@@ -179,7 +205,10 @@ impl Params {
     /// As a mask; 0 where there is none.
     pub(super) fn flag(&self) -> Result<u32, InitError> {
         let flag = within("trace_flag", self.trace_flag, -1, 31)?;
-        Ok(u32::try_from(flag).ok().and_then(|flag| 1_u32.checked_shl(flag)).unwrap_or(0))
+        Ok(u32::try_from(flag)
+            .ok()
+            .and_then(|flag| 1_u32.checked_shl(flag))
+            .unwrap_or(0))
     }
 
     /// The IP address that copies leave from.
@@ -196,7 +225,9 @@ impl Params {
             return Ok(None);
         };
         courier::own_address(&uri).map(Some).ok_or_else(|| {
-            InitError::new(format!("send_sock_addr: '{uri}' is no SIP URI with an IP address"))
+            InitError::new(format!(
+                "send_sock_addr: '{uri}' is no SIP URI with an IP address"
+            ))
         })
     }
 

@@ -30,8 +30,18 @@ impl Default for Columns {
     fn default() -> Columns {
         Columns(
             [
-                "time_stamp", "time_us", "callid", "traced_user", "msg", "method", "status", "fromip", "toip", "fromtag",
-                "totag", "direction",
+                "time_stamp",
+                "time_us",
+                "callid",
+                "traced_user",
+                "msg",
+                "method",
+                "status",
+                "fromip",
+                "toip",
+                "fromtag",
+                "totag",
+                "direction",
             ]
             .map(Str::from_static),
         )
@@ -77,15 +87,14 @@ impl Rows {
         new
     }
 
-    /// Writes a message, once for each traced user.
+    /// Writes a message, for nobody and once for each traced user.
     pub fn write(&self, shot: &Shot, order: &Order, local: Option<&Str>) {
         let Some(values) = values(shot, local) else {
             return;
         };
         let query = self.query(order.table.as_ref());
-        let nobody = [Str::EMPTY];
-        let users: &[Str] = if order.users.is_empty() { &nobody } else { &order.users };
-        for user in users {
+        // One row is for nobody, as in Kamailio.
+        for user in std::iter::once(&Str::EMPTY).chain(&order.users) {
             let mut values = values.clone();
             if let Some(place) = values.get_mut(3) {
                 *place = Value::Text(user.detach());
@@ -101,13 +110,14 @@ impl Rows {
             return;
         }
         let (waiting, dropped) = (self.waiting.clone(), self.dropped.clone());
-        self.database.run_later(Statement::Query(query.clone(), values), move |done| {
-            waiting.fetch_sub(1, Relaxed);
-            if let Err(error) = done {
-                dropped.inc();
-                kahea_module::info!("siptrace", "A traced message was not written: {error}.");
-            }
-        });
+        self.database
+            .run_later(Statement::Query(query.clone(), values), move |done| {
+                waiting.fetch_sub(1, Relaxed);
+                if let Err(error) = done {
+                    dropped.inc();
+                    kahea_module::info!("siptrace", "A traced message was not written: {error}.");
+                }
+            });
     }
 
     /// Waits until what was handed over is written, for a few seconds.
@@ -131,12 +141,15 @@ fn query(table: &Str, columns: &Columns) -> Arc<Query> {
 fn values(shot: &Shot, local: Option<&Str>) -> Option<Vec<Value>> {
     let message = shot.message()?;
     let since = shot.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let status = message.status().map(|status| status.to_string()).unwrap_or_default();
+    let status = message
+        .status()
+        .map(|status| status.to_string())
+        .unwrap_or_default();
     let text = |text: Str| Value::Text(text.detach());
     let out = shot.direction == crate::shot::Direction::Out;
-    let from = match local.filter(|_| out) {
+    let end = |own: bool, address| match local.filter(|_| own) {
         Some(local) => local.clone(),
-        None => Str::from(end_text(shot.transport, shot.from)),
+        None => Str::from(end_text(shot.transport, address)),
     };
     Some(vec![
         Value::Time(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
@@ -146,8 +159,8 @@ fn values(shot: &Shot, local: Option<&Str>) -> Option<Vec<Value>> {
         text(shot.data.clone()),
         text(method(&message)),
         text(Str::from(status)),
-        text(from),
-        text(Str::from(end_text(shot.transport, shot.to))),
+        text(end(out, shot.from)),
+        text(end(!out, shot.to)),
         text(tag(&message, HeaderId::From)),
         text(tag(&message, HeaderId::To)),
         Value::Text(Str::from_static(shot.direction.name())),
@@ -170,7 +183,10 @@ mod tests {
         assert_eq!(text(2), Value::Text(Str::from("a84b4c76e66710@127.0.0.1")));
         assert_eq!(text(5), Value::Text(Str::from("INVITE")));
         assert_eq!(text(7), Value::Text(Str::from("udp:127.0.0.1:5061")));
-        assert_eq!((text(9), text(10)), (Value::Text(Str::from("1928301774")), Value::Text(Str::EMPTY)));
+        assert_eq!(
+            (text(9), text(10)),
+            (Value::Text(Str::from("1928301774")), Value::Text(Str::EMPTY))
+        );
         assert_eq!(text(11), Value::Text(Str::from("in")));
     }
 }
