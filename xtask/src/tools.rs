@@ -20,6 +20,8 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/sipp", "sip-tester"),
     ("/usr/bin/baresip", "baresip-core"),
     ("/usr/sbin/kamcmd", "kamailio"),
+    ("/usr/bin/kamcli", "kamcli"),
+    ("/usr/bin/tshark", "tshark"),
     ("/usr/share/kamailio/mysql", "kamailio-mysql-modules"),
     ("/usr/share/kamailio/postgres", "kamailio-postgres-modules"),
     ("/usr/share/kamailio/db_sqlite", "kamailio-sqlite-modules"),
