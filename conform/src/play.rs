@@ -257,6 +257,7 @@ impl<'a> Player<'a> {
             }
             Step::Rewrite { file, with } => self.rewrite(file, with)?,
             Step::Run { words, output } => self.run(words, *output)?,
+            Step::Until { printed, words } => self.until(printed, words)?,
             Step::Rpc { words } => self.rpc(words)?,
             other => return Err(format!("{other:?} is not a step of its own")),
         }
@@ -583,21 +584,36 @@ impl<'a> Player<'a> {
     }
 
     fn run(&mut self, words: &[String], output: bool) -> Result<(), String> {
+        let done = self.output_of(words)?;
+        let code = format!("exit code {}", server::exit_number(done.status));
+        let shown = text::decode(&[done.stdout, done.stderr].concat());
         let label = format!("run {}", words.join(" "));
+        self.note(&label, if output { format!("{shown}{code}") } else { code });
+        Ok(())
+    }
+
+    fn until(&mut self, printed: &str, words: &[String]) -> Result<(), String> {
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            let done = self.output_of(words)?;
+            let shown = text::decode(&[done.stdout, done.stderr].concat());
+            if shown.trim() == printed {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(format!("{} prints {shown:?}, not {printed:?}", words.join(" ")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn output_of(&self, words: &[String]) -> Result<std::process::Output, String> {
         let filled = words.iter().flat_map(|word| match word.as_str() {
             "{server}" => absolute(&self.command.0),
             word => vec![self.fill(word)],
         });
-        let command = ServerCommand(filled.collect());
-        let mut command = command.command(&self.case.settings);
-        let done = command
-            .current_dir(self.tmp)
-            .output()
-            .map_err(|e| e.to_string())?;
-        let code = format!("exit code {}", server::exit_number(done.status));
-        let shown = text::decode(&[done.stdout, done.stderr].concat());
-        self.note(&label, if output { format!("{shown}{code}") } else { code });
-        Ok(())
+        let mut command = ServerCommand(filled.collect()).command(&self.case.settings);
+        command.current_dir(self.tmp).output().map_err(|e| e.to_string())
     }
 
     fn rpc(&mut self, words: &[String]) -> Result<(), String> {

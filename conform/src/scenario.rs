@@ -88,6 +88,8 @@ pub enum Step {
     Rewrite { file: String, with: String },
     /// Runs a command; its output and exit code, or only the code, go to the transcript.
     Run { words: Vec<String>, output: bool },
+    /// Runs a command again and again until it prints this, for what a server does behind an answer.
+    Until { printed: String, words: Vec<String> },
     /// Runs an RPC command through kamcmd.
     Rpc { words: Vec<String> },
 }
@@ -291,6 +293,10 @@ fn step(words: Vec<String>) -> Result<Step, String> {
         "exitcode" => Step::Run {
             words: words.remaining(),
             output: false,
+        },
+        "until" => Step::Until {
+            printed: words.next("what the command prints")?,
+            words: words.remaining(),
         },
         "rpc" => Step::Rpc {
             words: words.remaining(),

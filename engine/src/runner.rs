@@ -61,8 +61,8 @@ pub fn guarded<T>(
     machine: &mut Machine,
     work: impl FnOnce(&mut Cx, &mut Machine) -> T,
 ) -> Result<T, Fault> {
-    let before = machine.position();
-    catch_unwind(AssertUnwindSafe(|| work(cx, machine))).map_err(|panic| panicked(cx, &before, &*panic))
+    catch_unwind(AssertUnwindSafe(|| work(cx, machine)))
+        .map_err(|panic| panicked(cx, &machine.position(), &*panic))
 }
 
 fn panicked(cx: &Cx, place: &str, panic: &(dyn std::any::Any + Send)) -> Fault {

@@ -34,6 +34,23 @@ pub(super) struct Master {
     pub risk: Str,
 }
 
+impl Default for Master {
+    fn default() -> Master {
+        let name = Str::from_static;
+        Master {
+            table: name("locdb"),
+            id: name("id"),
+            number: name("no"),
+            url: name("url"),
+            status: name("status"),
+            failover: name("failover"),
+            spare: name("spare"),
+            errors: name("errors"),
+            risk: name("rg"),
+        }
+    }
+}
+
 /// Whether a database is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {

@@ -4,7 +4,7 @@ use kahea_db::{Connection, Done, Driver, Features, Sink, Statement, Url, sql::Di
 use parking_lot::Mutex;
 
 use super::*;
-use crate::usrloc::{Columns, Draft, Form, Part};
+use crate::usrloc::{Common, Draft, Form, Part};
 
 /// Databases by host: which are away, and what they were told.
 #[derive(Default)]
@@ -98,25 +98,14 @@ fn cluster(world: &Arc<World>) -> Cluster {
             .open_later(&url, Limits::default(), &shared.stats)
             .unwrap()
     };
-    let name = Str::from_static;
     let cluster = Cluster::new(Parts {
-        master: Master {
-            table: name("locdb"),
-            id: name("id"),
-            number: name("no"),
-            url: name("url"),
-            status: name("status"),
-            failover: name("failover"),
-            spare: name("spare"),
-            errors: name("errors"),
-            risk: name("rg"),
-        },
+        master: Master::default(),
         read: open("master"),
         write: Some(open("master")),
         writes: true,
         domain_counts: true,
         layout: Layout {
-            columns: Columns::default(),
+            columns: Common::default().columns,
             form: Form {
                 use_domain: true,
                 ..Form::default()
