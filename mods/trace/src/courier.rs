@@ -1,5 +1,6 @@
 //! Takes packets to collectors on a thread of its own: what the workers hand over waits in a queue that is bounded in
 //! packets and bytes, and is thrown away and counted where the queue is full or nobody takes it.
+#![allow(clippy::disallowed_methods)] // reason: the clock of a thread of its own, which no message waits for
 
 use std::{
     collections::HashMap,

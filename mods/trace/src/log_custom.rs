@@ -1,4 +1,5 @@
 //! Module `log_custom`: lines of the log as UDP datagrams, where `log_engine_type` is `udp`.
+#![allow(clippy::disallowed_methods)] // reason: an address that is looked up at start
 
 use std::{
     io,

@@ -1,5 +1,6 @@
 //! The files of a dump, written by a thread of their own: text with metadata, packet capture, or both; a new one now and
 //! then, old ones removed.
+#![allow(clippy::disallowed_methods)] // reason: the clock of a thread of its own, which no message waits for
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,5 @@
 //! Traced messages as rows of a table.
+#![allow(clippy::disallowed_methods)] // reason: only the end of the server waits
 
 use std::{
     collections::HashMap,
