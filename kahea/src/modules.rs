@@ -22,6 +22,7 @@ pub fn registry() -> Registry {
     modules.extend(kahea_mods_data::modules());
     modules.extend(kahea_mods_nat_media::modules());
     modules.extend(kahea_mods_http::modules());
+    modules.extend(kahea_mods_trace::modules());
     modules.extend(kahea_rpc::modules());
     Registry::new(modules)
 }

@@ -49,8 +49,8 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "rpc",
-        may: &["module", "sip"],
-        why: "commands come from the registry: no transport names a module",
+        may: &["module", "db", "sip"],
+        why: "commands come from the registry: no transport names a module; cfg_db reads parameters from tables",
     },
     Layer {
         folder: "drivers/*",

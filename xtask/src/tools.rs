@@ -25,6 +25,8 @@ const PEERS: &[(&str, &str)] = &[
         "python3-prometheus-client",
     ),
     ("/usr/bin/curl", "curl"),
+    ("/usr/bin/kamcli", "kamcli"),
+    ("/usr/bin/tshark", "tshark"),
     ("/usr/share/kamailio/mysql", "kamailio-mysql-modules"),
     ("/usr/share/kamailio/postgres", "kamailio-postgres-modules"),
     ("/usr/share/kamailio/db_sqlite", "kamailio-sqlite-modules"),
