@@ -18,6 +18,7 @@ use crate::scenario::{Kind, Look, Step, View};
 use crate::server::{self, Server, ServerCommand};
 use crate::text;
 use crate::transcript::{self, Entry};
+use crate::web;
 
 /// What a run gave.
 #[derive(Debug)]
@@ -232,6 +233,12 @@ impl<'a> Player<'a> {
                 reason,
                 fields,
             } => self.reply(who, request, *code, reason, fields),
+            Step::Http {
+                who,
+                code,
+                reason,
+                fields,
+            } => self.http(who, *code, reason, fields),
             Step::Quiet { who, time } => self.quiet(who, *time),
             Step::Drain { who, time } => self.drain(who, *time),
             Step::Close { who } => {
@@ -523,6 +530,19 @@ impl<'a> Player<'a> {
         let data = wire(&answer.text(&message));
         peer.send(&data, Some(from))
             .map_err(|e| format!("{who} cannot send: {e}"))
+    }
+
+    fn http(
+        &mut self,
+        who: &str,
+        code: u16,
+        reason: &str,
+        fields: &[(String, String)],
+    ) -> Result<(), String> {
+        let filled: HashMap<&str, String> = fields.iter().map(|(k, v)| (k.as_str(), self.fill(v))).collect();
+        let field = |name| filled.get(name).map_or("", String::as_str);
+        let answer = web::answer(code, reason, field("extra"), field("body"));
+        self.send(who, &answer, None)
     }
 
     fn quiet(&mut self, who: &[String], time: Duration) -> Result<(), String> {

@@ -91,6 +91,11 @@ const LAYERS: &[Layer] = &[
         why: "keepalives go to the contacts of usrloc; whether a reply is an offer depends on its transaction's request",
     },
     Layer {
+        folder: "mods/json",
+        may: &["module", "sip"],
+        why: "documents are texts of the script",
+    },
+    Layer {
         folder: "mods/accounting",
         may: &[
             "module",
