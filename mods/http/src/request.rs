@@ -77,6 +77,15 @@ thread_local! {
     static IN_WORK: RefCell<HashMap<ConnectionId, VecDeque<(Cx, RouteId)>>> = RefCell::default();
 }
 
+/// When a request is dealt with.
+enum Turn {
+    Now(Cx),
+    /// Behind those of its connection that came before.
+    Later,
+    /// Never: too many wait.
+    Refused(Cx),
+}
+
 /// Runs a route for the request, after the routes of earlier ones of its connection: answers leave in the order of the
 /// requests (RFC 9112 section 9.3.2).
 pub fn in_turn(cx: Cx, route: RouteId) {
@@ -86,21 +95,21 @@ pub fn in_turn(cx: Cx, route: RouteId) {
     if !cx.worker.net.is_open(connection) {
         return cx.finish();
     }
-    let now = IN_WORK.with_borrow_mut(|all| match all.get_mut(&connection) {
+    let turn = IN_WORK.with_borrow_mut(|all| match all.get_mut(&connection) {
         None => {
             all.insert(connection, VecDeque::new());
-            Ok(Some(cx))
+            Turn::Now(cx)
         }
         Some(waiting) if waiting.len() < MOST_WAITING => {
             waiting.push_back((cx, route));
-            Ok(None)
+            Turn::Later
         }
-        Some(_) => Err(cx),
+        Some(_) => Turn::Refused(cx),
     });
-    match now {
-        Ok(Some(cx)) => start(cx, route),
-        Ok(None) => {}
-        Err(cx) => {
+    match turn {
+        Turn::Now(cx) => start(cx, route),
+        Turn::Later => {}
+        Turn::Refused(cx) => {
             kahea_module::info!(
                 "xhttp",
                 "Closed the connection from {}: too many requests at once.",

@@ -94,8 +94,11 @@ fn transformations(d: &mut Decl<Xhttp>) {
     );
 }
 
-/// A part of a target, path and query.
-fn part(value: Value, choose: for<'a> fn((&'a [u8], &'a [u8])) -> &'a [u8]) -> Value {
+/// Path and query of a target.
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
+/// A part of a target.
+fn part(value: Value, choose: for<'a> fn(Parts<'a>) -> &'a [u8]) -> Value {
     let Value::Str(text) = value else {
         return Value::Null;
     };

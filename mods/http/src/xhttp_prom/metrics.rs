@@ -136,9 +136,12 @@ struct Table {
     next: u64,
 }
 
+/// Each name with what it means and its table.
+type Tables = HashMap<String, (Definition, Arc<Mutex<Table>>)>;
+
 /// The tables of all names: what a reload hands on to definitions that stayed the same.
 #[derive(Default)]
-pub struct Kept(Mutex<HashMap<String, (Definition, Arc<Mutex<Table>>)>>);
+pub struct Kept(Mutex<Tables>);
 
 impl Kept {
     fn table(&self, definition: &Definition) -> Arc<Mutex<Table>> {

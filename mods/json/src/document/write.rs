@@ -170,7 +170,7 @@ mod tests {
             "[3.1400000000000001,100000.0,2.0,1.5000000000000001e+300,1.0000000000000001e-05]"
         );
         assert_eq!(written("[1.50,1e5]", Style::Spaced), "[ 1.50, 1e5 ]");
-        assert_eq!(significant(3.14, 15), "3.14");
+        assert_eq!(significant(2.54, 15), "2.54");
         assert_eq!(significant(100_000.0, 15), "100000");
     }
 

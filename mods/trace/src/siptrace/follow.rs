@@ -154,13 +154,21 @@ mod tests {
         Message::parse(Str::from(text), &Limits::default()).unwrap()
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an Instant can only be had from the clock; any will do"
+    )]
+    fn a_moment() -> Instant {
+        Instant::now()
+    }
+
     fn order() -> Arc<Order> {
         Arc::new(Order::default())
     }
 
     #[test]
     fn a_transaction_is_followed_to_its_ack() {
-        let (followed, now) = (Followed::default(), Instant::now());
+        let (followed, now) = (Followed::default(), a_moment());
         let invite = message("INVITE sip:b SIP/2.0", "1 INVITE");
         assert!(followed.is_empty());
         assert!(followed.begin(&invite, order(), false, now) && !followed.is_empty());
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_call_is_followed_to_its_bye() {
-        let (followed, now) = (Followed::default(), Instant::now());
+        let (followed, now) = (Followed::default(), a_moment());
         followed.begin(&message("INVITE sip:b SIP/2.0", "1 INVITE"), order(), true, now);
         let takes = |first: &str, cseq: &str, direction| {
             followed.order_of(&message(first, cseq), direction, now).is_some()
@@ -207,7 +215,7 @@ mod tests {
 
     #[test]
     fn calls_without_a_name_and_too_many_are_refused() {
-        let (followed, now) = (Followed::default(), Instant::now());
+        let (followed, now) = (Followed::default(), a_moment());
         let nameless = Message::parse(
             Str::from("OPTIONS sip:a SIP/2.0\r\nCSeq: 1 OPTIONS\r\n\r\n"),
             &Limits::default(),
