@@ -316,7 +316,9 @@ fn long_numbers(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut digits = String::new();
     let flush = |digits: &mut String, out: &mut String| {
-        out.push_str(if digits.len() >= 9 { "<number>" } else { digits });
+        // A hash can be any number: few have less than nine digits, but some do.
+        let hides = digits.len() >= 9 || !digits.is_empty() && out.ends_with("HashID: ");
+        out.push_str(if hides { "<number>" } else { digits });
         digits.clear();
     };
     for c in text.chars() {

@@ -127,12 +127,10 @@ mod tests {
             };
             assert_eq!(data, request.as_bytes());
             web.send(&answer(200, "OK", "X: y\n", body)).unwrap();
-            let mut got = vec![0; 48];
+            let wanted = format!("HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 3\r\n\r\n{body}");
+            let mut got = vec![0; wanted.len()];
             client.read_exact(&mut got).unwrap();
-            assert_eq!(
-                got,
-                format!("HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 3\r\n\r\n{body}").as_bytes()
-            );
+            assert_eq!(got, wanted.as_bytes());
         }
         assert!(matches!(
             web.request(Instant::now() + Duration::from_millis(20)).unwrap(),

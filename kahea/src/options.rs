@@ -448,7 +448,7 @@ mod tests {
             ("-x foo", "bad memory manager"),
             ("-n -1", "bad process number"),
             ("-l a:b:c:d", "bad -l address"),
-            ("--log-engine=udp:x", "unknown log engine"),
+            ("--log-engine=pigeon:x", "unknown log engine"),
             ("--atexit=maybe", "bad atexit"),
             ("--workers=0", "bad number of workers"),
         ] {

@@ -195,6 +195,10 @@ fn forwarded_is_a_message(message: &Message) {
         max_message: usize::MAX,
         ..FramerOptions::default()
     });
+    // HTTP is never sent on, and its requests need a Host.
+    if message.is_http() {
+        return;
+    }
     let frame = framer.next(&mut buffer);
     assert_eq!(
         frame,

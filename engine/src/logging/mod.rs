@@ -251,7 +251,8 @@ mod tests {
     fn an_engine_that_is_not_there_is_known_as_such() {
         assert_eq!(Style::of("", ""), Some(Style::Plain));
         assert!(matches!(Style::of("json", "M"), Some(Style::Json(_))));
-        assert_eq!(Style::of("udp", "127.0.0.1:9"), None);
+        assert_eq!(Style::of("udp", "127.0.0.1:9"), Some(Style::Plain));
+        assert_eq!(Style::of("pigeon", "x"), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Module for Jansson {
             "jansson_set",
             ["type", "path", "value", "document"],
             |_: &Jansson, cx: &mut Cx, kind: Str, path: Str, value: Str, document: Var| {
-                change(cx, &document, |root| set(root, &path, typed(&kind, &value)?))
+                change(cx, &document, true, |root| set(root, &path, typed(&kind, &value)?))
             },
             "Puts a value at a path of the document in a variable; objects on the way are made. Types: integer, real, \
              string, object, array, true, false, null, and short forms.",
@@ -31,7 +31,9 @@ impl Module for Jansson {
             "jansson_append",
             ["type", "path", "value", "document"],
             |_: &Jansson, cx: &mut Cx, kind: Str, path: Str, value: Str, document: Var| {
-                change(cx, &document, |root| append(root, &path, typed(&kind, &value)?))
+                change(cx, &document, false, |root| {
+                    append(root, &path, typed(&kind, &value)?)
+                })
             },
             "Adds a value to the array at a path, or the members of an object to the object there.",
         );
@@ -179,13 +181,18 @@ fn integer(text: &str) -> Option<i128> {
     Some(text.parse::<i64>().unwrap_or(end).into())
 }
 
+/// Changes the document in a variable; where `makes` is set, one that holds no text gets an object.
 fn change(
     cx: &mut Cx,
     document: &Var,
+    makes: bool,
     change: impl FnOnce(&mut Node) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
-    let text = document.get(cx).str_or_empty();
-    let mut root = read(&text)?;
+    let mut root = match document.get(cx) {
+        Value::Str(text) => read(&text)?,
+        _ if makes => read(b"{}")?,
+        other => read(&other.str_or_empty())?,
+    };
     change(&mut root)?;
     let text = root.text(Style::Compact);
     cx.spend_bytes(text.len())?;

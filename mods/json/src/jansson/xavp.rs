@@ -28,7 +28,7 @@ pub fn decode(cx: &mut Cx, text: &Str, name: Str) -> Result<bool, Fault> {
             // As in Kamailio an array of other things makes an xavp without fields.
             let objects = objects.unwrap_or_else(|| vec![XValue::List(cx.xavps.sibling())]);
             for object in objects {
-                cx.xavps.add_last(name.clone(), object);
+                cx.xavps.add(name.clone(), object);
             }
         }
         _ => return Ok(false),

@@ -30,7 +30,7 @@ const STEP: usize = 128;
 /// Shards looked at in one step.
 const LOOKS: usize = 1024;
 /// Contacts written in one transaction.
-const BATCH: usize = 200;
+const BATCH: usize = 1000;
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(1);
 

@@ -334,7 +334,7 @@ pub fn report(cx: &Cx, extras: &Extras, correlation: Option<&Str>, data: Option<
         seen.family(),
         // A report is neither a request nor a reply.
         Value::Int(0),
-        Value::Text(seen.node.detach()),
+        Value::Text(extras.node.detach()),
         text(data.unwrap_or(&payload)),
     ]
 }

@@ -41,7 +41,7 @@ pub fn register(params: &Params, env: &mut Env<'_>) -> Result<(), InitError> {
     let intake = Intake {
         event,
         request: env.bind.route(RouteKind::Request, ""),
-        reply: env.bind.route(RouteKind::Reply, ""),
+        reply: env.bind.route(RouteKind::CoreReply, ""),
         bad: params.capture_bad_msgs != 0,
         unread: env.counter("bad_packets"),
     };
@@ -104,7 +104,7 @@ impl Intake {
     ) {
         let (kind, route) = match message.is_request() {
             true => (RouteKind::Request, self.request),
-            false => (RouteKind::Reply, self.reply),
+            false => (RouteKind::CoreReply, self.reply),
         };
         let Some(route) = route else { return };
         let transport = match packet.protocol {
