@@ -41,7 +41,7 @@ impl Module for Jansson {
             "jansson_xdecode",
             ["document", "xavp"],
             |_: &Jansson, cx: &mut Cx, text: Str, name: Str| xavp::decode(cx, &text, name),
-            "Adds an xavp with the members of the object, or one for each object of the array.",
+            "Adds an xavp with the members of the object, or one for each object of the array, the last one on top.",
         );
         d.func(
             "jansson_xencode",

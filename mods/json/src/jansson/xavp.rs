@@ -9,7 +9,7 @@ use kahea_module::{
 use super::{read, value};
 use crate::document::{Node, Number, Style};
 
-/// The members of an object as one xavp, or of each object of an array.
+/// The members of an object as one xavp, or of each object of an array, the last one on top.
 pub fn decode(cx: &mut Cx, text: &Str, name: Str) -> Result<bool, Fault> {
     cx.spend_bytes(text.len())?;
     match read(text)? {
@@ -94,16 +94,16 @@ mod tests {
     }
 
     #[test]
-    fn arrays_keep_their_order() {
+    fn the_last_object_of_an_array_is_on_top() {
         let mut cx = Server::default().invite();
         let text = Str::from("[{\"i\":1},{\"i\":2}]");
         assert_eq!(decode(&mut cx, &text, Str::from("l")), Ok(true));
-        let second = cx.xavps.get(b"l", 1).map(|xavp| xavp.value.clone());
-        let Some(XValue::List(second)) = second else {
-            panic!("no second xavp")
+        let top = cx.xavps.get(b"l", 0).map(|xavp| xavp.value.clone());
+        let Some(XValue::List(top)) = top else {
+            panic!("no xavp")
         };
         assert_eq!(
-            second.get(b"i", 0).map(|field| field.value.clone()),
+            top.get(b"i", 0).map(|field| field.value.clone()),
             Some(XValue::Int(2))
         );
         assert!(decode(&mut cx, &Str::from("{"), Str::from("l")).is_err());
