@@ -13,6 +13,7 @@ mod net_config;
 mod net_host;
 mod receive;
 pub mod runner;
+pub mod script;
 pub mod server;
 mod tracing;
 

@@ -150,7 +150,7 @@ impl Sink for Receiver {
 }
 
 /// Line ends, NULs or nothing: phones send these to keep NAT bindings.
-fn is_keepalive(data: &[u8]) -> bool {
+pub fn is_keepalive(data: &[u8]) -> bool {
     data.len() <= 4 && data.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0 | b' '))
 }
 

@@ -16,12 +16,13 @@ use kahea_module::{
     Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
     ret::{Later, LocalFuture},
     route::{ScriptPlace, ScriptStep},
-    worker::Then,
+    worker::{OwnTask, Then, Work},
 };
 
 use crate::{
     logging::prefix::{self, Prefix},
     machine::{self, Machine, Step},
+    script,
 };
 
 /// The interpreter of one worker and one configuration.
@@ -212,7 +213,7 @@ impl Engine for Runner {
 
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {
         let caller = cx.step;
-        let outcome = self.run_to_end(cx, route);
+        let outcome = script::at_once(|| self.run_to_end(cx, route));
         cx.step = caller;
         outcome
     }
@@ -235,6 +236,20 @@ impl Engine for Runner {
 
     fn place(&self, step: ScriptStep) -> Option<ScriptPlace> {
         machine::place(&self.program, step)
+    }
+
+    fn standing(&self, cx: &mut Cx, work: Work) -> Ret {
+        script::standing(cx, work)
+    }
+
+    fn stand(&self, cx: &mut Cx, later: Later) -> Ret {
+        script::stand(cx, later)
+    }
+
+    fn apart(&self, worker: &Rc<Worker>, task: OwnTask) {
+        if let Err(task) = script::apart(worker, task) {
+            self.spawn(task(worker.clone()));
+        }
     }
 
     fn spawn(&self, task: LocalFuture<'static, ()>) {
