@@ -26,6 +26,7 @@ use crate::{
     net_host::NetHost,
     receive::{Current, Receiver},
     runner::Runner,
+    scratch,
 };
 
 /// Why a server does not start, or keeps its old configuration.
@@ -184,7 +185,9 @@ impl Server {
             Ok(None) => {}
             Err(error) => return Err(prefix_error(&config.globals, &error)),
         }
-        Ok(Arc::new(generation))
+        let generation = Arc::new(generation);
+        try_languages(&generation)?;
+        Ok(generation)
     }
 
     /// Swaps the configuration: new messages use it, those under way end on theirs. Nothing changes on an error.
@@ -293,6 +296,22 @@ impl Server {
 fn entered(prefix: &Arc<Prefix>, cx: &mut Cx) -> Flow {
     prefix.enter(cx);
     Flow::Continue
+}
+
+/// Loads the scripts of embedded languages on trial, so that a broken one changes nothing.
+fn try_languages(generation: &Arc<Generation>) -> Result<(), StartError> {
+    let languages = &generation.config.hooks.languages;
+    if languages.is_empty() {
+        return Ok(());
+    }
+    let worker = scratch::worker(generation);
+    for language in languages {
+        language.check(&worker).map_err(|error| {
+            let help = error.help.map_or(String::new(), |help| format!("; {help}"));
+            StartError::Process(format!("{}{help}", error.message))
+        })?;
+    }
+    Ok(())
 }
 
 fn prefix_error(globals: &Globals, error: &kahea_module::BindError) -> StartError {
@@ -457,6 +476,12 @@ fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc
     );
     let worker = Rc::new(worker);
     runner.bind(&worker);
+    if let Some(language) = &generation.language {
+        match language.interpreter(&worker) {
+            Ok(interpreter) => runner.speak(interpreter),
+            Err(error) => kahea_module::error!("<core>", "Worker {index}: {error}."),
+        }
+    }
     for hook in &generation.config.hooks.worker_start {
         hook(&worker);
     }
