@@ -13,6 +13,8 @@ mod net_config;
 mod net_host;
 mod receive;
 pub mod runner;
+mod running;
+mod scratch;
 pub mod script;
 pub mod server;
 mod tracing;

@@ -8,8 +8,9 @@ use kahea_sip::{HeaderId, Limits, Message, ParseError, Received, view::Via};
 
 use crate::{
     latency,
-    machine::{Machine, Step},
+    machine::Step,
     runner::{Runner, begin, finish, guarded, in_its_name, wait},
+    running::Running,
 };
 
 /// What one worker runs messages with: swapped as a whole at a reload.
@@ -410,7 +411,7 @@ fn run(current: Rc<Current>, mut cx: Cx, entry: RouteId, after: After) {
     }
 }
 
-fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, after: After) {
+fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Running, step: Step, after: After) {
     // While this message waits, others on this worker start with variables of their own.
     begin(Box::pin(async move {
         let result = finish(&mut cx, &mut machine, step).await;

@@ -1,7 +1,7 @@
 //! Runs routes on a worker: at once where nothing waits, as a task where something does.
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -14,6 +14,7 @@ use std::{
 use kahea_lang::program::Program;
 use kahea_module::{
     Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
+    language::{Callback, Interpreter},
     ret::{Later, LocalFuture},
     route::{ScriptPlace, ScriptStep},
     worker::{OwnTask, Then, Work},
@@ -22,6 +23,7 @@ use kahea_module::{
 use crate::{
     logging::prefix::{self, Prefix},
     machine::{self, Machine, Step},
+    running::Running,
     script,
 };
 
@@ -31,6 +33,10 @@ pub struct Runner {
     prefix: Option<Arc<Prefix>>,
     /// For tasks that need the worker they run on.
     worker: RefCell<Weak<Worker>>,
+    /// Of the language that `cfgengine` names.
+    interpreter: OnceCell<Rc<dyn Interpreter>>,
+    /// By their numbers.
+    callbacks: RefCell<Vec<Option<Arc<Callback>>>>,
 }
 
 impl Runner {
@@ -40,12 +46,46 @@ impl Runner {
             program,
             prefix,
             worker: RefCell::default(),
+            interpreter: OnceCell::new(),
+            callbacks: RefCell::default(),
         }
     }
 
-    /// A machine at the start of a route.
-    pub fn machine(&self, route: RouteId) -> Machine {
-        Machine::new(self.program.clone(), route)
+    /// A script at the start of a route.
+    pub fn machine(&self, route: RouteId) -> Running {
+        match route.callback() {
+            None => Running::Native(Machine::new(self.program.clone(), route)),
+            Some(id) => self.callback(id, route),
+        }
+    }
+
+    fn callback(&self, id: u32, route: RouteId) -> Running {
+        let known = self.callbacks.borrow().get(machine::index(id)).cloned().flatten();
+        let callback = known.or_else(|| self.note_callback(id, route));
+        match (self.interpreter.get(), callback) {
+            (Some(interpreter), Some(callback)) => Running::Callback(interpreter.call(&callback)),
+            _ => Running::Missing(route),
+        }
+    }
+
+    /// Asks the configuration what a callback is, once on each worker.
+    fn note_callback(&self, id: u32, route: RouteId) -> Option<Arc<Callback>> {
+        let callback = self.worker()?.config.bind.callback_of(route)?;
+        let mut known = self.callbacks.borrow_mut();
+        let at = machine::index(id);
+        if known.len() <= at {
+            known.resize(at.saturating_add(1), None);
+        }
+        if let Some(place) = known.get_mut(at) {
+            *place = Some(callback.clone());
+        }
+        Some(callback)
+    }
+
+    /// Gives it the interpreter of the embedded language that routes messages.
+    pub fn speak(&self, interpreter: Rc<dyn Interpreter>) {
+        // There is one for each runner.
+        let _ = self.interpreter.set(interpreter);
     }
 }
 
@@ -59,11 +99,11 @@ const FAILED: Outcome = Outcome {
 /// Does one stretch of work on a message; a panic in it is caught, counted and logged.
 pub fn guarded<T>(
     cx: &mut Cx,
-    machine: &mut Machine,
-    work: impl FnOnce(&mut Cx, &mut Machine) -> T,
+    machine: &mut Running,
+    work: impl FnOnce(&mut Cx, &mut Running) -> T,
 ) -> Result<T, Fault> {
-    let before = machine.position();
-    catch_unwind(AssertUnwindSafe(|| work(cx, machine))).map_err(|panic| panicked(cx, &before, &*panic))
+    catch_unwind(AssertUnwindSafe(|| work(cx, machine)))
+        .map_err(|panic| panicked(cx, &machine.position(), &*panic))
 }
 
 fn panicked(cx: &Cx, place: &str, panic: &(dyn std::any::Any + Send)) -> Fault {
@@ -117,7 +157,7 @@ impl Future for Guard<'_> {
 }
 
 /// Runs a machine to its end.
-pub async fn finish(cx: &mut Cx, machine: &mut Machine, first: Step) -> Result<Outcome, Fault> {
+pub async fn finish(cx: &mut Cx, machine: &mut Running, first: Step) -> Result<Outcome, Fault> {
     let mut step = first;
     loop {
         match step {
@@ -173,7 +213,7 @@ pub fn in_its_name<T>(mut cx: Cx, end: impl FnOnce(Cx) -> T) -> T {
 }
 
 /// Runs a machine and hands the message on when it has ended.
-fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Machine, then: Then) {
+fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Running, then: Then) {
     let outer = prefix.map(|prefix| {
         let outer = prefix::make_room();
         prefix::begin(prefix, &mut cx);
@@ -207,7 +247,7 @@ impl Engine for Runner {
     }
 
     fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
-        let machine = Machine::behind(self.program.clone(), step);
+        let machine = Running::Native(Machine::behind(self.program.clone(), step));
         run_machine(self.prefix.as_ref(), cx, machine, then);
     }
 

@@ -29,6 +29,7 @@ use crate::{
     net_host::NetHost,
     receive::{Current, Receiver},
     runner::Runner,
+    scratch,
     script::{Crew, Entrance, Queue},
 };
 
@@ -229,7 +230,9 @@ impl Server {
             Ok(None) => {}
             Err(error) => return Err(prefix_error(&config.globals, &error)),
         }
-        Ok(Arc::new(generation))
+        let generation = Arc::new(generation);
+        try_languages(&generation)?;
+        Ok(generation)
     }
 
     /// Swaps the configuration: new messages use it, those under way end on theirs. Nothing changes on an error.
@@ -356,6 +359,22 @@ impl Server {
 fn entered(prefix: &Arc<Prefix>, cx: &mut Cx) -> Flow {
     prefix.enter(cx);
     Flow::Continue
+}
+
+/// Loads the scripts of embedded languages on trial, so that a broken one changes nothing.
+fn try_languages(generation: &Arc<Generation>) -> Result<(), StartError> {
+    let languages = &generation.config.hooks.languages;
+    if languages.is_empty() {
+        return Ok(());
+    }
+    let worker = scratch::worker(generation);
+    for language in languages {
+        language.check(&worker).map_err(|error| {
+            let help = error.help.map_or(String::new(), |help| format!("; {help}"));
+            StartError::Process(format!("{}{help}", error.message))
+        })?;
+    }
+    Ok(())
 }
 
 fn prefix_error(globals: &Globals, error: &kahea_module::BindError) -> StartError {
@@ -526,6 +545,12 @@ pub(crate) fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetH
     );
     let worker = Rc::new(worker);
     runner.bind(&worker);
+    if let Some(language) = &generation.language {
+        match language.interpreter(&worker) {
+            Ok(interpreter) => runner.speak(interpreter),
+            Err(error) => kahea_module::error!("<core>", "Worker {index}: {error}."),
+        }
+    }
     for hook in &generation.config.hooks.worker_start {
         hook(&worker);
     }

@@ -21,6 +21,8 @@ pub fn registry() -> Registry {
     modules.extend(kahea_mods_accounting::modules());
     modules.extend(kahea_mods_data::modules());
     modules.extend(kahea_mods_nat_media::modules());
+    modules.extend(kahea_kemi_js::modules());
+    modules.extend(kahea_kemi_python::modules());
     modules.extend(kahea_rpc::modules());
     Registry::new(modules)
 }

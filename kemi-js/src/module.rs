@@ -13,7 +13,7 @@ use std::{
 
 use kahea_kemi::{Table, held::Held};
 use kahea_module::{
-    Config, Cx, Decl, Env, Fault, InitError, Module, Outcome, Ret, Str, Worker,
+    Config, Cx, Decl, Env, Fault, InitError, Module, Outcome, Ret, RouteKind, Str, Worker,
     language::{Call, Callback, Interpreter as Speaks, Language},
     rpc::{RpcCall, RpcFault, RpcResult, RpcValue},
     state::DropRequested,
@@ -329,7 +329,10 @@ impl Speaks for Speaker {
 fn route(scripts: &Scripts, callback: &Callback, cx: &mut Cx) -> Result<Outcome, Fault> {
     let failed = |failure: Failure| Fault::script(format!("app_jsdt: {}(): {failure}", callback.name));
     let interpreter = scripts.interpreter(&cx.worker.clone()).map_err(failed)?;
-    let called = interpreter.call(cx, &callback.name.text(), &[]).map_err(failed)?;
+    let event = (callback.kind == RouteKind::Event).then(|| cx.route_name.clone());
+    let called = interpreter
+        .call(cx, &callback.name.text(), event.as_slice())
+        .map_err(failed)?;
     if called == Called::Missing && !callback.optional {
         return Err(Fault::script(format!(
             "app_jsdt: there is no function {} in {}",

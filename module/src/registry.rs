@@ -50,6 +50,13 @@ impl<M: Send + Sync + 'static> Handle<M> {
     }
 }
 
+/// The instance in a module's place, without taking a share of it.
+pub(crate) fn instance<M: Send + Sync + 'static>(slot: &Slot) -> Result<&M, Fault> {
+    slot.downcast_ref::<OnceLock<M>>()
+        .and_then(OnceLock::get)
+        .ok_or_else(|| Fault::new(crate::Blame::Ours, "the module is not started"))
+}
+
 /// A module does not start.
 #[derive(Clone, Debug)]
 pub struct InitError {

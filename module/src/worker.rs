@@ -1,6 +1,7 @@
 //! The worker: what a running message can reach besides itself.
 
 use std::{
+    any::{Any, TypeId},
     cell::{Cell, RefCell},
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -228,6 +229,7 @@ pub struct Worker {
     pub vars: RefCell<Vec<Value>>,
     regexes: RefCell<HashMap<Str, Regex>>,
     random: Cell<u64>,
+    kept: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
 }
 
 impl Worker {
@@ -247,7 +249,28 @@ impl Worker {
             vars: RefCell::default(),
             regexes: RefCell::default(),
             random: Cell::new(seed | 1),
+            kept: RefCell::default(),
         }
+    }
+
+    /// State of this worker under this configuration, such as an interpreter: made once, gone with the worker.
+    ///
+    /// # Errors
+    /// What `make` says; then nothing is kept.
+    pub fn keep<T: 'static, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Rc<T>, E> {
+        let id = TypeId::of::<T>();
+        let known = self
+            .kept
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == id)
+            .map(|(_, any)| any.clone());
+        if let Some(known) = known.and_then(|any| any.downcast::<T>().ok()) {
+            return Ok(known);
+        }
+        let made = Rc::new(make()?);
+        self.kept.borrow_mut().push((id, made.clone()));
+        Ok(made)
     }
 
     /// A random number (splitmix64); not for secrets.

@@ -1,0 +1,1 @@
+//! Lua, as `cfgengine "lua"` and as module `app_lua`.
