@@ -20,13 +20,19 @@ use pyo3::{
     types::{PyCFunction, PyDict, PyModule, PyTuple},
 };
 
-use crate::value;
+use crate::{value, visits::Visits, watchdog};
 
 /// The text of the exception that ends a script on purpose.
 pub const EXIT: &str = "~~ksr~exit~~";
 
 /// Makes `KSR` and its modules from a table.
-pub fn make<'py>(py: Python<'py>, table: &Arc<Table>) -> PyResult<Bound<'py, PyModule>> {
+///
+/// Threads without a message call by `visits`.
+pub fn make<'py>(
+    py: Python<'py>,
+    table: &Arc<Table>,
+    visits: &Arc<Visits>,
+) -> PyResult<Bound<'py, PyModule>> {
     let root = PyModule::new(py, "KSR")?;
     let mut x = None;
     for group in table.groups() {
@@ -45,13 +51,12 @@ pub fn make<'py>(py: Python<'py>, table: &Arc<Table>) -> PyResult<Bound<'py, PyM
             let Some(entry) = table.entries().get(*at) else {
                 continue;
             };
-            let (table, at) = (table.clone(), *at);
-            let run = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-                table
-                    .entries()
-                    .get(at)
-                    .map_or_else(|| Ok(args.py().None()), |entry| call(entry, args))
+            let named = Named {
+                table: table.clone(),
+                at: *at,
+                visits: visits.clone(),
             };
+            let run = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| named.call(args);
             place.add(entry.name, function(py, entry.name, run)?)?;
         }
     }
@@ -96,33 +101,57 @@ fn interned(name: &'static str) -> &'static CStr {
     })
 }
 
-/// Calls a function with the arguments of a script.
-pub fn call(entry: &Entry, args: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-    let py = args.py();
-    let mut values = Vec::with_capacity(args.len());
-    for (at, arg) in args.iter().enumerate() {
-        match value::argument(&arg) {
-            Ok(value) => values.push(value),
-            Err(kind) => {
-                let at = at.saturating_add(1);
-                return Err(PyTypeError::new_err(format!(
-                    "{}: argument {at} must be a string or a number, not {kind}; write {}",
-                    entry.full_name(),
-                    entry.signatures().join(" or ")
-                )));
-            }
+/// A function of the table.
+pub struct Named {
+    /// Where it is.
+    pub table: Arc<Table>,
+    /// Its place there.
+    pub at: usize,
+    /// For threads without a message.
+    pub visits: Arc<Visits>,
+}
+
+impl Named {
+    /// Calls it with the arguments of a script.
+    ///
+    /// # Errors
+    /// They do not fit.
+    pub fn call(&self, args: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        let py = args.py();
+        let Some(entry) = self.table.entries().get(self.at) else {
+            return Ok(py.None());
+        };
+        let values = values(entry, args)?;
+        match self.run(py, entry, values) {
+            Ok(_) if entry.returns == Returns::Nothing => Ok(py.None()),
+            Ok(given) => Ok(value::result(py, given)?.unbind()),
+            Err(text) => Err(PyTypeError::new_err(text)),
         }
     }
-    match run(py, entry, values) {
-        Ok(_) if entry.returns == Returns::Nothing => Ok(py.None()),
-        Ok(given) => Ok(value::result(py, given)?.unbind()),
-        Err(text) => Err(PyTypeError::new_err(text)),
+
+    /// Python's lock is released while it waits.
+    fn run(&self, py: Python<'_>, entry: &Entry, values: Vec<Value>) -> Result<RpcValue, String> {
+        if held::has_current() {
+            return held::call(entry, values, |wait| released(py, wait));
+        }
+        let (thread, at) = (watchdog::thread(py), self.at);
+        py.detach(|| self.visits.call(thread, &self.table, at, values))
     }
 }
 
-/// Calls a function; Python's lock is released while it waits.
-fn run(py: Python<'_>, entry: &Entry, values: Vec<Value>) -> Result<RpcValue, String> {
-    held::call(entry, values, |wait| released(py, wait))
+fn values(entry: &Entry, args: &Bound<'_, PyTuple>) -> PyResult<Vec<Value>> {
+    let mut values = Vec::with_capacity(args.len());
+    for (at, arg) in args.iter().enumerate() {
+        values.push(value::argument(&arg).map_err(|kind| {
+            let at = at.saturating_add(1);
+            PyTypeError::new_err(format!(
+                "{}: argument {at} must be a string or a number, not {kind}; write {}",
+                entry.full_name(),
+                entry.signatures().join(" or ")
+            ))
+        })?);
+    }
+    Ok(values)
 }
 
 /// Runs something on this thread without Python's lock.

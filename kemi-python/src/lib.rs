@@ -8,6 +8,7 @@ mod namespace;
 mod scripts;
 mod simple;
 mod value;
+mod visits;
 mod watchdog;
 
 use kahea_module::registry::ModuleDecl;

@@ -1,6 +1,8 @@
 //! The object `msg`, the first argument of functions of `app_python3`. It stands for the message in work, whichever that
 //! is, and holds nothing itself.
 
+use std::sync::Arc;
+
 use kahea_kemi::{Entry, Table, held};
 use kahea_module::{Cx, Str, Value};
 use pyo3::{
@@ -9,7 +11,7 @@ use pyo3::{
     types::{PyCFunction, PyDict, PyModule, PyTuple},
 };
 
-use crate::{ksr, value};
+use crate::{ksr, value, visits::Visits};
 
 /// The class; `get`, `header`, `ruri`, `dst_uri` and `call` are functions of this server.
 const CLASS: &std::ffi::CStr = c"
@@ -34,7 +36,7 @@ class msg:
 ";
 
 /// Makes the object.
-pub fn make<'py>(py: Python<'py>, table: &std::sync::Arc<Table>) -> PyResult<Bound<'py, PyAny>> {
+pub fn make<'py>(py: Python<'py>, table: &Arc<Table>, visits: &Arc<Visits>) -> PyResult<Bound<'py, PyAny>> {
     let module = PyModule::from_code(py, CLASS, c"msg.py", c"_kahea_msg")?;
     py.import("sys")?.getattr("modules")?.del_item("_kahea_msg")?;
     let texts: [(&'static std::ffi::CStr, Take); 4] =
@@ -52,11 +54,15 @@ pub fn make<'py>(py: Python<'py>, table: &std::sync::Arc<Table>) -> PyResult<Bou
         let function = PyCFunction::new_closure(py, Some(name), None, run)?;
         module.add(name.to_str().unwrap_or_default(), function)?;
     }
-    let table = table.clone();
+    let modf = |entry: &Entry| entry.module == "x" && entry.name == "modf";
+    let named = table.entries().iter().position(modf).map(|at| ksr::Named {
+        table: table.clone(),
+        at,
+        visits: visits.clone(),
+    });
     let call = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<Py<PyAny>> {
-        let named = |entry: &&Entry| entry.module == "x" && entry.name == "modf";
-        match table.entries().iter().find(named) {
-            Some(entry) => ksr::call(entry, args),
+        match &named {
+            Some(named) => named.call(args),
             None => Err(PyRuntimeError::new_err("functions of the native script cannot be called")),
         }
     };

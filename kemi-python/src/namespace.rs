@@ -18,7 +18,7 @@ use pyo3::{
     types::{PyList, PyModule, PyTuple},
 };
 
-use crate::{ksr, message, value, watchdog};
+use crate::{ksr, message, value, visits::Visits, watchdog};
 
 /// A script as it was read.
 #[derive(Debug, Default)]
@@ -82,7 +82,13 @@ impl Namespace {
     ///
     /// # Errors
     /// It is no Python, raises, or has no init function where it needs one.
-    pub fn load(source: &Source, table: &Arc<Table>, form: &Form, cx: &mut Cx) -> Result<Namespace, Failure> {
+    pub fn load(
+        source: &Source,
+        table: &Arc<Table>,
+        visits: &Arc<Visits>,
+        form: &Form,
+        cx: &mut Cx,
+    ) -> Result<Namespace, Failure> {
         Python::initialize();
         // Before Python's lock: whoever loads may let that go for a while.
         let Some(_one) = LOADING.try_lock_for(PATIENCE) else {
@@ -91,7 +97,7 @@ impl Namespace {
         held::with_current(cx, || {
             Python::attach(|py| {
                 let run = watchdog::begin(py, Some(form.time));
-                let loaded = load(py, source, table, form);
+                let loaded = load(py, source, table, visits, form);
                 let stopped = run.end(py);
                 loaded.map_err(|error| failure(py, &error, stopped.then_some(form.time)))
             })
@@ -165,7 +171,13 @@ impl Namespace {
     }
 }
 
-fn load(py: Python<'_>, source: &Source, table: &Arc<Table>, form: &Form) -> PyResult<Namespace> {
+fn load(
+    py: Python<'_>,
+    source: &Source,
+    table: &Arc<Table>,
+    visits: &Arc<Visits>,
+    form: &Form,
+) -> PyResult<Namespace> {
     let path = Path::new(&source.file);
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let sys = py.import("sys")?;
@@ -178,7 +190,7 @@ fn load(py: Python<'_>, source: &Source, table: &Arc<Table>, form: &Form) -> PyR
     if !modules.contains("Router")? {
         ksr::install_router(py)?;
     }
-    let root = ksr::make(py, table)?;
+    let root = ksr::make(py, table, visits)?;
     for group in table.groups().iter().filter(|group| !group.name.is_empty()) {
         modules.set_item(format!("KSR.{}", group.name), root.getattr(group.name)?)?;
     }
@@ -197,7 +209,7 @@ fn load(py: Python<'_>, source: &Source, table: &Arc<Table>, form: &Form) -> PyR
     };
     let handler = init(&module, form)?;
     let message = match form.classic {
-        true => Some(message::make(py, table)?.unbind()),
+        true => Some(message::make(py, table, visits)?.unbind()),
         false => None,
     };
     Ok(Namespace {
@@ -264,7 +276,7 @@ fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
 pub fn describe() -> String {
     Python::initialize();
     Python::attach(|py| {
-        let version = py.version_str().split_whitespace().next().unwrap_or_default().to_owned();
+        let version = Python::version_str().split_whitespace().next().unwrap_or_default().to_owned();
         let locked = py
             .import("sys")
             .and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract::<bool>())
@@ -300,7 +312,7 @@ mod tests {
             text: text.as_bytes().to_vec(),
         };
         let table = Arc::new(Table::of(cx.config()));
-        let namespace = Namespace::load(&source, &table, &form(classic), &mut cx)?;
+        let namespace = Namespace::load(&source, &table, &Arc::default(), &form(classic), &mut cx)?;
         Ok((namespace, cx))
     }
 

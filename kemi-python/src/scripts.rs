@@ -18,7 +18,10 @@ use kahea_module::{
 };
 use parking_lot::Mutex;
 
-use crate::namespace::{Called, Failure, Form, Namespace, Source, describe};
+use crate::{
+    namespace::{Called, Failure, Form, Namespace, Source, describe},
+    visits::Visits,
+};
 
 /// Scripts of the module with that number (0: `app_python3`, 1: `app_python3s`), so that each has its own on a worker.
 pub struct Scripts<const N: usize> {
@@ -30,6 +33,7 @@ pub struct Scripts<const N: usize> {
     /// Loaded on trial, for the first worker that asks.
     ready: Mutex<Option<Namespace>>,
     table: OnceLock<Arc<Table>>,
+    visits: Arc<Visits>,
 }
 
 /// What one worker has loaded.
@@ -60,6 +64,7 @@ impl<const N: usize> Scripts<N> {
             version: AtomicU64::new(0),
             ready: Mutex::new(None),
             table: OnceLock::new(),
+            visits: env.shared.keep(Visits::default),
         }))
     }
 
@@ -69,7 +74,7 @@ impl<const N: usize> Scripts<N> {
 
     fn load(&self, worker: &Rc<Worker>, source: &Source) -> Result<Namespace, Failure> {
         let mut cx = faked(worker)?;
-        let loaded = Namespace::load(source, self.table(&worker.config), &self.form, &mut cx);
+        let loaded = Namespace::load(source, self.table(&worker.config), &self.visits, &self.form, &mut cx);
         cx.finish();
         loaded
     }
@@ -104,6 +109,9 @@ impl<const N: usize> Scripts<N> {
             return Ok(known);
         }
         place.version.set(version);
+        if is_ordinary(worker) {
+            self.visits.start(worker);
+        }
         let source = self.source.lock().clone();
         let ready = self.ready.lock().take();
         let made = match ready {
@@ -210,6 +218,12 @@ impl<const N: usize> Scripts<N> {
     }
 }
 
+/// One of those that `children` counts.
+fn is_ordinary(worker: &Worker) -> bool {
+    let index = i64::try_from(worker.index).unwrap_or(i64::MAX);
+    index < worker.config.globals.children.max(1)
+}
+
 fn faked(worker: &Rc<Worker>) -> Result<Cx, Failure> {
     Cx::faked(worker.clone()).map_err(|fault| Failure(fault.to_string()))
 }
@@ -230,7 +244,10 @@ impl<const N: usize> Language for Python<N> {
     }
 
     fn interpreter(&self, worker: &Rc<Worker>) -> Result<Rc<dyn Interpreter>, InitError> {
-        self.0.namespace(worker).map_err(|failure| self.refused(&failure))?;
+        // Workers that stand apart load the script when they first need it.
+        if is_ordinary(worker) {
+            self.0.namespace(worker).map_err(|failure| self.refused(&failure))?;
+        }
         Ok(Rc::new(Speaker(self.0.clone())))
     }
 

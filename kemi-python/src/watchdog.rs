@@ -91,6 +91,13 @@ impl Run {
     }
 }
 
+/// This thread, as Python names it.
+#[expect(unsafe_code, reason = "the name of a thread is Python's")]
+pub fn thread(_: Python<'_>) -> u64 {
+    // SAFETY: it needs nothing.
+    unsafe { ffi::PyThread_get_thread_ident() }
+}
+
 #[expect(unsafe_code, reason = "the clock and the name of a thread are the C library's and Python's")]
 fn this_thread() -> Option<Watched> {
     let mut clock = 0;

@@ -92,6 +92,11 @@ pub fn with_current<T>(cx: &mut Cx, run: impl FnOnce() -> T) -> T {
     run()
 }
 
+/// A script runs on this thread, on a message.
+pub fn has_current() -> bool {
+    CURRENT.get().is_some()
+}
+
 /// Works on the message of the script that runs on this thread; `None` where there is none, or where it is being worked
 /// on.
 pub fn current<T>(work: impl FnOnce(&mut Cx) -> T) -> Option<T> {

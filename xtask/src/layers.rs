@@ -114,6 +114,16 @@ const LAYERS: &[Layer] = &[
         why: "a family of modules is written against the module interface; another module only through its service",
     },
     Layer {
+        folder: "kemi",
+        may: &["module", "diag"],
+        why: "what all embedded languages share, made from declarations; it names no language",
+    },
+    Layer {
+        folder: "kemi-*",
+        may: &["kemi", "module", "sip", "diag"],
+        why: "a language is an interpreter over the one table of KSR functions",
+    },
+    Layer {
         folder: "engine",
         may: &["lang", "module", "net", "sip", "diag"],
         why: "the engine runs programs and names no module",
@@ -129,6 +139,8 @@ const LAYERS: &[Layer] = &[
             "rpc",
             "sip",
             "diag",
+            "kemi",
+            "kemi-*",
             "mods/*",
             "drivers/*",
         ],
@@ -278,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_a_row_is_named() {
-        assert!(unknown("kemi").unwrap().starts_with("kemi: in no layer"));
+        assert!(unknown("nowhere").unwrap().starts_with("nowhere: in no layer"));
         assert_eq!(unknown("mods/dialog"), None);
     }
 

@@ -172,6 +172,9 @@ impl Crew {
     }
 }
 
+/// How long a worker stays whose task has ended: longer than transactions live.
+const AFTERMATH: Duration = Duration::from_secs(120);
+
 /// Interpreters are written for the stack of a main thread.
 const STACK: usize = 8 << 20;
 
@@ -299,18 +302,29 @@ impl Launcher {
             .stack_size(STACK)
             .spawn(move || {
                 log::set_worker(index.saturating_add(1));
-                let served = Still::with(launcher.clone(), |still| {
+                Still::with(launcher.clone(), |still| {
                     let host = launcher.host(index);
                     let current = current(index, &generation, &host);
                     drop(generation);
-                    drop(tokio::task::spawn_local(task(current.worker.clone())));
-                    // Until the process ends: what the task began may outlast it.
-                    loop {
+                    let (ended, mut end) = tokio::sync::oneshot::channel::<()>();
+                    let task = task(current.worker.clone());
+                    drop(tokio::task::spawn_local(async move {
+                        task.await;
+                        // Transactions that it began go on for a while.
+                        tokio::time::sleep(AFTERMATH).await;
+                        drop(ended);
+                    }));
+                    let mut goes_on = true;
+                    while goes_on {
                         while still.work() {}
-                        still.block_on(still.posted());
+                        goes_on = still.block_on(async {
+                            tokio::select! {
+                                () = still.posted() => true,
+                                _ = &mut end => false,
+                            }
+                        });
                     }
-                });
-                served
+                })
             });
         if let Err(error) = thread {
             kahea_module::error!("<core>", "A task of its own did not start: {error}.");
