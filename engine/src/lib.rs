@@ -15,7 +15,7 @@ mod receive;
 pub mod runner;
 mod running;
 mod scratch;
-pub mod script;
+mod script;
 pub mod server;
 mod tracing;
 

@@ -8,16 +8,45 @@ use kahea_net::{
     dns::{BlockReason, Query, RecordData, RecordKind, ResolveError},
 };
 use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
+use tokio::runtime::Handle;
 
 /// One worker's view of the network.
 pub struct NetHost {
     worker: Worker,
+    /// Where names are resolved, if not here: what one worker asks may be what another waits for, so that nobody must ask
+    /// whose thread may stand still.
+    errands: Option<Handle>,
 }
 
 impl NetHost {
     /// Over that worker's sockets.
     pub fn new(worker: Worker) -> NetHost {
-        NetHost { worker }
+        NetHost { worker, errands: None }
+    }
+
+    /// The same for a thread that may stand still.
+    pub fn standing(worker: Worker, errands: Handle) -> NetHost {
+        NetHost {
+            worker,
+            errands: Some(errands),
+        }
+    }
+
+    /// Asks where the answer is not held up.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, Fault>> + Send + 'static,
+    ) -> LocalFuture<'static, Result<T, Fault>> {
+        match &self.errands {
+            None => Box::pin(question),
+            Some(errands) => {
+                let task = errands.spawn(question);
+                Box::pin(async move {
+                    let gone = |_| Err(Fault::backend("the question to DNS was given up"));
+                    task.await.unwrap_or_else(gone)
+                })
+            }
+        }
     }
 
     /// The sockets.
@@ -62,7 +91,7 @@ impl Net for NetHost {
 
     fn resolve(&self, hop: Hop) -> LocalFuture<'static, Result<Targets, Fault>> {
         let net = self.worker.net().clone();
-        Box::pin(async move {
+        self.ask(async move {
             let host = hop.host.text();
             let answer = net.resolver().resolve(query(&hop, &host)).await;
             answer
@@ -87,7 +116,7 @@ impl Net for NetHost {
 
     fn lookup(&self, name: Str, kind: DnsType) -> LocalFuture<'static, Result<Vec<DnsRecord>, Fault>> {
         let net = self.worker.net().clone();
-        Box::pin(async move {
+        self.ask(async move {
             let answer = net.resolver().lookup(&name.text(), record_kind(kind)).await;
             answer
                 .map(|all| records(&all))

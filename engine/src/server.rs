@@ -24,7 +24,7 @@ use crate::{
     auto_alias::OwnNames,
     boot::Loaded,
     generation::{Generation, Prepared, prepare},
-    logging::prefix::{self, Prefix},
+    logging::prefix::Prefix,
     net_config::net_config,
     net_host::NetHost,
     receive::{Current, Receiver},
@@ -299,7 +299,7 @@ impl Server {
 
     /// How many worker threads there are that run scripts.
     pub fn workers(&self) -> usize {
-        self.script_workers().map_or(self.workers.len(), Crew::len)
+        self.script_workers().map_or(self.workers.len(), Crew::count)
     }
 
     /// Where the configuration in force runs on them.

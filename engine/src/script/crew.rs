@@ -17,7 +17,7 @@ use kahea_module::{Str, Worker, config::Shared, log, worker::OwnTask};
 use kahea_net::{Net, NetEvent, Sink};
 use kahea_sip::Received;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
     queue::{Item, Queue},
@@ -59,6 +59,8 @@ pub struct Launcher {
     net: Arc<Net>,
     generation: Mutex<Arc<Generation>>,
     next: AtomicUsize,
+    /// For what no thread may hold up.
+    errands: Handle,
 }
 
 /// Messages that a script worker takes in a row before it looks at its timers and tasks.
@@ -85,6 +87,7 @@ impl Crew {
             net: net.clone(),
             generation: Mutex::new(generation.clone()),
             next: AtomicUsize::new(count),
+            errands: errands()?,
         });
         let (alive, ended) = blocking::channel();
         let members = (0..count)
@@ -124,7 +127,7 @@ impl Crew {
     }
 
     /// How many script workers there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.members.len()
     }
 
@@ -177,6 +180,18 @@ const AFTERMATH: Duration = Duration::from_secs(120);
 
 /// Interpreters are written for the stack of a main thread.
 const STACK: usize = 8 << 20;
+
+/// Starts the thread that resolves names for all of them; it lasts as long as the process.
+fn errands() -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("script-errands".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
+}
 
 /// What a script worker works with.
 struct Place {
@@ -285,7 +300,7 @@ impl Launcher {
     /// The network for a worker that reads no socket.
     fn host(&self, index: usize) -> Rc<NetHost> {
         let reader = index.checked_rem(self.net.workers()).unwrap_or(0);
-        Rc::new(NetHost::new(self.net.worker(reader)))
+        Rc::new(NetHost::standing(self.net.worker(reader), self.errands.clone()))
     }
 
     /// Starts a worker of its own under the configuration in force, and the task on it.

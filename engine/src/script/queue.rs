@@ -156,7 +156,8 @@ impl Queue {
     }
 
     /// How many items wait.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.state.lock().waiting
     }
 }
