@@ -22,5 +22,6 @@ pub fn registry() -> Registry {
     modules.extend(kahea_mods_data::modules());
     modules.extend(kahea_mods_nat_media::modules());
     modules.extend(kahea_rpc::modules());
+    modules.extend(kahea_kemi_lua::modules());
     Registry::new(modules)
 }

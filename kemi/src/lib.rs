@@ -6,17 +6,19 @@
 //!
 //! ```ignore
 //! match entry.call(cx, values) {
-//!     Ok(Answer::Now(outcome)) => …,            // convert outcome.value
-//!     Ok(Answer::Later(later)) => …,            // wait, then entry.finish(cx, ret)
+//!     Ok(Answer::Now(value)) => …,              // convert it
+//!     Ok(Answer::Later(later)) => …,            // wait, then entry.answer(cx, ret)
 //!     Err(error) => …,                          // raise error.to_string()
 //! }
 //! ```
 
+mod embed;
 mod modf;
 mod returns;
 mod table;
 
 pub use self::{
+    embed::{EXIT, as_function, one_line},
     returns::Returns,
     table::{Answer, CallError, Entry, Group, Table},
 };

@@ -59,7 +59,7 @@ type AnyCount = fn(&mut Cx, Vec<Value>) -> Ret;
 pub enum Answer {
     /// It is done; the value for the script.
     Now(RpcValue),
-    /// It has to wait; [`Entry::finish`] makes a value of the answer.
+    /// It has to wait; [`Entry::answer`] takes what comes of it.
     Later(Later),
 }
 
@@ -245,7 +245,8 @@ impl Entry {
         Ok(self.answer(cx, ret))
     }
 
-    fn answer(&self, cx: &mut Cx, ret: Ret) -> Answer {
+    /// What the answer of a function is worth, be it that of a call or of the wait that followed it.
+    pub fn answer(&self, cx: &mut Cx, ret: Ret) -> Answer {
         match ret {
             Ret::Wait(later) => Answer::Later(later),
             Ret::Route(route) => Answer::Later(run_route(route)),
@@ -253,8 +254,7 @@ impl Entry {
         }
     }
 
-    /// The value for the script, from the answer of a function that waited.
-    pub fn finish(&self, cx: &mut Cx, ret: Ret) -> RpcValue {
+    fn finish(&self, cx: &mut Cx, ret: Ret) -> RpcValue {
         let code = match ret {
             Ret::Code(code) => code,
             Ret::Fault(fault) => {
