@@ -4,6 +4,7 @@
 //! a function that has to wait suspends it, and the worker goes on with other messages.
 
 mod app_lua;
+mod syntax;
 mod call;
 mod entry;
 mod slot;
@@ -13,6 +14,8 @@ mod tests;
 mod watch;
 
 use kahea_module::registry::ModuleDecl;
+
+pub use self::syntax::{SyntaxError, check_syntax};
 
 /// The modules of this crate.
 pub fn modules() -> Vec<ModuleDecl> {

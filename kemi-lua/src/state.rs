@@ -75,8 +75,7 @@ impl State {
     }
 
     fn bare(table: &Arc<Table>, limits: Limits) -> mlua::Result<State> {
-        let options = LuaOptions::new().catch_rust_panics(false);
-        let lua = full(options);
+        let lua = full();
         let slot = Rc::new(Slot::new(table.clone()));
         let mut bound = Vec::with_capacity(table.entries().len());
         let set_drop = table.entries().iter().position(|entry| entry.module.is_empty() && entry.name == "set_drop");
@@ -190,11 +189,6 @@ impl State {
     pub fn text(&self, bytes: &[u8]) -> mlua::Result<Value> {
         self.lua.create_string(bytes).map(Value::String)
     }
-
-    /// Bytes in use.
-    pub fn used(&self) -> usize {
-        self.lua.used_memory()
-    }
 }
 
 /// How far a coroutine came.
@@ -211,7 +205,9 @@ pub enum Came {
     unsafe_code,
     reason = "scripts of the operator have all of Lua, C modules and debug library included, as in Kamailio"
 )]
-fn full(options: LuaOptions) -> Lua {
+fn full() -> Lua {
+    // With these options pcall and xpcall stay Lua's own, which let a coroutine wait inside.
+    let options = LuaOptions::new().catch_rust_panics(true);
     // SAFETY: what such a script does to the process is the operator's doing; nothing of the network is run as Lua.
     unsafe { Lua::unsafe_new_with(StdLib::ALL, options) }
 }

@@ -56,7 +56,7 @@ fn note(text: &Str) {
 }
 
 fn is_method(_: &Sample, cx: &mut Cx, method: Str) -> bool {
-    cx.msg.method().as_bytes() == method.as_bytes()
+    cx.msg.method() == kahea_sip::Method::Invite && *method == *b"INVITE"
 }
 
 fn later(_: &Sample, _: &mut Cx, code: i64) -> Ret {
@@ -136,13 +136,13 @@ fn fails_with(text: &str) -> String {
 #[test]
 fn values_go_in_and_come_out() {
     let (_, result) = body(
-        r#"
+        r##"
         KSR.info(tostring(KSR.sample.add(2, 3)) .. " " .. tostring(KSR.sample.add("4", 5.9)));
         KSR.info(tostring(KSR.is_method("INVITE")) .. " " .. tostring(KSR.is_method("BYE")));
         KSR.info(tostring(KSR.pv.get(nil)) .. " " .. KSR.pv.get("a\0b"):len() .. " " .. type(KSR.pv.get(7)));
         KSR.info(tostring(#KSR.pv.get(("x"):rep(1048576))) .. " " .. KSR.pv.get(1.5));
         KSR.info(select("#", KSR.info("nothing")) .. " values");
-        "#,
+        "##,
     );
     result.expect("it runs");
     assert_eq!(

@@ -12,9 +12,11 @@
 //! }
 //! ```
 
+pub mod check;
 mod embed;
 mod modf;
 mod returns;
+pub mod stubs;
 mod table;
 
 pub use self::{

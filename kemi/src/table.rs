@@ -6,7 +6,7 @@ use kahea_module::{
     ArgKind, Config, Cx, Fault, Parameter, Ret, RouteId, RouteKinds, Value,
     func::{Caller, FuncDecl},
     log,
-    registry::ModuleDecl,
+    registry::{Loaded, ModuleDecl, Registry},
     ret::{Given, Later},
     rpc::RpcValue,
 };
@@ -81,9 +81,23 @@ impl std::error::Error for CallError {}
 impl Table {
     /// Of the loaded modules.
     pub fn of(config: &Config) -> Table {
+        Table::over(&config.registry, &config.modules)
+    }
+
+    /// Of all modules of this build, for listings: none of them is started.
+    pub fn of_all(registry: &Registry) -> Table {
+        let mut all = Loaded::default();
+        for module in registry.modules() {
+            all.add(&module.prepare());
+        }
+        Table::over(registry, &all)
+    }
+
+    /// Of these modules of the registry.
+    pub fn over(registry: &Registry, loaded: &Loaded) -> Table {
         let mut named: BTreeMap<(&'static str, &'static str), Entry> = BTreeMap::new();
-        for (name, slot) in config.modules.iter() {
-            let Some(module) = config.registry.module(name) else {
+        for (name, slot) in loaded.iter() {
+            let Some(module) = registry.module(name) else {
                 continue;
             };
             for (decl, kemi) in names(module) {
