@@ -24,5 +24,6 @@ pub fn registry() -> Registry {
     modules.extend(kahea_kemi_js::modules());
     modules.extend(kahea_kemi_python::modules());
     modules.extend(kahea_rpc::modules());
+    modules.extend(kahea_kemi_lua::modules());
     Registry::new(modules)
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
-use kahea_kemi::{Entry, Returns, Table, held};
+use kahea_kemi::{EXIT, Entry, Returns, Table, held};
 use kahea_module::{Value, state::DropRequested};
 use rquickjs::{
     Ctx, Error, Exception, Function, Object, Result, Value as JsValue,
@@ -60,7 +60,7 @@ fn install_ends<'js>(ctx: &Ctx<'js>, root: &Object<'js>, ended: &Ended) -> Resul
                 held::current(|cx| cx.extra::<DropRequested>().0 = true);
             }
             ended.set(true);
-            Err(uncatchable(&ctx, "~~ksr~exit~~"))
+            Err(uncatchable(&ctx, EXIT))
         };
         place.set(name, Function::new(ctx.clone(), run)?.with_name(name)?)?;
     }

@@ -22,8 +22,8 @@ use pyo3::{
 
 use crate::{value, visits::Visits, watchdog};
 
-/// The text of the exception that ends a script on purpose.
-pub const EXIT: &str = "~~ksr~exit~~";
+
+pub use kahea_kemi::EXIT;
 
 /// Makes `KSR` and its modules from a table.
 ///

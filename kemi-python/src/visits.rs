@@ -100,14 +100,18 @@ async fn serve(worker: Rc<Worker>, mut visits: mpsc::UnboundedReceiver<Visit>) {
 
 async fn carry_out(cx: &mut Cx, table: &Table, at: usize, values: Vec<Value>) -> Result<RpcValue, String> {
     let entry = table.entries().get(at).ok_or("there is no such function")?;
-    let mut later = match entry.call(cx, values).map_err(|error| error.text)? {
-        Answer::Now(value) => return Ok(value),
-        Answer::Later(later) => later,
-    };
+    let mut answer = entry.call(cx, values).map_err(|error| error.text)?;
     loop {
-        match later(cx).await {
-            Ret::Wait(next) => later = next,
-            ret => return Ok(entry.finish(cx, ret)),
-        }
+        let mut later = match answer {
+            Answer::Now(value) => return Ok(value),
+            Answer::Later(later) => later,
+        };
+        let ret = loop {
+            match later(cx).await {
+                Ret::Wait(next) => later = next,
+                ret => break ret,
+            }
+        };
+        answer = entry.answer(cx, ret);
     }
 }

@@ -114,21 +114,23 @@ pub fn current<T>(work: impl FnOnce(&mut Cx) -> T) -> Option<T> {
 ///
 /// # Errors
 /// The call is wrong, or no message is in work; a text for the language's own exception.
-pub fn call(entry: &Entry, values: Vec<Value>, wait: impl FnOnce(&mut dyn FnMut())) -> Result<RpcValue, String> {
+pub fn call(entry: &Entry, values: Vec<Value>, wait: impl Fn(&mut dyn FnMut())) -> Result<RpcValue, String> {
     let called = current(|cx| {
-        let answer = entry.call(cx, values).map_err(|error| error.text)?;
-        let later = match answer {
-            Answer::Now(value) => return Ok(value),
-            Answer::Later(later) => later,
-        };
-        let engine = cx.worker.engine.clone();
-        let (mut later, mut ret) = (Some(later), Ret::FALSE);
-        wait(&mut || {
-            if let Some(later) = later.take() {
-                ret = engine.stand(cx, later);
-            }
-        });
-        Ok(entry.finish(cx, ret))
+        let mut answer = entry.call(cx, values).map_err(|error| error.text)?;
+        loop {
+            let later = match answer {
+                Answer::Now(value) => return Ok(value),
+                Answer::Later(later) => later,
+            };
+            let engine = cx.worker.engine.clone();
+            let (mut later, mut ret) = (Some(later), Ret::FALSE);
+            wait(&mut || {
+                if let Some(later) = later.take() {
+                    ret = engine.stand(cx, later);
+                }
+            });
+            answer = entry.answer(cx, ret);
+        }
     });
     called.unwrap_or_else(|| {
         Err(format!(

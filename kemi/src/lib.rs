@@ -6,20 +6,24 @@
 //!
 //! ```ignore
 //! match entry.call(cx, values) {
-//!     Ok(Answer::Now(outcome)) => …,            // convert outcome.value
-//!     Ok(Answer::Later(later)) => …,            // wait, then entry.finish(cx, ret)
+//!     Ok(Answer::Now(value)) => …,              // convert it
+//!     Ok(Answer::Later(later)) => …,            // wait, then entry.answer(cx, ret)
 //!     Err(error) => …,                          // raise error.to_string()
 //! }
 //! ```
 
 mod api;
+pub mod check;
+mod embed;
 pub mod held;
 mod modf;
 mod returns;
+pub mod stubs;
 mod table;
 
 pub use self::{
     api::api_list,
+    embed::{EXIT, as_function, one_line},
     returns::Returns,
     table::{Answer, CallError, Entry, Group, Table},
 };

@@ -6,7 +6,7 @@ use kahea_module::{
     ArgKind, Config, Cx, Fault, Parameter, Ret, RouteId, RouteKinds, Value,
     func::{Caller, FuncDecl},
     log,
-    registry::ModuleDecl,
+    registry::{Loaded, ModuleDecl, Registry},
     ret::{Given, Later},
     rpc::RpcValue,
 };
@@ -59,7 +59,7 @@ type AnyCount = fn(&mut Cx, Vec<Value>) -> Ret;
 pub enum Answer {
     /// It is done; the value for the script.
     Now(RpcValue),
-    /// It has to wait; [`Entry::finish`] makes a value of the answer.
+    /// It has to wait; [`Entry::answer`] takes what comes of it.
     Later(Later),
 }
 
@@ -81,9 +81,23 @@ impl std::error::Error for CallError {}
 impl Table {
     /// Of the loaded modules.
     pub fn of(config: &Config) -> Table {
+        Table::over(&config.registry, &config.modules)
+    }
+
+    /// Of all modules of this build, for listings: none of them is started.
+    pub fn of_all(registry: &Registry) -> Table {
+        let mut all = Loaded::default();
+        for module in registry.modules() {
+            all.add(&module.prepare());
+        }
+        Table::over(registry, &all)
+    }
+
+    /// Of these modules of the registry.
+    pub fn over(registry: &Registry, loaded: &Loaded) -> Table {
         let mut named: BTreeMap<(&'static str, &'static str), Entry> = BTreeMap::new();
-        for (name, slot) in config.modules.iter() {
-            let Some(module) = config.registry.module(name) else {
+        for (name, slot) in loaded.iter() {
+            let Some(module) = registry.module(name) else {
                 continue;
             };
             for (decl, kemi) in names(module) {
@@ -245,7 +259,8 @@ impl Entry {
         Ok(self.answer(cx, ret))
     }
 
-    fn answer(&self, cx: &mut Cx, ret: Ret) -> Answer {
+    /// What the answer of a function is worth, be it that of a call or of the wait that followed it.
+    pub fn answer(&self, cx: &mut Cx, ret: Ret) -> Answer {
         match ret {
             Ret::Wait(later) => Answer::Later(later),
             Ret::Route(route) => Answer::Later(run_route(route)),
@@ -253,8 +268,7 @@ impl Entry {
         }
     }
 
-    /// The value for the script, from the answer of a function that waited.
-    pub fn finish(&self, cx: &mut Cx, ret: Ret) -> RpcValue {
+    fn finish(&self, cx: &mut Cx, ret: Ret) -> RpcValue {
         let code = match ret {
             Ret::Code(code) => code,
             Ret::Fault(fault) => {

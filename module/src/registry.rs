@@ -259,6 +259,13 @@ impl ModuleDecl {
         (self.init)(pending, env)
     }
 
+    /// Puts an instance into a place without a start, for tests of what calls its functions.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn init_bare<M: Module>(&self, pending: Pending, module: M) {
+        let cell = pending.slot.downcast::<OnceLock<M>>();
+        assert!(cell.is_ok_and(|cell| cell.set(module).is_ok()), "an empty place of this module");
+    }
+
     /// The function of that name that takes so many arguments, in the native script.
     pub fn func(&self, name: &str, count: usize) -> Option<&FuncDecl> {
         self.funcs
