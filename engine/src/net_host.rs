@@ -21,7 +21,10 @@ pub struct NetHost {
 impl NetHost {
     /// Over that worker's sockets.
     pub fn new(worker: Worker) -> NetHost {
-        NetHost { worker, errands: None }
+        NetHost {
+            worker,
+            errands: None,
+        }
     }
 
     /// The same for a thread that may stand still.

@@ -402,12 +402,7 @@ fn ready(loaded: Loaded, number: u64, shared: &Arc<Shared>) -> Result<Prepared, 
     }
 }
 
-fn spawn(
-    index: usize,
-    net: Arc<Net>,
-    role: Role,
-    alive: blocking::Sender<()>,
-) -> std::io::Result<Handle> {
+fn spawn(index: usize, net: Arc<Net>, role: Role, alive: blocking::Sender<()>) -> std::io::Result<Handle> {
     let (orders, taken) = mpsc::unbounded_channel();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{index}"))

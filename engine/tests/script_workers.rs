@@ -30,7 +30,8 @@ impl Module for Test {
         let doc = "Runs what the user of the Request-URI says, as a script that holds its thread.";
         d.func("held", [], |_: &Test, cx: &mut Cx| held(cx), doc).waits();
         let doc = "Waits, as a database does.";
-        d.func("pause", [], |_: &Test, _: &mut Cx| pause(100), doc).waits();
+        d.func("pause", [], |_: &Test, _: &mut Cx| pause(100), doc)
+            .waits();
     }
 
     fn init((): (), env: &mut Env<'_>) -> Result<Self, InitError> {
@@ -118,12 +119,16 @@ fn script(cx: &mut Cx) -> Ret {
     match &*user {
         b"sleep" => std::thread::sleep(Duration::from_millis(1500)),
         b"wait" => {
-            let Ret::Wait(later) = pause(200) else { return Ret::FALSE };
+            let Ret::Wait(later) = pause(200) else {
+                return Ret::FALSE;
+            };
             engine.stand(cx, later);
         }
         // A function that waits, and runs a script of its own before it is done.
         b"nested" => {
-            let Ret::Wait(later) = nested() else { return Ret::FALSE };
+            let Ret::Wait(later) = nested() else {
+                return Ret::FALSE;
+            };
             engine.stand(cx, later);
         }
         b"panic" => panic!("on purpose"),
@@ -139,7 +144,9 @@ fn nested() -> Ret {
             engine.sleep(Duration::from_millis(20)).await;
             let inner = |cx: &mut Cx| {
                 // Waits once more, from inside of the nested script.
-                let Ret::Wait(later) = pause(20) else { return Ret::FALSE };
+                let Ret::Wait(later) = pause(20) else {
+                    return Ret::FALSE;
+                };
                 let ret = cx.worker.engine.clone().stand(cx, later);
                 cx.flags |= 1;
                 ret
@@ -152,7 +159,10 @@ fn nested() -> Ret {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "the start of a server is the source of its times")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the start of a server is the source of its times"
+)]
 fn start(script: &str, port: u16, children: usize) -> Server {
     let text = format!(
         "debug=-1\nchildren={children}\nlisten=udp:127.0.0.1:{port}\ndisable_tcp=yes\nauto_aliases=no\nloadmodule \"test.so\"\n{script}\n"
@@ -192,7 +202,9 @@ impl Phone {
             "OPTIONS sip:{user}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{call}{cseq}\r\n\
              From: <sip:a@b>;tag=1\r\nTo: <sip:b@b>\r\nCall-ID: {call}\r\nCSeq: {cseq} OPTIONS\r\nMax-Forwards: 9\r\nContent-Length: 0\r\n\r\n"
         );
-        self.socket.send_to(text.as_bytes(), ("127.0.0.1", self.server)).unwrap();
+        self.socket
+            .send_to(text.as_bytes(), ("127.0.0.1", self.server))
+            .unwrap();
     }
 
     /// Call-ID and CSeq of the next answer.
@@ -200,7 +212,13 @@ impl Phone {
         let mut buffer = [0; 2048];
         let length = self.socket.recv(&mut buffer).unwrap();
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        let value = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
         let cseq = value("CSeq:").split(' ').next().unwrap().parse().unwrap();
         (value("Call-ID:"), cseq)
     }
@@ -222,11 +240,18 @@ fn a_script_that_blocks_holds_only_its_own_worker() {
         quick.answer();
         times.push(asked.elapsed());
     }
-    assert!(begun.elapsed() < Duration::from_millis(1500), "the others waited for the one that blocks");
+    assert!(
+        begun.elapsed() < Duration::from_millis(1500),
+        "the others waited for the one that blocks"
+    );
     times.sort();
     assert!(times[197] < Duration::from_millis(500), "p99 {:?}", times[197]);
     assert_eq!(slow.answer(), ("slow".to_owned(), 1));
-    assert_eq!(slow.answer(), ("slow".to_owned(), 2), "the order of a Call-ID is kept");
+    assert_eq!(
+        slow.answer(),
+        ("slow".to_owned(), 2),
+        "the order of a Call-ID is kept"
+    );
     assert!(begun.elapsed() >= Duration::from_millis(1500));
     server.stop();
 }
@@ -242,7 +267,11 @@ fn a_wait_keeps_the_thread_and_lets_its_timers_go_on() {
     assert_eq!(phone.answer().0, "wait");
     assert_eq!(phone.answer().0, "nested", "one worker, one script at a time");
     assert_eq!(phone.answer().0, "ok");
-    assert_eq!(phone.answer(), ("ok".to_owned(), 4), "a panic costs its message alone");
+    assert_eq!(
+        phone.answer(),
+        ("ok".to_owned(), 4),
+        "a panic costs its message alone"
+    );
     server.stop();
 }
 
@@ -261,7 +290,10 @@ fn a_native_script_that_waits_runs_held_functions_outside() {
     assert_eq!(seen.len(), 10);
     let took = begun.elapsed();
     // The pauses of the native script go on side by side, the waits of the held ones one after the other.
-    assert!(took >= Duration::from_millis(2000) && took < Duration::from_millis(6000), "{took:?}");
+    assert!(
+        took >= Duration::from_millis(2000) && took < Duration::from_millis(6000),
+        "{took:?}"
+    );
     server.stop();
 }
 

@@ -11,7 +11,9 @@ use std::{
 
 use kahea_kemi::{Table, held};
 use kahea_module::{Cx, Str};
-use rquickjs::{CaughtError, Context, Ctx, Function, Result as JsResult, Runtime, Value as JsValue, function::Args};
+use rquickjs::{
+    CaughtError, Context, Ctx, Function, Result as JsResult, Runtime, Value as JsValue, function::Args,
+};
 
 use crate::{
     ksr::{self, Ended},
@@ -172,7 +174,11 @@ impl Interpreter {
             let made = match self.depth.get() {
                 0 => Context::full(&self.runtime),
                 // The runtime is locked by the run under way.
-                _ => return Err(Failure("jsdt_dofile() and jsdt_dostring() do not run from inside of a script".to_owned())),
+                _ => {
+                    return Err(Failure(
+                        "jsdt_dofile() and jsdt_dostring() do not run from inside of a script".to_owned(),
+                    ));
+                }
             };
             let context = made.map_err(|error| Failure(format!("a context cannot be made: {error}")))?;
             self.prepare(&context)?;
@@ -237,7 +243,10 @@ impl Interpreter {
         } else {
             // SAFETY: the runtime is locked by the run of a script further down this thread's stack, which called a
             // function of ours; the context is one of that runtime, and lives as long as this interpreter.
-            #[expect(unsafe_code, reason = "a script that a function of a script runs enters the same runtime again")]
+            #[expect(
+                unsafe_code,
+                reason = "a script that a function of a script runs enters the same runtime again"
+            )]
             let ctx = unsafe { Ctx::from_raw(context.as_raw()) };
             caught(ctx)
         };
@@ -279,7 +288,11 @@ fn function<'js>(ctx: &Ctx<'js>, name: &str) -> JsResult<Option<Function<'js>>> 
     }
     // Functions that `let` or `const` name are no members of the global object.
     if place.is_undefined() && is_name(name) {
-        place = eval(ctx, format!("typeof {name} === 'function' ? {name} : undefined"), "call")?;
+        place = eval(
+            ctx,
+            format!("typeof {name} === 'function' ? {name} : undefined"),
+            "call",
+        )?;
     }
     Ok(place.into_function())
 }
@@ -296,7 +309,10 @@ fn failure(error: CaughtError<'_>) -> Failure {
         CaughtError::Error(error) => Failure(error.to_string()),
         CaughtError::Value(value) => {
             let text = value.as_string().and_then(|text| text.to_string().ok());
-            Failure(format!("uncaught {}", text.unwrap_or_else(|| format!("{value:?}"))))
+            Failure(format!(
+                "uncaught {}",
+                text.unwrap_or_else(|| format!("{value:?}"))
+            ))
         }
         CaughtError::Exception(error) => {
             let name: Option<String> = error.as_object().get("name").ok();
@@ -341,7 +357,11 @@ mod tests {
     fn fails(text: &str) -> String {
         let (interpreter, mut cx) = load(text).unwrap();
         let failure = interpreter.call(&mut cx, "f", &[]).unwrap_err();
-        assert_eq!(interpreter.call(&mut cx, "ok", &[]), Ok(Called::Ended), "it goes on");
+        assert_eq!(
+            interpreter.call(&mut cx, "ok", &[]),
+            Ok(Called::Ended),
+            "it goes on"
+        );
         failure.0
     }
 
@@ -363,17 +383,27 @@ mod tests {
         assert!(failure.starts_with("TypeError: mine"), "{failure}");
         assert!(failure.contains("/tmp/routes.js:3"), "{failure}");
         let syntax = load("function {").err().unwrap().0;
-        assert!(syntax.contains("SyntaxError") && syntax.contains("/tmp/routes.js:1"), "{syntax}");
+        assert!(
+            syntax.contains("SyntaxError") && syntax.contains("/tmp/routes.js:1"),
+            "{syntax}"
+        );
     }
 
     #[test]
     fn endless_loops_recursion_and_hogs_are_stopped() {
         let tail = "\nfunction ok() {}";
-        let endless = fails(&format!("function f() {{ for (;;) {{ try {{ for (;;) {{}} }} catch (e) {{}} }} }}{tail}"));
-        assert!(endless.contains("200 ms") && endless.contains("routes.js:1"), "{endless}");
+        let endless = fails(&format!(
+            "function f() {{ for (;;) {{ try {{ for (;;) {{}} }} catch (e) {{}} }} }}{tail}"
+        ));
+        assert!(
+            endless.contains("200 ms") && endless.contains("routes.js:1"),
+            "{endless}"
+        );
         let deep = fails(&format!("function f() {{ f(); }}{tail}"));
         assert!(deep.contains("stack"), "{deep}");
-        let hog = fails(&format!("function f() {{ var a = []; for (;;) a.push(new Array(1000).fill(1)); }}{tail}"));
+        let hog = fails(&format!(
+            "function f() {{ var a = []; for (;;) a.push(new Array(1000).fill(1)); }}{tail}"
+        ));
         assert!(hog.contains("memory"), "{hog}");
     }
 
@@ -389,8 +419,14 @@ mod tests {
     #[test]
     fn texts_that_are_run_apart_do_not_see_the_script() {
         let (interpreter, mut cx) = load("var mine = 1;").unwrap();
-        assert_eq!(interpreter.run_text(&mut cx, b"if (mine !== 1) throw 1; var two = 2;"), Ok(()));
-        assert_eq!(interpreter.run_apart(&mut cx, b"var side = typeof mine;", "a"), Ok(()));
+        assert_eq!(
+            interpreter.run_text(&mut cx, b"if (mine !== 1) throw 1; var two = 2;"),
+            Ok(())
+        );
+        assert_eq!(
+            interpreter.run_apart(&mut cx, b"var side = typeof mine;", "a"),
+            Ok(())
+        );
         assert_eq!(
             interpreter.run_apart(&mut cx, b"if (side !== 'undefined') throw new Error(side);", "b"),
             Ok(())

@@ -4,11 +4,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use kahea_kemi::{EXIT, Entry, Returns, Table, held};
 use kahea_module::{Value, state::DropRequested};
-use rquickjs::{
-    Ctx, Error, Exception, Function, Object, Result, Value as JsValue,
-    function::Rest,
-    qjs,
-};
+use rquickjs::{Ctx, Error, Exception, Function, Object, Result, Value as JsValue, function::Rest, qjs};
 
 use crate::value;
 

@@ -78,16 +78,29 @@ impl Module for AppJsdt {
             "The folder that the path in load starts from, where that is no absolute one.",
         );
         d.param("mode", |p| &mut p.mode, "1: scripts have require().");
-        d.param("memory", |p| &mut p.memory, "Megabytes that the objects of one interpreter may take.");
+        d.param(
+            "memory",
+            |p| &mut p.memory,
+            "Megabytes that the objects of one interpreter may take.",
+        );
         d.param(
             "time",
             |p| &mut p.time,
             "Milliseconds on the processor after which a run of a script is stopped.",
         );
         functions(d);
-        d.rpc("app_jsdt.reload", reload, "Reads the script again; one that fails changes nothing.");
+        d.rpc(
+            "app_jsdt.reload",
+            reload,
+            "Reads the script again; one that fails changes nothing.",
+        );
         d.rpc("app_jsdt.list", list, "The loaded script.");
-        d.rpc("app_jsdt.api_list", api_list, "The functions that scripts can call.").list();
+        d.rpc(
+            "app_jsdt.api_list",
+            api_list,
+            "The functions that scripts can call.",
+        )
+        .list();
     }
 
     fn init(params: Params, env: &mut Env<'_>) -> Result<Self, InitError> {
@@ -106,15 +119,30 @@ fn functions(d: &mut Decl<AppJsdt>) {
         .kemi(4, "run_p3")
         .example(r#"jsdt_run("greet", "$rU");"#)
         .waits();
-    d.func("jsdt_runstring", ["script"], run_string, "Runs a text where the loaded script is.")
-        .kemi(1, "runstring")
-        .waits();
-    d.func("jsdt_dostring", ["script"], do_string, "Runs a text apart from the loaded script.")
-        .kemi(1, "dostring")
-        .waits();
-    d.func("jsdt_dofile", ["path"], do_file, "Runs a file apart from the loaded script.")
-        .kemi(1, "dofile")
-        .waits();
+    d.func(
+        "jsdt_runstring",
+        ["script"],
+        run_string,
+        "Runs a text where the loaded script is.",
+    )
+    .kemi(1, "runstring")
+    .waits();
+    d.func(
+        "jsdt_dostring",
+        ["script"],
+        do_string,
+        "Runs a text apart from the loaded script.",
+    )
+    .kemi(1, "dostring")
+    .waits();
+    d.func(
+        "jsdt_dofile",
+        ["path"],
+        do_file,
+        "Runs a file apart from the loaded script.",
+    )
+    .kemi(1, "dofile")
+    .waits();
 }
 
 impl Scripts {
@@ -128,7 +156,8 @@ impl Scripts {
         let text = match file.is_empty() {
             true => Vec::new(),
             false => (env.read_file)(&file).map_err(|error| {
-                InitError::new(format!("cannot read {file}: {error}")).help("name the script with the parameter load")
+                InitError::new(format!("cannot read {file}: {error}"))
+                    .help("name the script with the parameter load")
             })?,
         };
         let megabytes = usize::try_from(params.memory).unwrap_or(0).clamp(1, 1 << 16);
@@ -210,7 +239,9 @@ impl Scripts {
             let interpreter = scripts.interpreter(&cx.worker.clone());
             match interpreter.and_then(|interpreter| work(&interpreter, cx)) {
                 Ok(Called::Ended) => Ret::TRUE,
-                Ok(Called::Missing) => Fault::script("there is no such function in the JavaScript file").into(),
+                Ok(Called::Missing) => {
+                    Fault::script("there is no such function in the JavaScript file").into()
+                }
                 Err(failure) => Fault::script(failure.0).into(),
             }
         };
@@ -220,12 +251,14 @@ impl Scripts {
 
 fn run(m: &AppJsdt, cx: &mut Cx, name: Str, a: Option<Str>, b: Option<Str>, c: Option<Str>) -> Ret {
     let arguments: Vec<Str> = [a, b, c].into_iter().flatten().collect();
-    m.scripts
-        .work(cx, move |interpreter, cx| interpreter.call(cx, &name.text(), &arguments))
+    m.scripts.work(cx, move |interpreter, cx| {
+        interpreter.call(cx, &name.text(), &arguments)
+    })
 }
 
 fn run_string(m: &AppJsdt, cx: &mut Cx, text: Str) -> Ret {
-    let run = move |interpreter: &Interpreter, cx: &mut Cx| interpreter.run_text(cx, &text).map(|()| Called::Ended);
+    let run =
+        move |interpreter: &Interpreter, cx: &mut Cx| interpreter.run_text(cx, &text).map(|()| Called::Ended);
     m.scripts.work(cx, run)
 }
 
@@ -269,7 +302,10 @@ fn reload(m: &AppJsdt, call: &mut RpcCall) -> RpcResult {
     place.interpreter.replace(Some(made));
     place.version.set(new);
     let number = |version: u64| RpcValue::Int(i64::try_from(version).unwrap_or(i64::MAX));
-    Ok(vec![RpcValue::members([("old", number(old)), ("new", number(new))])])
+    Ok(vec![RpcValue::members([
+        ("old", number(old)),
+        ("new", number(new)),
+    ])])
 }
 
 fn list(m: &AppJsdt, call: &mut RpcCall) -> RpcResult {
@@ -304,7 +340,9 @@ impl Language for Jsdt {
     }
 
     fn interpreter(&self, worker: &Rc<Worker>) -> Result<Rc<dyn Speaks>, InitError> {
-        self.0.interpreter(worker).map_err(|failure| refused(&self.0, &failure))?;
+        self.0
+            .interpreter(worker)
+            .map_err(|failure| refused(&self.0, &failure))?;
         Ok(Rc::new(Speaker(self.0.clone())))
     }
 }

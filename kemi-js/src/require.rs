@@ -52,7 +52,11 @@ const PRELUDE: &str = r"(function (find, load, home) {
 })";
 
 /// Runs a text as a script of that file, not in strict mode, as scripts were written for Duktape.
-pub fn eval<'js, V: rquickjs::FromJs<'js>>(ctx: &Ctx<'js>, text: impl Into<Vec<u8>>, file: &str) -> Result<V> {
+pub fn eval<'js, V: rquickjs::FromJs<'js>>(
+    ctx: &Ctx<'js>,
+    text: impl Into<Vec<u8>>,
+    file: &str,
+) -> Result<V> {
     let mut options = EvalOptions::default();
     options.strict = false;
     options.filename = Some(file.to_owned());
@@ -65,8 +69,13 @@ fn find(folder: &Path, home: &Path, name: &str) -> Option<String> {
     let places: Vec<PathBuf> = if is_path {
         vec![folder.join(name)]
     } else {
-        let above = folder.ancestors().map(|folder| folder.join("node_modules").join(name));
-        [folder.join(name), home.join(name)].into_iter().chain(above).collect()
+        let above = folder
+            .ancestors()
+            .map(|folder| folder.join("node_modules").join(name));
+        [folder.join(name), home.join(name)]
+            .into_iter()
+            .chain(above)
+            .collect()
     };
     let file = places.iter().find_map(|place| file_at(place))?;
     let file = file.canonicalize().unwrap_or(file);
@@ -79,14 +88,20 @@ fn file_at(place: &Path) -> Option<PathBuf> {
         name.push(ending);
         PathBuf::from(name)
     };
-    [place.to_path_buf(), with(".js"), with(".json"), place.join("index.js")]
-        .into_iter()
-        .find(|file| file.is_file())
+    [
+        place.to_path_buf(),
+        with(".js"),
+        with(".json"),
+        place.join("index.js"),
+    ]
+    .into_iter()
+    .find(|file| file.is_file())
 }
 
 /// The value of a JSON file, or a function around the text of a script.
 fn load<'js>(ctx: Ctx<'js>, path: String) -> Result<JsValue<'js>> {
-    let unreadable = |error: std::io::Error| Exception::throw_message(&ctx, &format!("require: {path}: {error}"));
+    let unreadable =
+        |error: std::io::Error| Exception::throw_message(&ctx, &format!("require: {path}: {error}"));
     let text = std::fs::read(&path).map_err(unreadable)?;
     if path.ends_with(".json") {
         return ctx.json_parse(text);
@@ -114,7 +129,13 @@ mod tests {
         }
         let found = |name: &str| {
             let path = find(&deep, &root, name)?;
-            Some(PathBuf::from(path).strip_prefix(&root).unwrap().to_string_lossy().into_owned())
+            Some(
+                PathBuf::from(path)
+                    .strip_prefix(&root)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned(),
+            )
         };
         assert_eq!(found("lib").as_deref(), Some("lib.js"));
         assert_eq!(found("./near").as_deref(), Some("a/b/near.js"));

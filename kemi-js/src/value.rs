@@ -33,7 +33,10 @@ pub fn argument(value: &JsValue<'_>) -> std::result::Result<Value, &'static str>
 }
 
 /// Without the fraction, as Duktape converts; 0 where it is no number.
-#[expect(clippy::cast_possible_truncation, reason = "the conversion of Rust saturates, which is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the conversion of Rust saturates, which is what is wanted"
+)]
 fn whole(number: f64) -> i64 {
     number as i64
 }

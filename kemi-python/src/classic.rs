@@ -40,7 +40,8 @@ impl Module for AppPython3 {
     type Params = Params;
 
     fn declare(d: &mut Decl<Self>) {
-        d.param("load", |p| &mut p.load, "The Python file to load.").alias("script_name");
+        d.param("load", |p| &mut p.load, "The Python file to load.")
+            .alias("script_name");
         d.param(
             "mod_init_function",
             |p| &mut p.init,
@@ -68,7 +69,13 @@ impl Module for AppPython3 {
             .kemi(2, "exec_p1")
             .example(r#"python_exec("greet", "$rU");"#)
             .waits();
-        d.kemi_func("", "ktest", ["text"], ktest::<Self>, "Writes a text at level INFO.");
+        d.kemi_func(
+            "",
+            "ktest",
+            ["text"],
+            ktest::<Self>,
+            "Writes a text at level INFO.",
+        );
         let doc = "Reads the script again; one that fails changes nothing.";
         d.rpc("app_python.reload", |m, call| m.scripts.reload(call), doc);
         d.rpc("app_python3.reload", |m, call| m.scripts.reload(call), doc);

@@ -22,7 +22,6 @@ use pyo3::{
 
 use crate::{value, visits::Visits, watchdog};
 
-
 pub use kahea_kemi::EXIT;
 
 /// Makes `KSR` and its modules from a table.
@@ -194,13 +193,23 @@ pub fn install_router(py: Python<'_>) -> PyResult<()> {
                 false => (level, 0),
             };
             let text: String = args.get_item(at)?.extract()?;
-            log::write(level, "app_python3", format_args!("{}", text.trim_end_matches(['\r', '\n'])));
+            log::write(
+                level,
+                "app_python3",
+                format_args!("{}", text.trim_end_matches(['\r', '\n'])),
+            );
             Ok(args.py().None())
         };
         logger.add(name, function(py, name, write)?)?;
     }
     let ranks = PyModule::new(py, "Router.Ranks")?;
-    for (name, rank) in [("PROC_MAIN", 0), ("PROC_TIMER", -1), ("PROC_RPC", -2), ("PROC_TCP_MAIN", -4), ("PROC_INIT", -127)] {
+    for (name, rank) in [
+        ("PROC_MAIN", 0),
+        ("PROC_TIMER", -1),
+        ("PROC_RPC", -2),
+        ("PROC_TCP_MAIN", -4),
+        ("PROC_INIT", -127),
+    ] {
         ranks.add(name, rank)?;
     }
     let core = PyModule::new(py, "Router.Core")?;

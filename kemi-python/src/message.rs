@@ -39,12 +39,17 @@ class msg:
 pub fn make<'py>(py: Python<'py>, table: &Arc<Table>, visits: &Arc<Visits>) -> PyResult<Bound<'py, PyAny>> {
     let module = PyModule::from_code(py, CLASS, c"msg.py", c"_kahea_msg")?;
     py.import("sys")?.getattr("modules")?.del_item("_kahea_msg")?;
-    let texts: [(&'static std::ffi::CStr, Take); 4] =
-        [(c"get", get), (c"header", header), (c"ruri", set_ruri), (c"dst_uri", set_dst_uri)];
+    let texts: [(&'static std::ffi::CStr, Take); 4] = [
+        (c"get", get),
+        (c"header", header),
+        (c"ruri", set_ruri),
+        (c"dst_uri", set_dst_uri),
+    ];
     for (name, take) in texts {
         let run = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<Py<PyAny>> {
             let text = one_text(args)?;
-            let taken = held::current(|cx| take(cx, &text)).unwrap_or_else(|| Err("there is no message in work".into()));
+            let taken = held::current(|cx| take(cx, &text))
+                .unwrap_or_else(|| Err("there is no message in work".into()));
             match taken {
                 Ok(Value::Null) => Ok(args.py().None()),
                 Ok(given) => Ok(value::string(args.py(), &given.str_or_empty())?.unbind()),
@@ -63,7 +68,9 @@ pub fn make<'py>(py: Python<'py>, table: &Arc<Table>, visits: &Arc<Visits>) -> P
     let call = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<Py<PyAny>> {
         match &named {
             Some(named) => named.call(args),
-            None => Err(PyRuntimeError::new_err("functions of the native script cannot be called")),
+            None => Err(PyRuntimeError::new_err(
+                "functions of the native script cannot be called",
+            )),
         }
     };
     module.add("call", PyCFunction::new_closure(py, Some(c"call"), None, call)?)?;

@@ -1,13 +1,7 @@
 //! One script loaded in a module of its own. Each worker has one, as each process of Kamailio has: what a script keeps in
 //! its variables or its object is not shared, while the modules that it imports are.
 
-use std::{
-    ffi::CString,
-    fmt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::CString, fmt, path::Path, sync::Arc, time::Duration};
 
 use kahea_kemi::{Table, held};
 use kahea_module::{Cx, Str};
@@ -155,7 +149,9 @@ impl Namespace {
     /// A function by its name; `a.b` is a member.
     fn function<'py>(&self, py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
         let start = self.handler.bind(py).clone();
-        let found = name.split('.').try_fold(start, |place, part| place.getattr(part).ok())?;
+        let found = name
+            .split('.')
+            .try_fold(start, |place, part| place.getattr(part).ok())?;
         found.is_callable().then_some(found)
     }
 
@@ -179,10 +175,18 @@ fn load(
     form: &Form,
 ) -> PyResult<Namespace> {
     let path = Path::new(&source.file);
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let sys = py.import("sys")?;
     let modules = sys.getattr("modules")?;
-    let folder = path.parent().unwrap_or(Path::new(".")).to_string_lossy().into_owned();
+    let folder = path
+        .parent()
+        .unwrap_or(Path::new("."))
+        .to_string_lossy()
+        .into_owned();
     let folders = sys.getattr("path")?.cast_into::<PyList>()?;
     if !folders.contains(&folder)? {
         folders.insert(0, &folder)?;
@@ -197,7 +201,12 @@ fn load(
     modules.set_item("KSR", &root)?;
     // A module of that name that is there already would be filled once more, old names and all.
     let before = modules.call_method1("pop", (&name, py.None()))?;
-    let loaded = PyModule::from_code(py, &text(&source.text)?, &text(source.file.as_bytes())?, &text(name.as_bytes())?);
+    let loaded = PyModule::from_code(
+        py,
+        &text(&source.text)?,
+        &text(source.file.as_bytes())?,
+        &text(name.as_bytes())?,
+    );
     let module = match loaded {
         Ok(module) => module,
         Err(error) => {
@@ -247,7 +256,10 @@ fn code(given: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py)
-        && error.value(py).str().is_ok_and(|text| text.to_string_lossy() == ksr::EXIT)
+        && error
+            .value(py)
+            .str()
+            .is_ok_and(|text| text.to_string_lossy() == ksr::EXIT)
 }
 
 /// The traceback in one line, newest call last.
@@ -260,7 +272,10 @@ fn failure(py: Python<'_>, error: &PyErr, over: Option<Duration>) -> Failure {
         .collect();
     let text = lines.join("; ");
     Failure(match over {
-        Some(time) => format!("the script was stopped: it ran for more than {} ms; {text}", time.as_millis()),
+        Some(time) => format!(
+            "the script was stopped: it ran for more than {} ms; {text}",
+            time.as_millis()
+        ),
         None => text,
     })
 }
@@ -276,7 +291,11 @@ fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
 pub fn describe() -> String {
     Python::initialize();
     Python::attach(|py| {
-        let version = Python::version_str().split_whitespace().next().unwrap_or_default().to_owned();
+        let version = Python::version_str()
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let locked = py
             .import("sys")
             .and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract::<bool>())
@@ -322,7 +341,10 @@ mod tests {
                     def f(self, msg, a):\n        return len(a) + self.rank\n    def n(self, msg):\n        pass\n";
         let (class, mut cx) = load("form_class", text, true).unwrap();
         class.begin(&mut cx, 10).unwrap();
-        assert_eq!(class.call(&mut cx, "f", &[Str::from("abc")]), Ok(Called::Code(13)));
+        assert_eq!(
+            class.call(&mut cx, "f", &[Str::from("abc")]),
+            Ok(Called::Code(13))
+        );
         assert_eq!(class.call(&mut cx, "n", &[]), Ok(Called::Code(1)), "None is true");
         assert_eq!(class.call(&mut cx, "mod_init", &[]), Ok(Called::Missing));
         let (module, mut cx) = load("form_module", "def f(a):\n    return a == 'x'\n", false).unwrap();
@@ -350,7 +372,10 @@ mod tests {
         }
         assert!(module.call(&mut cx, "s", &[]).is_err(), "no code");
         let syntax = load("errors", "def (", false).err().unwrap().0;
-        assert!(syntax.contains("SyntaxError") && syntax.contains("line 1"), "{syntax}");
+        assert!(
+            syntax.contains("SyntaxError") && syntax.contains("line 1"),
+            "{syntax}"
+        );
         assert!(load("errors", "a\0b", false).is_err());
     }
 
@@ -360,9 +385,18 @@ mod tests {
                     except Exception:\n            pass\ndef ok():\n    return 7\ndef deep():\n    return deep()\n";
         let (module, mut cx) = load("endless", text, false).unwrap();
         let failure = module.call(&mut cx, "f", &[]).unwrap_err().0;
-        assert!(failure.contains("300 ms") && failure.contains("endless.py"), "{failure}");
+        assert!(
+            failure.contains("300 ms") && failure.contains("endless.py"),
+            "{failure}"
+        );
         assert_eq!(module.call(&mut cx, "ok", &[]), Ok(Called::Code(7)));
-        assert!(module.call(&mut cx, "deep", &[]).unwrap_err().0.contains("RecursionError"));
+        assert!(
+            module
+                .call(&mut cx, "deep", &[])
+                .unwrap_err()
+                .0
+                .contains("RecursionError")
+        );
     }
 
     #[test]
@@ -376,6 +410,9 @@ mod tests {
     fn texts_are_bytes() {
         let text = "def f(a):\n    return len(a.encode('utf-8', 'surrogateescape'))\n";
         let (module, mut cx) = load("bytes", text, false).unwrap();
-        assert_eq!(module.call(&mut cx, "f", &[Str::copy(b"a\xff\0b")]), Ok(Called::Code(4)));
+        assert_eq!(
+            module.call(&mut cx, "f", &[Str::copy(b"a\xff\0b")]),
+            Ok(Called::Code(4))
+        );
     }
 }

@@ -51,7 +51,8 @@ impl<const N: usize> Scripts<N> {
     pub fn new(file: &Str, form: Form, env: &Env<'_>) -> Result<Arc<Scripts<N>>, InitError> {
         let file = file.text().into_owned();
         let text = (env.read_file)(&file).map_err(|error| {
-            InitError::new(format!("cannot read {file}: {error}")).help("name the script with the parameter load")
+            InitError::new(format!("cannot read {file}: {error}"))
+                .help("name the script with the parameter load")
         })?;
         kahea_module::notice!(form.module, "{}.", describe());
         Ok(Arc::new(Scripts {
@@ -74,7 +75,13 @@ impl<const N: usize> Scripts<N> {
 
     fn load(&self, worker: &Rc<Worker>, source: &Source) -> Result<Namespace, Failure> {
         let mut cx = faked(worker)?;
-        let loaded = Namespace::load(source, self.table(&worker.config), &self.visits, &self.form, &mut cx);
+        let loaded = Namespace::load(
+            source,
+            self.table(&worker.config),
+            &self.visits,
+            &self.form,
+            &mut cx,
+        );
         cx.finish();
         loaded
     }
@@ -145,7 +152,11 @@ impl<const N: usize> Scripts<N> {
                 Ok(Called::Code(code)) => Ret::Code(code),
                 Ok(Called::Missing) => {
                     let file = &scripts.file;
-                    Fault::script(format!("{}: there is no function {name} in {file}", scripts.form.module)).into()
+                    Fault::script(format!(
+                        "{}: there is no function {name} in {file}",
+                        scripts.form.module
+                    ))
+                    .into()
                 }
                 Err(failure) => Fault::script(format!("{}: {name}(): {failure}", scripts.form.module)).into(),
             }
@@ -246,7 +257,9 @@ impl<const N: usize> Language for Python<N> {
     fn interpreter(&self, worker: &Rc<Worker>) -> Result<Rc<dyn Interpreter>, InitError> {
         // Workers that stand apart load the script when they first need it.
         if is_ordinary(worker) {
-            self.0.namespace(worker).map_err(|failure| self.refused(&failure))?;
+            self.0
+                .namespace(worker)
+                .map_err(|failure| self.refused(&failure))?;
         }
         Ok(Rc::new(Speaker(self.0.clone())))
     }
@@ -254,7 +267,10 @@ impl<const N: usize> Language for Python<N> {
     /// What is loaded here is what the first worker runs: a script has its start once in each worker.
     fn check(&self, worker: &Rc<Worker>) -> Result<(), InitError> {
         let source = self.0.source.lock().clone();
-        let loaded = self.0.load(worker, &source).map_err(|failure| self.refused(&failure))?;
+        let loaded = self
+            .0
+            .load(worker, &source)
+            .map_err(|failure| self.refused(&failure))?;
         *self.0.ready.lock() = Some(loaded);
         Ok(())
     }
@@ -262,7 +278,10 @@ impl<const N: usize> Language for Python<N> {
 
 impl<const N: usize> Python<N> {
     fn refused(&self, failure: &Failure) -> InitError {
-        InitError::new(format!("{}: {} does not load: {failure}", self.0.form.module, self.0.file))
+        InitError::new(format!(
+            "{}: {} does not load: {failure}",
+            self.0.form.module, self.0.file
+        ))
     }
 }
 

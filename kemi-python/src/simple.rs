@@ -69,7 +69,13 @@ impl Module for AppPython3s {
             .kemi(2, "exec_p1")
             .example(r#"app_python3s_exec("greet", "$rU");"#)
             .waits();
-        d.kemi_func("", "ktest", ["text"], ktest::<Self>, "Writes a text at level INFO.");
+        d.kemi_func(
+            "",
+            "ktest",
+            ["text"],
+            ktest::<Self>,
+            "Writes a text at level INFO.",
+        );
         let doc = "Reads the script again; one that fails changes nothing.";
         d.rpc("app_python3s.reload", |m, call| m.scripts.reload(call), doc);
         d.rpc("app_python3s.list", |m, _| m.scripts.list(), "The loaded script.");

@@ -55,7 +55,13 @@ impl Visits {
     ///
     /// # Errors
     /// The call is wrong, or the worker is not there.
-    pub fn call(&self, thread: u64, table: &Arc<Table>, at: usize, values: Vec<Value>) -> Result<RpcValue, String> {
+    pub fn call(
+        &self,
+        thread: u64,
+        table: &Arc<Table>,
+        at: usize,
+        values: Vec<Value>,
+    ) -> Result<RpcValue, String> {
         let gone = || "the server does not take calls of this thread now".to_owned();
         let (answer, answered) = blocking::channel();
         let visit = Visit {
@@ -65,7 +71,11 @@ impl Visits {
             values,
             answer,
         };
-        let sent = self.0.lock().as_ref().is_some_and(|way| way.orders.send(visit).is_ok());
+        let sent = self
+            .0
+            .lock()
+            .as_ref()
+            .is_some_and(|way| way.orders.send(visit).is_ok());
         if !sent {
             return Err(gone());
         }

@@ -70,14 +70,18 @@ pub fn begin(_: Python<'_>, time: Option<Duration>) -> Run {
         }
     });
     let until = time.map_or(0, |time| nanos(held::thread_time().saturating_add(time)));
-    let before = watched.as_ref().map_or(0, |watched| watched.until.swap(until, Relaxed));
+    let before = watched
+        .as_ref()
+        .map_or(0, |watched| watched.until.swap(until, Relaxed));
     Run { watched, before }
 }
 
 impl Run {
     /// The script was stopped. Ends the run.
     pub fn end(self, _: Python<'_>) -> bool {
-        let Some(watched) = &self.watched else { return false };
+        let Some(watched) = &self.watched else {
+            return false;
+        };
         watched.until.store(self.before, Relaxed);
         let stopped = watched.stopped.swap(false, Relaxed);
         if stopped {
@@ -98,7 +102,10 @@ pub fn thread(_: Python<'_>) -> u64 {
     unsafe { ffi::PyThread_get_thread_ident() }
 }
 
-#[expect(unsafe_code, reason = "the clock and the name of a thread are the C library's and Python's")]
+#[expect(
+    unsafe_code,
+    reason = "the clock and the name of a thread are the C library's and Python's"
+)]
 fn this_thread() -> Option<Watched> {
     let mut clock = 0;
     // SAFETY: the pointer is to a live clock id, and the thread is this one.
@@ -125,10 +132,15 @@ fn start() {
             look();
         }
     };
-    let started = std::thread::Builder::new().name("python-budget".to_owned()).spawn(watch);
+    let started = std::thread::Builder::new()
+        .name("python-budget".to_owned())
+        .spawn(watch);
     if let Err(error) = started {
         STARTED.store(false, Relaxed);
-        kahea_module::error!("app_python3", "Scripts that run for ever cannot be stopped: {error}.");
+        kahea_module::error!(
+            "app_python3",
+            "Scripts that run for ever cannot be stopped: {error}."
+        );
     }
 }
 
@@ -157,9 +169,15 @@ fn is_over(one: &Watched) -> bool {
 }
 
 /// The time of a clock; `None` where its thread has ended.
-#[expect(unsafe_code, reason = "the clock of another thread can only be had from the C library")]
+#[expect(
+    unsafe_code,
+    reason = "the clock of another thread can only be had from the C library"
+)]
 fn clock(id: libc::clockid_t) -> Option<Duration> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is to a live timespec.
     let done = unsafe { libc::clock_gettime(id, &raw mut time) };
     let seconds = u64::try_from(time.tv_sec).ok()?;

@@ -9,7 +9,10 @@ pub fn api_list(table: &Table) -> RpcValue {
     let rows: Vec<_> = table.entries().iter().flat_map(forms).collect();
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let rows = rows.into_iter().map(|row| ("func".into(), row)).collect();
-    RpcValue::members([("msize", RpcValue::Int(count)), ("methods", RpcValue::Named(rows))])
+    RpcValue::members([
+        ("msize", RpcValue::Int(count)),
+        ("methods", RpcValue::Named(rows)),
+    ])
 }
 
 fn forms(entry: &Entry) -> Vec<RpcValue> {
@@ -29,7 +32,10 @@ fn forms(entry: &Entry) -> Vec<RpcValue> {
     };
     match entry.counts() {
         None => vec![row("str...".to_owned())],
-        Some(counts) => counts.into_iter().map(|count| row(params(entry, count))).collect(),
+        Some(counts) => counts
+            .into_iter()
+            .map(|count| row(params(entry, count)))
+            .collect(),
     }
 }
 

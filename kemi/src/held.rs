@@ -104,7 +104,10 @@ pub fn current<T>(work: impl FnOnce(&mut Cx) -> T) -> Option<T> {
     let _restore = Restore(Some(place));
     // SAFETY: the pointer was made from a `&mut Cx` that `with_current` holds for as long as the pointer can be found
     // here, and does not use itself. It was taken out just now, so that nobody finds it a second time meanwhile.
-    #[expect(unsafe_code, reason = "interpreters call back without handing the message through")]
+    #[expect(
+        unsafe_code,
+        reason = "interpreters call back without handing the message through"
+    )]
     let cx = unsafe { place.as_mut() };
     Some(work(cx))
 }
@@ -141,9 +144,15 @@ pub fn call(entry: &Entry, values: Vec<Value>, wait: impl Fn(&mut dyn FnMut())) 
 }
 
 /// The time that this thread has spent on the processor.
-#[expect(unsafe_code, reason = "the clock of a thread can only be had from the C library")]
+#[expect(
+    unsafe_code,
+    reason = "the clock of a thread can only be had from the C library"
+)]
 pub fn thread_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is to a live timespec.
     let done = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     if done != 0 {

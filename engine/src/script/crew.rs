@@ -136,9 +136,7 @@ impl Crew {
         *self.launcher.generation.lock() = generation.clone();
         for member in &self.members {
             // One that has ended takes no configuration.
-            let _ = member
-                .orders
-                .send(Order::Swap(generation.clone(), taken.clone()));
+            let _ = member.orders.send(Order::Swap(generation.clone(), taken.clone()));
         }
     }
 
@@ -222,7 +220,9 @@ impl Place {
             let receiver = Rc::new(Receiver::new(first));
             let mut ends = false;
             loop {
-                let row = (0..ROW).take_while(|_| still.work() || self.one(&receiver)).count();
+                let row = (0..ROW)
+                    .take_while(|_| still.work() || self.one(&receiver))
+                    .count();
                 if row == ROW {
                     still.block_on(tokio::task::yield_now());
                     if let Ok(order) = self.orders.try_recv() {
@@ -264,7 +264,10 @@ impl Place {
             Item::Event(event) => receiver.event(event),
         }));
         if handled.is_err() {
-            kahea_module::error!("<core>", "A message was lost to a defect of this server; please report it.");
+            kahea_module::error!(
+                "<core>",
+                "A message was lost to a defect of this server; please report it."
+            );
         }
         prefix::leave();
         self.queue.done(call);
@@ -272,13 +275,7 @@ impl Place {
     }
 
     /// True: it is to end.
-    fn obey(
-        &self,
-        order: Order,
-        receiver: &Rc<Receiver>,
-        timers: &mut Timers,
-        host: &Rc<NetHost>,
-    ) -> bool {
+    fn obey(&self, order: Order, receiver: &Rc<Receiver>, timers: &mut Timers, host: &Rc<NetHost>) -> bool {
         match order {
             Order::Swap(generation, taken) => {
                 let next = current(self.index, &generation, host);

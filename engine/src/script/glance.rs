@@ -63,13 +63,11 @@ fn is(name: &[u8], long: &[u8], short: &[u8]) -> bool {
 }
 
 fn has_tag(value: &[u8]) -> bool {
-    value
-        .split(|byte| *byte == b';')
-        .skip(1)
-        .any(|parameter| {
-            let name = parameter.trim_ascii_start();
-            name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"tag="))
-        })
+    value.split(|byte| *byte == b';').skip(1).any(|parameter| {
+        let name = parameter.trim_ascii_start();
+        name.get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"tag="))
+    })
 }
 
 #[cfg(test)]

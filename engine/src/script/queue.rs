@@ -90,7 +90,11 @@ impl Queue {
     pub fn message(&self, data: Str, received: Received) {
         let glance = Glance::of(&data);
         let call = glance.call_hash(&self.hasher);
-        let limit = if glance.begins { self.limit / 4 * 3 } else { self.limit };
+        let limit = if glance.begins {
+            self.limit / 4 * 3
+        } else {
+            self.limit
+        };
         let item = Item::Message(data, received);
         self.put(Taken { item, call }, limit);
     }
@@ -244,7 +248,9 @@ mod tests {
     }
 
     fn put(queue: &Queue, call: &str, number: u32) {
-        let text = format!("BYE sip:b SIP/2.0\r\nTo: <sip:b>;tag=1\r\nCall-ID: {call}\r\nCSeq: {number} BYE\r\n\r\n");
+        let text = format!(
+            "BYE sip:b SIP/2.0\r\nTo: <sip:b>;tag=1\r\nCall-ID: {call}\r\nCSeq: {number} BYE\r\n\r\n"
+        );
         queue.message(Str::from(text), from());
     }
 
@@ -254,7 +260,10 @@ mod tests {
             Item::Message(data, _) => {
                 let text = data.text().into_owned();
                 let wanted = |line: &&str| line.starts_with("Call-ID") || line.starts_with("CSeq");
-                let words = text.lines().filter(wanted).map(|line| line.split(' ').nth(1).unwrap());
+                let words = text
+                    .lines()
+                    .filter(wanted)
+                    .map(|line| line.split(' ').nth(1).unwrap());
                 Some((words.collect::<Vec<_>>().join("/"), call))
             }
             Item::Event(_) => None,
@@ -280,7 +289,11 @@ mod tests {
         assert_eq!(third, "a/3");
         queue.done(slot);
         put(&queue, "a", 4);
-        assert_eq!(took(&queue, 1).unwrap().0, "a/4", "nobody is busy with it any more");
+        assert_eq!(
+            took(&queue, 1).unwrap().0,
+            "a/4",
+            "nobody is busy with it any more"
+        );
     }
 
     #[test]

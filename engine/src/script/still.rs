@@ -27,11 +27,7 @@ use tokio::{
     task::LocalSet,
 };
 
-use crate::{
-    logging::prefix,
-    runner,
-    script::crew::Launcher,
-};
+use crate::{logging::prefix, runner, script::crew::Launcher};
 
 /// Something to be done outside of the runtime.
 type Job = Box<dyn FnOnce()>;
