@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use kahea_kemi::{Answer, Entry};
+use kahea_kemi::{Answer, Entry, Returns};
 use kahea_module::{ArgKind, Str, Value, rpc::RpcValue};
 use mlua::{Lua, ffi};
 
@@ -103,9 +103,8 @@ impl Bound {
             self.slot.with(|cx| entry.call(cx, values))
         }));
         match called {
-            Ok(Some(Ok(Answer::Now(RpcValue::Null)))) if entry.returns == kahea_kemi::Returns::Nothing => {
-                Given::Nothing
-            }
+            // As in Kamailio, a function without a result is true.
+            Ok(Some(Ok(Answer::Now(_)))) if entry.returns == Returns::Nothing => Given::Value(RpcValue::Bool(true)),
             Ok(Some(Ok(Answer::Now(value)))) => Given::Value(value),
             Ok(Some(Ok(Answer::Later(later)))) if entry.waits => {
                 self.slot.waiting.replace(Some(Waiting { later, entry: at }));

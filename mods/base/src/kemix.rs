@@ -28,7 +28,7 @@ enum Absent {
     Null,
     /// The empty text (`gete_`).
     Empty,
-    /// `<<null>>` (`getw_`).
+    /// `<null>` (`getw_`).
     Shown,
 }
 
@@ -150,7 +150,7 @@ impl Kemix {
         let value = self.vars.get(at).map_or(Value::Null, |var| var.get(cx));
         let value = match (value, absent) {
             (Value::Null, Absent::Empty) => Value::EMPTY,
-            (Value::Null, Absent::Shown) => Value::Str(Str::from_static("<<null>>")),
+            (Value::Null, Absent::Shown) => Value::Str(Str::from_static("<null>")),
             (value, _) => value,
         };
         // Functions of Kamailio that return a number return it as their code.
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(give("cturi", Absent::Null).1, Some(RpcValue::from("sip:alice@127.0.0.1:5061")));
         assert_eq!(give("duri", Absent::Null).1, Some(RpcValue::Null));
         assert_eq!(give("duri", Absent::Empty).1, Some(RpcValue::from("")));
-        assert_eq!(give("duri", Absent::Shown).1, Some(RpcValue::from("<<null>>")));
+        assert_eq!(give("duri", Absent::Shown).1, Some(RpcValue::from("<null>")));
         assert_eq!(give("bodylen", Absent::Null).0, 129);
         assert_eq!(give("timestamp", Absent::Null).0, 1_767_225_600);
     }
