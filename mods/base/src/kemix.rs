@@ -192,7 +192,11 @@ fn of_messages(d: &mut Decl<Kemix>) {
 fn of_configuration(d: &mut Decl<Kemix>) {
     let name = ["name"];
     let doc = "The value of #!define NAME.";
-    d.kemi_func("kx", "get_def", name, |_: &Kemix, cx: &mut Cx, name: Str| give_text(cx, define(cx, &name)), doc);
+    d.kemi_func("kx", "get_def", name, |_: &Kemix, cx: &mut Cx, name: Str| {
+        // A name that is not defined gives the empty text, as in Kamailio.
+        let text = define(cx, &name).unwrap_or_default();
+        give_text(cx, Some(text));
+    }, doc);
     let doc = "The number of #!define NAME, or 0.";
     d.kemi_func("kx", "get_defn", name, |_: &Kemix, cx: &mut Cx, name: Str| number(define(cx, &name)), doc);
     let doc = "NAME is defined.";
