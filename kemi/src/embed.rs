@@ -1,6 +1,9 @@
 //! What language modules have in common: their functions in the native script, and how errors look.
 
-use kahea_module::{Cx, Fault, Ret, language::{Call, Step}};
+use kahea_module::{
+    Cx, Fault, Ret,
+    language::{Call, Step},
+};
 
 /// The text of the error by which `KSR.x.exit()` and `KSR.x.drop()` leave a script, as in Kamailio.
 pub const EXIT: &str = "~~ksr~exit~~";
@@ -47,6 +50,9 @@ mod tests {
     fn tracebacks_become_one_line() {
         let text = "a.lua:3: bad\nstack traceback:\n\ta.lua:3: in function 'f'\n";
         let fault = one_line(text);
-        assert_eq!(fault.text, "a.lua:3: bad; stack traceback:; a.lua:3: in function 'f'");
+        assert_eq!(
+            fault.text,
+            "a.lua:3: bad; stack traceback:; a.lua:3: in function 'f'"
+        );
     }
 }

@@ -119,8 +119,20 @@ const LAYERS: &[Layer] = &[
         why: "the engine runs programs and names no module",
     },
     Layer {
+        folder: "kemi",
+        may: &["module", "diag"],
+        why: "the table of KSR comes from the registry: it names no module, and no language",
+    },
+    Layer {
+        folder: "kemi-lua",
+        may: &["kemi", "module", "sip", "diag"],
+        why: "a language sees the table and its own interpreter, not who runs messages",
+    },
+    Layer {
         folder: "kahea",
         may: &[
+            "kemi",
+            "kemi-lua",
             "engine",
             "lang",
             "module",
