@@ -2,7 +2,9 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use kahea_module::{Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy, state::Settled};
+use kahea_module::{
+    Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy, state::Settled,
+};
 use kahea_net::{NetEvent, Sink};
 use kahea_sip::{HeaderId, Limits, Message, ParseError, Received, view::Via};
 
@@ -429,7 +431,10 @@ fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault
             kahea_module::log_at!(Level::Error, "<core>", "The script failed: {fault}.");
             let (status, reason) = fault.reply();
             if Settled::is(&cx) {
-                kahea_module::debug!("<core>", "No {status} for the request: it was answered or sent on.");
+                kahea_module::debug!(
+                    "<core>",
+                    "No {status} for the request: it was answered or sent on."
+                );
             } else if let Err(fault) = proxy::reply_to(&mut cx, status, reason.as_bytes()) {
                 kahea_module::debug!("<core>", "No reply to the request: {fault}.");
             }

@@ -68,7 +68,11 @@ impl LuaCall {
             What::Named { name, optional } => match self.state.function(&name.text()) {
                 Some(function) => function,
                 None if *optional => return Ok(Step::Done(ENDED)),
-                None => return Ok(Step::Stopped(Fault::script(format!("the Lua scripts have no function {name}()")))),
+                None => {
+                    return Ok(Step::Stopped(Fault::script(format!(
+                        "the Lua scripts have no function {name}()"
+                    ))));
+                }
             },
         };
         let mut args = MultiValue::with_capacity(self.args.len().saturating_add(1));
@@ -120,7 +124,8 @@ impl Call for LuaCall {
 
     fn resume(&mut self, cx: &mut Cx, ret: Ret) -> Step {
         let state = self.state.clone();
-        let (Some(thread), Some(entry)) = (self.thread.take(), state.slot.table.entries().get(self.entry)) else {
+        let (Some(thread), Some(entry)) = (self.thread.take(), state.slot.table.entries().get(self.entry))
+        else {
             return Step::Stopped(Fault::script("the script does not wait"));
         };
         match entry.answer(cx, ret) {

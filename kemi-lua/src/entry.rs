@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use kahea_kemi::{Answer, Entry};
+use kahea_kemi::{Answer, Entry, Returns};
 use kahea_module::{ArgKind, Str, Value, rpc::RpcValue};
 use mlua::{Lua, ffi};
 
@@ -99,12 +99,11 @@ impl Bound {
             Ok(values) => values,
             Err(text) => return Given::Error(text),
         };
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            self.slot.with(|cx| entry.call(cx, values))
-        }));
+        let called = catch_unwind(AssertUnwindSafe(|| self.slot.with(|cx| entry.call(cx, values))));
         match called {
-            Ok(Some(Ok(Answer::Now(RpcValue::Null)))) if entry.returns == kahea_kemi::Returns::Nothing => {
-                Given::Nothing
+            // As in Kamailio, a function without a result is true.
+            Ok(Some(Ok(Answer::Now(_)))) if entry.returns == Returns::Nothing => {
+                Given::Value(RpcValue::Bool(true))
             }
             Ok(Some(Ok(Answer::Now(value)))) => Given::Value(value),
             Ok(Some(Ok(Answer::Later(later)))) if entry.waits => {
@@ -116,10 +115,7 @@ impl Bound {
                 entry.full_name()
             )),
             Ok(Some(Err(error))) => Given::Error(error.text),
-            Ok(None) => Given::Error(format!(
-                "{} was called outside of a message",
-                entry.full_name()
-            )),
+            Ok(None) => Given::Error(format!("{} was called outside of a message", entry.full_name())),
             Err(_) => Given::Error(format!("a defect of this server in {}", entry.full_name())),
         }
     }
@@ -139,7 +135,10 @@ fn arguments(state: *mut ffi::lua_State, entry: &Entry) -> Result<Vec<Value>, St
                 ffi::LUA_TBOOLEAN => Value::Int(i64::from(ffi::lua_toboolean(state, at) != 0)),
                 ffi::LUA_TNUMBER => {
                     let place = values.len();
-                    let kind = entry.parameters(length).get(place).map(|parameter| parameter.kind);
+                    let kind = entry
+                        .parameters(length)
+                        .get(place)
+                        .map(|parameter| parameter.kind);
                     number(ffi::lua_tonumber(state, at), kind)
                 }
                 ffi::LUA_TSTRING => {
@@ -172,7 +171,10 @@ fn number(n: f64, kind: Option<ArgKind>) -> Value {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     let fits = (-LIMIT..LIMIT).contains(&n);
     if fits && (n.fract() == 0.0 || kind == Some(ArgKind::Int)) {
-        #[expect(clippy::cast_possible_truncation, reason = "in range; a fraction is to be cut")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "in range; a fraction is to be cut"
+        )]
         return Value::Int(n as i64);
     }
     Value::from(n.to_string())

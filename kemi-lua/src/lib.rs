@@ -4,11 +4,11 @@
 //! a function that has to wait suspends it, and the worker goes on with other messages.
 
 mod app_lua;
-mod syntax;
 mod call;
 mod entry;
 mod slot;
 mod state;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod watch;

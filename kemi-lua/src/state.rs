@@ -56,9 +56,8 @@ impl State {
         sources: &Sources,
         limits: Limits,
     ) -> Result<State, InitError> {
-        let state = State::bare(table, limits).map_err(|error| {
-            InitError::new(format!("LuaJIT does not start: {error}"))
-        })?;
+        let state = State::bare(table, limits)
+            .map_err(|error| InitError::new(format!("LuaJIT does not start: {error}")))?;
         let mut cx = Cx::faked(worker.clone()).map_err(|fault| InitError::new(fault.text.text()))?;
         let mut problem = None;
         for (path, text) in &sources.files {
@@ -78,8 +77,13 @@ impl State {
         let lua = full();
         let slot = Rc::new(Slot::new(table.clone()));
         let mut bound = Vec::with_capacity(table.entries().len());
-        let set_drop = table.entries().iter().position(|entry| entry.module.is_empty() && entry.name == "set_drop");
-        let set_drop = set_drop.map(|at| entry::function(&lua, &slot, Some(at), &mut bound)).transpose()?;
+        let set_drop = table
+            .entries()
+            .iter()
+            .position(|entry| entry.module.is_empty() && entry.name == "set_drop");
+        let set_drop = set_drop
+            .map(|at| entry::function(&lua, &slot, Some(at), &mut bound))
+            .transpose()?;
         let finish = entry::function(&lua, &slot, None, &mut bound)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=kahea");
         let (serve, waiting, leave): (Function, Function, mlua::Table) =
@@ -119,7 +123,9 @@ impl State {
             Came::Done(Err(text)) | Came::Broken(text) => Err(text),
             Came::Waits => {
                 self.slot.waiting.take();
-                Err(format!("{name}: a function that has to wait cannot be called while the script is loaded"))
+                Err(format!(
+                    "{name}: a function that has to wait cannot be called while the script is loaded"
+                ))
             }
         }
     }

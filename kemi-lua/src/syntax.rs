@@ -21,13 +21,18 @@ pub fn check_syntax(text: &[u8]) -> Result<(), SyntaxError> {
     let compiled = Lua::new().load(text).set_name("=script").into_function();
     compiled.map(drop).map_err(|error| {
         let text = message(&error);
-        let parts = text.strip_prefix("script:").and_then(|rest| rest.split_once(": "));
+        let parts = text
+            .strip_prefix("script:")
+            .and_then(|rest| rest.split_once(": "));
         match parts.and_then(|(line, what)| Some((line.parse().ok()?, what))) {
             Some((line, what)) => SyntaxError {
                 line,
                 message: what.to_owned(),
             },
-            None => SyntaxError { line: 1, message: text },
+            None => SyntaxError {
+                line: 1,
+                message: text,
+            },
         }
     })
 }

@@ -150,7 +150,11 @@ fn watch() {
             let own = Arc::as_ptr(beat);
             let looks = match seen.iter_mut().find(|(known, ..)| ptr::eq(*known, own)) {
                 Some((_, last, looks)) => {
-                    *looks = if *last == count { looks.saturating_add(1) } else { 0 };
+                    *looks = if *last == count {
+                        looks.saturating_add(1)
+                    } else {
+                        0
+                    };
                     *last = count;
                     *looks
                 }
@@ -172,7 +176,9 @@ fn watch() {
 extern "C" fn stop(_: c_int) {
     let (state, beat) = CURRENT.get();
     // SAFETY: set while the interpreter runs on this very thread, and so alive.
-    let Some(beat) = (unsafe { beat.as_ref() }) else { return };
+    let Some(beat) = (unsafe { beat.as_ref() }) else {
+        return;
+    };
     if beat.stop.load(Relaxed) == beat.count.load(Relaxed) {
         beat.hooked.store(true, Relaxed);
         // SAFETY: as above; lua_sethook may be called from signal handlers.
@@ -185,7 +191,8 @@ unsafe extern "C-unwind" fn stopped(state: *mut ffi::lua_State, _: *mut ffi::lua
     // SAFETY: Lua calls this with the state that runs; nothing here has a destructor.
     unsafe {
         ffi::lua_sethook(state, Some(stopped), ffi::LUA_MASKCOUNT, RESPITE);
-        let text = c"the script was stopped: it ran longer than modparam(\"app_lua\", \"script_timeout\") allows";
+        let text =
+            c"the script was stopped: it ran longer than modparam(\"app_lua\", \"script_timeout\") allows";
         ffi::luaL_where(state, 0);
         ffi::lua_pushstring(state, text.as_ptr());
         ffi::lua_concat(state, 2);

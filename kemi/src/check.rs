@@ -73,15 +73,26 @@ fn wrong(call: &Call, file: FileId, table: &Table) -> Option<Diagnostic> {
         return None;
     }
     let is_group = |entry: &&Entry| entry.module.eq_ignore_ascii_case(module);
-    let Some(entry) = table.entries().iter().filter(is_group).find(|entry| entry.name == name) else {
+    let Some(entry) = table
+        .entries()
+        .iter()
+        .filter(is_group)
+        .find(|entry| entry.name == name)
+    else {
         let problem = Diagnostic::error(
             codes::UNKNOWN_FUNCTION,
             span(call.start, call.end),
             format!("there is no KSR.{}", call.path.join(".")),
         );
         let all: Vec<String> = table.entries().iter().map(Entry::full_name).collect();
-        let close = closest(&format!("KSR.{}", call.path.join(".")), all.iter().map(String::as_str));
-        let known = table.groups().iter().any(|group| group.name.eq_ignore_ascii_case(module));
+        let close = closest(
+            &format!("KSR.{}", call.path.join(".")),
+            all.iter().map(String::as_str),
+        );
+        let known = table
+            .groups()
+            .iter()
+            .any(|group| group.name.eq_ignore_ascii_case(module));
         return Some(match known {
             true => problem.did_you_mean(close),
             false => problem.help(format!("load the module that has KSR.{module}")),
@@ -139,7 +150,11 @@ impl<'a> Reader<'a> {
     }
 
     fn blanks(&mut self) {
-        let length = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let length = self
+            .rest()
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .count();
         self.forward(length);
     }
 
@@ -189,13 +204,24 @@ impl<'a> Reader<'a> {
         let end = self.at;
         let count = match self.rest() {
             [b'(', ..] => {
-                let inside = Reader { at: self.at.saturating_add(1), ..*self };
+                let inside = Reader {
+                    at: self.at.saturating_add(1),
+                    ..*self
+                };
                 inside.arguments()
             }
-            [b'"' | b'\'', ..] if self.dialect == Dialect::Lua => Some(Count { given: 1, open: false }),
+            [b'"' | b'\'', ..] if self.dialect == Dialect::Lua => Some(Count {
+                given: 1,
+                open: false,
+            }),
             _ => return None,
         };
-        (!path.is_empty()).then_some(Call { path, start, end, count })
+        (!path.is_empty()).then_some(Call {
+            path,
+            start,
+            end,
+            count,
+        })
     }
 
     /// How many arguments stand before the closing parenthesis.
@@ -205,7 +231,8 @@ impl<'a> Reader<'a> {
             let from = self.at;
             if self.skip_quoted() {
                 // A comment is no argument.
-                let comment = matches!(self.text.get(from)?, b'#' | b'/') || self.text.get(from..)?.starts_with(b"--");
+                let comment =
+                    matches!(self.text.get(from)?, b'#' | b'/') || self.text.get(from..)?.starts_with(b"--");
                 any |= !comment;
                 last = if comment { last } else { b'"' };
                 continue;
@@ -261,7 +288,9 @@ fn until(text: &[u8], end: &[u8]) -> usize {
 
 /// The length of a string with its quotes.
 fn string(text: &[u8]) -> usize {
-    let Some((quote, inner)) = text.split_first() else { return 0 };
+    let Some((quote, inner)) = text.split_first() else {
+        return 0;
+    };
     let mut escaped = false;
     for (at, byte) in inner.iter().enumerate() {
         match byte {
@@ -276,7 +305,10 @@ fn string(text: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::{Cx, Decl, Env, InitError, Module, Str, registry::{ModuleDecl, Registry}};
+    use kahea_module::{
+        Cx, Decl, Env, InitError, Module, Str,
+        registry::{ModuleDecl, Registry},
+    };
 
     use super::*;
 
@@ -287,8 +319,20 @@ mod tests {
         type Params = ();
 
         fn declare(d: &mut Decl<Sample>) {
-            d.kemi_func("", "info", ["text"], |_: &Sample, _: &mut Cx, _: Str| (), "Writes.");
-            d.kemi_func("pv", "sets", ["name", "value"], |_: &Sample, _: &mut Cx, _: Str, _: Str| (), "Sets.");
+            d.kemi_func(
+                "",
+                "info",
+                ["text"],
+                |_: &Sample, _: &mut Cx, _: Str| (),
+                "Writes.",
+            );
+            d.kemi_func(
+                "pv",
+                "sets",
+                ["name", "value"],
+                |_: &Sample, _: &mut Cx, _: Str, _: Str| (),
+                "Sets.",
+            );
         }
 
         fn init((): (), _: &mut Env<'_>) -> Result<Sample, InitError> {
@@ -314,7 +358,13 @@ mod tests {
         assert_eq!(found(text, Dialect::Lua), ["KSR.info does not take 2 arguments"]);
         let text = "import KSR as KSR\n'''KSR.nope()'''\nKSR.info('x') # KSR.nope()\nKSR.pv.sets(*args)\n";
         assert!(found(text, Dialect::Python).is_empty());
-        assert!(found("/* KSR.nope() */ KSR.info(`a`); // KSR.nope()", Dialect::JavaScript).is_empty());
+        assert!(
+            found(
+                "/* KSR.nope() */ KSR.info(`a`); // KSR.nope()",
+                Dialect::JavaScript
+            )
+            .is_empty()
+        );
         assert!(found("KSR::PV.sets(\"a\", \"b\") # KSR.nope()", Dialect::Ruby).is_empty());
     }
 
@@ -331,7 +381,15 @@ mod tests {
             ]
         );
         // Broken texts end somewhere.
-        for text in ["KSR.info(", "KSR.", "KSR.info(\"", "--[[", "[==[", "KSR.info([", "'"] {
+        for text in [
+            "KSR.info(",
+            "KSR.",
+            "KSR.info(\"",
+            "--[[",
+            "[==[",
+            "KSR.info([",
+            "'",
+        ] {
             assert!(found(text, Dialect::Lua).len() <= 1, "{text}");
         }
     }

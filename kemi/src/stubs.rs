@@ -55,7 +55,9 @@ fn forms(entry: &Entry) -> Option<Vec<Form>> {
     let counts = entry.counts()?;
     let form = |count: usize| {
         let named = entry.parameters(count).iter().zip(1..);
-        named.map(|(parameter, at)| (name(parameter.name, at), parameter.kind)).collect()
+        named
+            .map(|(parameter, at)| (name(parameter.name, at), parameter.kind))
+            .collect()
     };
     Some(counts.into_iter().map(form).collect())
 }
@@ -63,8 +65,8 @@ fn forms(entry: &Entry) -> Option<Vec<Form>> {
 /// A parameter's name as all languages can have it.
 fn name(given: &str, at: usize) -> String {
     const TAKEN: [&str; 20] = [
-        "and", "break", "class", "def", "default", "do", "else", "end", "for", "from", "function", "if", "in", "not",
-        "or", "return", "then", "var", "while", "with",
+        "and", "break", "class", "def", "default", "do", "else", "end", "for", "from", "function", "if",
+        "in", "not", "or", "return", "then", "var", "while", "with",
     ];
     let plain: String = given
         .chars()
@@ -103,7 +105,9 @@ fn python(table: &Table) -> String {
         Returns::Nothing => "None",
         Returns::Value => "Any",
     };
-    let mut out = String::from("# Made by `kahea kemi stubs --lang python`.\nfrom typing import Any, NoReturn, overload\n");
+    let mut out = String::from(
+        "# Made by `kahea kemi stubs --lang python`.\nfrom typing import Any, NoReturn, overload\n",
+    );
     each(table, |group, entries| {
         let (indent, receiver) = match group.name {
             "" => ("", ""),
@@ -116,7 +120,10 @@ fn python(table: &Table) -> String {
             let all = forms(entry).unwrap_or_else(|| vec![vec![("function".to_owned(), ArgKind::Str)]]);
             let many = all.len() > 1;
             for form in all {
-                let mut params: Vec<String> = form.iter().map(|(name, of)| format!("{name}: {}", kind(*of))).collect();
+                let mut params: Vec<String> = form
+                    .iter()
+                    .map(|(name, of)| format!("{name}: {}", kind(*of)))
+                    .collect();
                 if entry.counts().is_none() {
                     params.push("*args: int | str".to_owned());
                 }
@@ -129,13 +136,19 @@ fn python(table: &Table) -> String {
                 put!(
                     &mut out,
                     "{indent}def {}({}) -> {}:\n{indent}    \"\"\"{}\"\"\"\n",
-                    entry.name, params.join(", "), returns(entry.returns), entry.doc
+                    entry.name,
+                    params.join(", "),
+                    returns(entry.returns),
+                    entry.doc
                 );
             }
         }
         if group.name == "x" {
             for (name, doc) in LEAVING {
-                put!(&mut out, "    @staticmethod\n    def {name}() -> NoReturn:\n        \"\"\"{doc}\"\"\"\n");
+                put!(
+                    &mut out,
+                    "    @staticmethod\n    def {name}() -> NoReturn:\n        \"\"\"{doc}\"\"\"\n"
+                );
             }
         }
     });
@@ -162,13 +175,20 @@ fn lua(table: &Table) -> String {
         for entry in entries {
             put!(&mut out, "\n---{}\n", entry.doc);
             let Some(mut all) = forms(entry) else {
-                put!(&mut out, "---@param name string\n---@return integer\nfunction {}(name, ...) end\n", entry.full_name());
+                put!(
+                    &mut out,
+                    "---@param name string\n---@return integer\nfunction {}(name, ...) end\n",
+                    entry.full_name()
+                );
                 continue;
             };
             let longest = all.pop().unwrap_or_default();
             let result = returns(entry.returns).map_or(String::new(), |of| format!(": {of}"));
             for form in all {
-                let params: Vec<String> = form.iter().map(|(name, of)| format!("{name}: {}", kind(*of))).collect();
+                let params: Vec<String> = form
+                    .iter()
+                    .map(|(name, of)| format!("{name}: {}", kind(*of)))
+                    .collect();
                 put!(&mut out, "---@overload fun({}){result}\n", params.join(", "));
             }
             for (name, of) in &longest {
@@ -178,7 +198,12 @@ fn lua(table: &Table) -> String {
                 put!(&mut out, "---@return {of}\n");
             }
             let names: Vec<&str> = longest.iter().map(|(name, _)| name.as_str()).collect();
-            put!(&mut out, "function {}({}) end\n", entry.full_name(), names.join(", "));
+            put!(
+                &mut out,
+                "function {}({}) end\n",
+                entry.full_name(),
+                names.join(", ")
+            );
         }
         if group.name == "x" {
             for (name, doc) in LEAVING {
@@ -211,17 +236,32 @@ fn java_script(table: &Table) -> String {
             let result = returns(entry.returns);
             put!(&mut out, "{indent}/** {} */\n", entry.doc.replace("*/", "* /"));
             let Some(all) = forms(entry) else {
-                put!(&mut out, "{indent}function {}(name: string, ...args: any[]): {result};\n", entry.name);
+                put!(
+                    &mut out,
+                    "{indent}function {}(name: string, ...args: any[]): {result};\n",
+                    entry.name
+                );
                 continue;
             };
             for form in all {
-                let params: Vec<String> = form.iter().map(|(name, of)| format!("{name}: {}", kind(*of))).collect();
-                put!(&mut out, "{indent}function {}({}): {result};\n", entry.name, params.join(", "));
+                let params: Vec<String> = form
+                    .iter()
+                    .map(|(name, of)| format!("{name}: {}", kind(*of)))
+                    .collect();
+                put!(
+                    &mut out,
+                    "{indent}function {}({}): {result};\n",
+                    entry.name,
+                    params.join(", ")
+                );
             }
         }
         if group.name == "x" {
             for (name, doc) in LEAVING {
-                put!(&mut out, "{indent}/** {doc} */\n{indent}function {name}(): never;\n");
+                put!(
+                    &mut out,
+                    "{indent}/** {doc} */\n{indent}function {name}(): never;\n"
+                );
             }
         }
         if !group.name.is_empty() {
@@ -255,7 +295,12 @@ fn ruby(table: &Table) -> String {
         }
         for entry in entries {
             let result = returns(entry.returns);
-            put!(&mut out, "{indent}# {}\n{indent}def self.{}: ", entry.doc, entry.name);
+            put!(
+                &mut out,
+                "{indent}# {}\n{indent}def self.{}: ",
+                entry.doc,
+                entry.name
+            );
             let Some(all) = forms(entry) else {
                 put!(&mut out, "(String name, *untyped args) -> {result}\n");
                 continue;
@@ -263,7 +308,10 @@ fn ruby(table: &Table) -> String {
             let each: Vec<String> = all
                 .iter()
                 .map(|form| {
-                    let params: Vec<String> = form.iter().map(|(name, of)| format!("{} {name}", kind(*of))).collect();
+                    let params: Vec<String> = form
+                        .iter()
+                        .map(|(name, of)| format!("{} {name}", kind(*of)))
+                        .collect();
                     format!("({}) -> {result}", params.join(", "))
                 })
                 .collect();

@@ -263,7 +263,10 @@ impl ModuleDecl {
     #[cfg(any(test, feature = "testing"))]
     pub fn init_bare<M: Module>(&self, pending: Pending, module: M) {
         let cell = pending.slot.downcast::<OnceLock<M>>();
-        assert!(cell.is_ok_and(|cell| cell.set(module).is_ok()), "an empty place of this module");
+        assert!(
+            cell.is_ok_and(|cell| cell.set(module).is_ok()),
+            "an empty place of this module"
+        );
     }
 
     /// The function of that name that takes so many arguments, in the native script.

@@ -114,11 +114,6 @@ const LAYERS: &[Layer] = &[
         why: "a family of modules is written against the module interface; another module only through its service",
     },
     Layer {
-        folder: "kemi",
-        may: &["module", "diag"],
-        why: "what all embedded languages share, made from declarations; it names no language",
-    },
-    Layer {
         folder: "kemi-*",
         may: &["kemi", "module", "sip", "diag"],
         why: "a language is an interpreter over the one table of KSR functions",
@@ -129,8 +124,15 @@ const LAYERS: &[Layer] = &[
         why: "the engine runs programs and names no module",
     },
     Layer {
+        folder: "kemi",
+        may: &["module", "diag"],
+        why: "the table of KSR comes from the registry: it names no module, and no language",
+    },
+    Layer {
         folder: "kahea",
         may: &[
+            "kemi",
+            "kemi-lua",
             "engine",
             "lang",
             "module",

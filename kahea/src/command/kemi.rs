@@ -100,7 +100,9 @@ fn check_script(path: &str, text: Vec<u8>, dialect: Dialect, table: &Table, load
     {
         let span = line(&loaded.sources, file, problem.line);
         let message = format!("Lua cannot read the script: {}", problem.message);
-        loaded.diagnostics.push(Diagnostic::error(codes::UNEXPECTED_TOKEN, span, message));
+        loaded
+            .diagnostics
+            .push(Diagnostic::error(codes::UNEXPECTED_TOKEN, span, message));
     }
     for finding in check::calls(&text, dialect, file, table) {
         loaded.diagnostics.push(finding);
@@ -112,7 +114,12 @@ fn line(sources: &SourceMap, file: FileId, number: u32) -> Span {
     let text = sources.file(file).map(|file| file.text().clone());
     let text = text.as_deref().unwrap_or_default();
     let before = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
-    let ends: Vec<usize> = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
+    let ends: Vec<usize> = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .map(|(at, _)| at)
+        .collect();
     let start = match before.checked_sub(1) {
         Some(at) => ends.get(at).map_or(0, |end| end.saturating_add(1)),
         None => 0,

@@ -113,7 +113,9 @@ enum Format {
 
 /// Runs the command that the first word names; `None` where it names none, or under Kamailio's name.
 pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
-    let names = ["check", "db", "kemi", "list", "explain", "user", "reload", "rpc", "help"];
+    let names = [
+        "check", "db", "kemi", "list", "explain", "user", "reload", "rpc", "help",
+    ];
     let asked = args.get(1).is_some_and(|word| names.contains(&word.as_str()));
     if !asked || program == "kamailio" {
         return None;

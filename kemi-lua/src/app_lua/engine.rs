@@ -7,9 +7,8 @@ use std::{
 };
 
 use kahea_module::{
-    InitError, Worker, error,
+    Cx, InitError, Ret, RouteKind, Worker, error,
     language::{Call, Callback, Interpreter, Language, Step},
-    Cx, Ret, RouteKind,
 };
 
 use super::Scripts;

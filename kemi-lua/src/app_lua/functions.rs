@@ -58,7 +58,9 @@ fn dostring(m: &AppLua, cx: &mut Cx, text: Str) -> Ret {
 
 fn run_text(m: &AppLua, cx: &mut Cx, name: &str, text: &Str) -> Ret {
     let called = m.state(cx).and_then(|state| {
-        let function = state.compile(name, text).map_err(|error| kahea_kemi::one_line(&error))?;
+        let function = state
+            .compile(name, text)
+            .map_err(|error| kahea_kemi::one_line(&error))?;
         m.call(cx, What::Function(function), Vec::new())
     });
     match called {

@@ -75,7 +75,9 @@ impl Module for AppLua {
             })?;
             files.push((path.clone(), Str::from(text)));
         }
-        let bytes = usize::try_from(params.script_memory).unwrap_or(1).saturating_mul(1 << 20);
+        let bytes = usize::try_from(params.script_memory)
+            .unwrap_or(1)
+            .saturating_mul(1 << 20);
         let scripts = Arc::new(Scripts {
             sources: RwLock::new(Arc::new(Sources { version: 1, files })),
             version: std::sync::atomic::AtomicU64::new(1),
@@ -96,12 +98,18 @@ fn declare_params(d: &mut Decl<AppLua>) {
         "load",
         "string",
         |params: &mut Params, value, bind| {
-            params.load.push(Str::from(bind.beside(&value.str_or_empty().text())));
+            params
+                .load
+                .push(Str::from(bind.beside(&value.str_or_empty().text())));
             Ok(())
         },
         "A Lua script that is loaded at start; may be given several times.",
     );
-    d.param("reload", |p| &mut p.reload, "app_lua.reload may load the scripts again.");
+    d.param(
+        "reload",
+        |p| &mut p.reload,
+        "app_lua.reload may load the scripts again.",
+    );
     d.param(
         "log_mode",
         |p| &mut p.log_mode,
@@ -141,7 +149,10 @@ impl Scripts {
 
 impl AppLua {
     fn state(&self, cx: &Cx) -> Result<Rc<State>, Fault> {
-        let local = self.shared.local(&cx.worker).map_err(|error| Fault::script(error.message))?;
+        let local = self
+            .shared
+            .local(&cx.worker)
+            .map_err(|error| Fault::script(error.message))?;
         Ok(local.state(&cx.worker))
     }
 

@@ -31,13 +31,19 @@ fn list(m: &AppLua, _: &mut RpcCall) -> RpcResult {
     let entry = |(at, (path, _)): (i64, &(Str, Str))| {
         RpcValue::members([("idx", at.into()), ("filename", path.clone().into())])
     };
-    Ok(vec![RpcValue::named("script", (0..).zip(&sources.files).map(entry))])
+    Ok(vec![RpcValue::named(
+        "script",
+        (0..).zip(&sources.files).map(entry),
+    )])
 }
 
 fn reload<'a>(m: &'a AppLua, call: &'a mut RpcCall) -> LocalFuture<'a, RpcResult> {
     Box::pin(async move {
         if !m.shared.may_reload {
-            return Err(RpcFault::new(500, "Reload is disabled by modparam(\"app_lua\", \"reload\", 0)"));
+            return Err(RpcFault::new(
+                500,
+                "Reload is disabled by modparam(\"app_lua\", \"reload\", 0)",
+            ));
         }
         let before = m.shared.current();
         let wanted = call.optional_int()?;
@@ -47,7 +53,9 @@ fn reload<'a>(m: &'a AppLua, call: &'a mut RpcCall) -> LocalFuture<'a, RpcResult
             let again = wanted.is_none_or(|number| number == at);
             found |= again;
             let text = match again {
-                true => read(path.text().into_owned()).await.map_err(|fault| RpcFault::new(500, fault.text))?,
+                true => read(path.text().into_owned())
+                    .await
+                    .map_err(|fault| RpcFault::new(500, fault.text))?,
                 false => text.clone(),
             };
             files.push((path.clone(), text));
@@ -101,5 +109,8 @@ fn api_list(m: &AppLua, call: &mut RpcCall) -> RpcResult {
     }
     let size = i64::try_from(functions.len()).unwrap_or(i64::MAX);
     let methods = RpcValue::Array(vec![RpcValue::named("func", functions)]);
-    Ok(vec![RpcValue::members([("msize", size.into()), ("methods", methods)])])
+    Ok(vec![RpcValue::members([
+        ("msize", size.into()),
+        ("methods", methods),
+    ])])
 }

@@ -28,7 +28,7 @@ enum Absent {
     Null,
     /// The empty text (`gete_`).
     Empty,
-    /// `<<null>>` (`getw_`).
+    /// `<null>` (`getw_`).
     Shown,
 }
 
@@ -49,28 +49,64 @@ const VALUES: [(&str, &str, &str); 38] = [
     ("cturi", "$ctu", "The URI of the first Contact."),
     ("-nhuri", "$nh(u)", "The URI of the next hop."),
     ("-srcuri", "$su", "Where the message came from, as a URI."),
-    ("-srcaddr_sock", "$sas", "Where the message came from, as proto:address:port."),
+    (
+        "-srcaddr_sock",
+        "$sas",
+        "Where the message came from, as proto:address:port.",
+    ),
     ("ua", "$ua", "The value of User-Agent."),
     ("-srcip", "$si", "The address that the message came from."),
     ("-srcport", "$sp", "The port that the message came from."),
-    ("-send_sock", "$fs", "The listener that the message is to leave from."),
-    ("-send_sock_name", "$fsn", "The name of the listener that the message is to leave from."),
-    ("-send_sock_port", "$fsp", "The port of the listener that the message is to leave from."),
+    (
+        "-send_sock",
+        "$fs",
+        "The listener that the message is to leave from.",
+    ),
+    (
+        "-send_sock_name",
+        "$fsn",
+        "The name of the listener that the message is to leave from.",
+    ),
+    (
+        "-send_sock_port",
+        "$fsp",
+        "The port of the listener that the message is to leave from.",
+    ),
     ("-rcvip", "$Ri", "The address that the message came to."),
-    ("-rcv_sock_name", "$Rn", "The name of the listener that the message came to."),
+    (
+        "-rcv_sock_name",
+        "$Rn",
+        "The name of the listener that the message came to.",
+    ),
     ("-rcvport", "$Rp", "The port that the message came to."),
-    ("-rcvadvip", "$RAi", "The advertised address of the listener that the message came to."),
-    ("-rcvadvport", "$RAp", "The advertised port of the listener that the message came to."),
+    (
+        "-rcvadvip",
+        "$RAi",
+        "The advertised address of the listener that the message came to.",
+    ),
+    (
+        "-rcvadvport",
+        "$RAp",
+        "The advertised port of the listener that the message came to.",
+    ),
     ("-rcvaddr_sock", "$Ru", "The listener that the message came to."),
     ("-proto", "$proto", "The transport that the message came over."),
-    ("-protoid", "$prid", "The number of the transport that the message came over."),
+    (
+        "-protoid",
+        "$prid",
+        "The number of the transport that the message came over.",
+    ),
     ("au", "$au", "The user of the credentials."),
     ("-method", "$rm", "The method."),
     ("body", "$rb", "The body."),
     ("-bodylen", "$bs", "The size of the body."),
     ("-timestamp", "$TS", "Seconds since 1970."),
     ("-callid", "$ci", "The Call-ID."),
-    ("-conid", "$conid", "The number of the connection that the message came over."),
+    (
+        "-conid",
+        "$conid",
+        "The number of the connection that the message came over.",
+    ),
     ("-msgbuf", "$mb", "The message as it was received."),
     ("-msglen", "$ml", "The size of the message as it was received."),
 ];
@@ -97,7 +133,9 @@ impl Module for Kemix {
     fn init((): (), env: &mut Env<'_>) -> Result<Kemix, InitError> {
         let pv = ModuleDecl::of::<Pv>();
         let slot: Arc<dyn Any + Send + Sync> = Arc::new(OnceLock::from(Pv::default()));
-        let vars = VALUES.iter().map(|(_, text, _)| var(&pv, &slot, text, &*env.bind));
+        let vars = VALUES
+            .iter()
+            .map(|(_, text, _)| var(&pv, &slot, text, &*env.bind));
         Ok(Kemix {
             vars: vars.collect::<Result<_, _>>()?,
         })
@@ -129,10 +167,18 @@ fn var(
 
 fn value(d: &mut Decl<Kemix>, how: &str, name: &str, at: usize, absent: Absent, doc: &'static str) {
     // Once for each name, for as long as the server runs.
-    let name: &'static str = NAMES.get_or_init(names).iter().find(|known| {
-        known.strip_prefix(how).is_some_and(|rest| rest == name)
-    }).map_or("", String::as_str);
-    d.kemi_func("kx", name, [], move |m: &Kemix, cx: &mut Cx| m.give(cx, at, absent), doc);
+    let name: &'static str = NAMES
+        .get_or_init(names)
+        .iter()
+        .find(|known| known.strip_prefix(how).is_some_and(|rest| rest == name))
+        .map_or("", String::as_str);
+    d.kemi_func(
+        "kx",
+        name,
+        [],
+        move |m: &Kemix, cx: &mut Cx| m.give(cx, at, absent),
+        doc,
+    );
 }
 
 static NAMES: OnceLock<Vec<String>> = OnceLock::new();
@@ -140,7 +186,9 @@ static NAMES: OnceLock<Vec<String>> = OnceLock::new();
 fn names() -> Vec<String> {
     let of = |name: &str| match name.strip_prefix('-') {
         Some(alone) => vec![format!("get_{alone}")],
-        None => ["get_", "gete_", "getw_"].map(|how| format!("{how}{name}")).to_vec(),
+        None => ["get_", "gete_", "getw_"]
+            .map(|how| format!("{how}{name}"))
+            .to_vec(),
     };
     VALUES.iter().flat_map(|(name, ..)| of(name)).collect()
 }
@@ -150,7 +198,7 @@ impl Kemix {
         let value = self.vars.get(at).map_or(Value::Null, |var| var.get(cx));
         let value = match (value, absent) {
             (Value::Null, Absent::Empty) => Value::EMPTY,
-            (Value::Null, Absent::Shown) => Value::Str(Str::from_static("<<null>>")),
+            (Value::Null, Absent::Shown) => Value::Str(Str::from_static("<null>")),
             (value, _) => value,
         };
         // Functions of Kamailio that return a number return it as their code.
@@ -192,17 +240,57 @@ fn of_messages(d: &mut Decl<Kemix>) {
 fn of_configuration(d: &mut Decl<Kemix>) {
     let name = ["name"];
     let doc = "The value of #!define NAME.";
-    d.kemi_func("kx", "get_def", name, |_: &Kemix, cx: &mut Cx, name: Str| give_text(cx, define(cx, &name)), doc);
+    d.kemi_func(
+        "kx",
+        "get_def",
+        name,
+        |_: &Kemix, cx: &mut Cx, name: Str| {
+            // A name that is not defined gives the empty text, as in Kamailio.
+            let text = define(cx, &name).unwrap_or_default();
+            give_text(cx, Some(text));
+        },
+        doc,
+    );
     let doc = "The number of #!define NAME, or 0.";
-    d.kemi_func("kx", "get_defn", name, |_: &Kemix, cx: &mut Cx, name: Str| number(define(cx, &name)), doc);
+    d.kemi_func(
+        "kx",
+        "get_defn",
+        name,
+        |_: &Kemix, cx: &mut Cx, name: Str| number(define(cx, &name)),
+        doc,
+    );
     let doc = "NAME is defined.";
-    d.kemi_func("kx", "ifdef", name, |_: &Kemix, cx: &mut Cx, name: Str| define(cx, &name).is_some(), doc);
+    d.kemi_func(
+        "kx",
+        "ifdef",
+        name,
+        |_: &Kemix, cx: &mut Cx, name: Str| define(cx, &name).is_some(),
+        doc,
+    );
     let doc = "NAME is not defined.";
-    d.kemi_func("kx", "ifndef", name, |_: &Kemix, cx: &mut Cx, name: Str| define(cx, &name).is_none(), doc);
+    d.kemi_func(
+        "kx",
+        "ifndef",
+        name,
+        |_: &Kemix, cx: &mut Cx, name: Str| define(cx, &name).is_none(),
+        doc,
+    );
     let doc = "The environment variable NAME.";
-    d.kemi_func("kx", "get_env", name, |_: &Kemix, cx: &mut Cx, name: Str| give_text(cx, environment(&name)), doc);
+    d.kemi_func(
+        "kx",
+        "get_env",
+        name,
+        |_: &Kemix, cx: &mut Cx, name: Str| give_text(cx, environment(&name)),
+        doc,
+    );
     let doc = "The number in the environment variable NAME, or 0.";
-    d.kemi_func("kx", "get_envn", name, |_: &Kemix, _: &mut Cx, name: Str| number(environment(&name)), doc);
+    d.kemi_func(
+        "kx",
+        "get_envn",
+        name,
+        |_: &Kemix, _: &mut Cx, name: Str| number(environment(&name)),
+        doc,
+    );
 }
 
 fn give_text(cx: &mut Cx, text: Option<Str>) {
@@ -233,18 +321,27 @@ mod tests {
         let pv = ModuleDecl::of::<Pv>();
         let slot: Arc<dyn Any + Send + Sync> = Arc::new(OnceLock::from(Pv::default()));
         let bind = server.worker.config.bind.clone();
-        let vars = VALUES.iter().map(|(_, text, _)| var(&pv, &slot, text, &*bind).unwrap()).collect();
+        let vars = VALUES
+            .iter()
+            .map(|(_, text, _)| var(&pv, &slot, text, &*bind).unwrap())
+            .collect();
         let (kemix, mut cx) = (Kemix { vars }, server.invite());
         let mut give = |name: &str, absent: Absent| {
-            let at = VALUES.iter().position(|(known, ..)| known.trim_start_matches('-') == name).unwrap();
+            let at = VALUES
+                .iter()
+                .position(|(known, ..)| known.trim_start_matches('-') == name)
+                .unwrap();
             let code = kemix.give(&mut cx, at, absent);
             (code, Given::take(&mut cx))
         };
         assert_eq!(give("fuser", Absent::Null).1, Some(RpcValue::from("alice")));
-        assert_eq!(give("cturi", Absent::Null).1, Some(RpcValue::from("sip:alice@127.0.0.1:5061")));
+        assert_eq!(
+            give("cturi", Absent::Null).1,
+            Some(RpcValue::from("sip:alice@127.0.0.1:5061"))
+        );
         assert_eq!(give("duri", Absent::Null).1, Some(RpcValue::Null));
         assert_eq!(give("duri", Absent::Empty).1, Some(RpcValue::from("")));
-        assert_eq!(give("duri", Absent::Shown).1, Some(RpcValue::from("<<null>>")));
+        assert_eq!(give("duri", Absent::Shown).1, Some(RpcValue::from("<null>")));
         assert_eq!(give("bodylen", Absent::Null).0, 129);
         assert_eq!(give("timestamp", Absent::Null).0, 1_767_225_600);
     }
