@@ -131,8 +131,6 @@ const LAYERS: &[Layer] = &[
     Layer {
         folder: "kahea",
         may: &[
-            "kemi",
-            "kemi-lua",
             "engine",
             "lang",
             "module",
