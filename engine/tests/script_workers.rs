@@ -115,7 +115,7 @@ fn held(cx: &mut Cx) -> Ret {
 
 fn script(cx: &mut Cx) -> Ret {
     let engine = cx.worker.engine.clone();
-    let user = cx.with_ruri(|uri| uri.map_or(Str::EMPTY, |uri| Str::copy(uri.user.unwrap_or_default())));
+    let user = cx.with_ruri(|uri| uri.map_or(Str::EMPTY, |uri| Str::copy(uri.user)));
     match &*user {
         b"sleep" => std::thread::sleep(Duration::from_millis(1500)),
         b"wait" => {
