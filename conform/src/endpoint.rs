@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::scenario::Kind;
+use crate::web::Web;
 
 /// A peer of the server.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ enum Wire {
     Udp(UdpSocket),
     Listening(TcpListener),
     Tcp { stream: TcpStream, buffer: Vec<u8> },
+    Http(Web),
     Closed,
 }
 
@@ -48,6 +50,7 @@ impl Endpoint {
         let wire = match kind {
             Kind::Udp => Wire::Udp(UdpSocket::bind(address)?),
             Kind::TcpListen => Wire::Listening(listen(address)?),
+            Kind::Http => Wire::Http(Web::open(address)?),
             Kind::Tcp => Wire::Tcp {
                 stream: connect(address, server)?,
                 buffer: Vec::new(),
@@ -78,6 +81,7 @@ impl Endpoint {
         match &mut self.wire {
             Wire::Udp(socket) => socket.send_to(data, to.unwrap_or(self.server)).map(|_| ()),
             Wire::Tcp { stream, .. } => stream.write_all(data),
+            Wire::Http(web) => web.send(data),
             Wire::Listening(_) | Wire::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -98,8 +102,11 @@ impl Endpoint {
         self.read(timeout, false)
     }
 
-    /// Closes the socket.
+    /// Closes the socket; of a web server only the connection in use.
     pub fn close(&mut self) {
+        if let Wire::Http(web) = &mut self.wire {
+            return web.hang_up();
+        }
         if let Wire::Tcp { stream, .. } = &self.wire {
             // The peer may have closed already.
             let _ = stream.shutdown(Shutdown::Both);
@@ -118,6 +125,7 @@ impl Endpoint {
                 Wire::Udp(socket) => datagram(socket, left)?,
                 Wire::Tcp { stream, buffer } if framed => frame(stream, buffer, until, self.server)?,
                 Wire::Tcp { stream, .. } => chunk(stream, left, self.server)?,
+                Wire::Http(web) => web.request(until)?,
                 Wire::Listening(_) | Wire::Closed => Received::Nothing,
             };
             match got {
@@ -153,7 +161,7 @@ impl Endpoint {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
@@ -193,7 +201,7 @@ fn datagram(socket: &UdpSocket, timeout: Duration) -> io::Result<Received> {
     }
 }
 
-fn chunk(stream: &mut TcpStream, timeout: Duration, peer: SocketAddr) -> io::Result<Received> {
+pub(crate) fn chunk(stream: &mut TcpStream, timeout: Duration, peer: SocketAddr) -> io::Result<Received> {
     stream.set_read_timeout(Some(timeout))?;
     let mut buffer = vec![0; 65_536];
     match stream.read(&mut buffer) {
@@ -228,7 +236,7 @@ fn frame(
 }
 
 /// Removes the first complete message from a buffer; without a Content-Length it ends with its headers.
-fn take_frame(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) fn take_frame(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     let start = buffer.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
     let head = buffer.get(start..)?.windows(4).position(|w| w == b"\r\n\r\n")?;
     let text = String::from_utf8_lossy(buffer.get(start..start + head)?).into_owned();

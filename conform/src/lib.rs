@@ -21,3 +21,4 @@ pub mod server;
 pub mod suite;
 pub mod text;
 pub mod transcript;
+pub mod web;

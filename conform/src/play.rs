@@ -18,6 +18,7 @@ use crate::scenario::{Kind, Look, Step, View};
 use crate::server::{self, Server, ServerCommand};
 use crate::text;
 use crate::transcript::{self, Entry};
+use crate::web;
 
 /// What a run gave.
 #[derive(Debug)]
@@ -232,6 +233,12 @@ impl<'a> Player<'a> {
                 reason,
                 fields,
             } => self.reply(who, request, *code, reason, fields),
+            Step::Http {
+                who,
+                code,
+                reason,
+                fields,
+            } => self.http(who, *code, reason, fields),
             Step::Quiet { who, time } => self.quiet(who, *time),
             Step::Drain { who, time } => self.drain(who, *time),
             Step::Close { who } => {
@@ -257,6 +264,7 @@ impl<'a> Player<'a> {
             }
             Step::Rewrite { file, with } => self.rewrite(file, with)?,
             Step::Run { words, output } => self.run(words, *output)?,
+            Step::Until { printed, words } => self.until(printed, words)?,
             Step::Rpc { words } => self.rpc(words)?,
             other => return Err(format!("{other:?} is not a step of its own")),
         }
@@ -524,6 +532,19 @@ impl<'a> Player<'a> {
             .map_err(|e| format!("{who} cannot send: {e}"))
     }
 
+    fn http(
+        &mut self,
+        who: &str,
+        code: u16,
+        reason: &str,
+        fields: &[(String, String)],
+    ) -> Result<(), String> {
+        let filled: HashMap<&str, String> = fields.iter().map(|(k, v)| (k.as_str(), self.fill(v))).collect();
+        let field = |name| filled.get(name).map_or("", String::as_str);
+        let answer = web::answer(code, reason, field("extra"), field("body"));
+        self.send(who, &answer, None)
+    }
+
     fn quiet(&mut self, who: &[String], time: Duration) -> Result<(), String> {
         let all = || self.endpoints.iter().map(|e| e.name.clone()).collect();
         let names: Vec<String> = if who.is_empty() { all() } else { who.to_vec() };
@@ -583,21 +604,36 @@ impl<'a> Player<'a> {
     }
 
     fn run(&mut self, words: &[String], output: bool) -> Result<(), String> {
+        let done = self.output_of(words)?;
+        let code = format!("exit code {}", server::exit_number(done.status));
+        let shown = text::decode(&[done.stdout, done.stderr].concat());
         let label = format!("run {}", words.join(" "));
+        self.note(&label, if output { format!("{shown}{code}") } else { code });
+        Ok(())
+    }
+
+    fn until(&mut self, printed: &str, words: &[String]) -> Result<(), String> {
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            let done = self.output_of(words)?;
+            let shown = text::decode(&[done.stdout, done.stderr].concat());
+            if shown.trim() == printed {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(format!("{} prints {shown:?}, not {printed:?}", words.join(" ")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn output_of(&self, words: &[String]) -> Result<std::process::Output, String> {
         let filled = words.iter().flat_map(|word| match word.as_str() {
             "{server}" => absolute(&self.command.0),
             word => vec![self.fill(word)],
         });
-        let command = ServerCommand(filled.collect());
-        let mut command = command.command(&self.case.settings);
-        let done = command
-            .current_dir(self.tmp)
-            .output()
-            .map_err(|e| e.to_string())?;
-        let code = format!("exit code {}", server::exit_number(done.status));
-        let shown = text::decode(&[done.stdout, done.stderr].concat());
-        self.note(&label, if output { format!("{shown}{code}") } else { code });
-        Ok(())
+        let mut command = ServerCommand(filled.collect()).command(&self.case.settings);
+        command.current_dir(self.tmp).output().map_err(|e| e.to_string())
     }
 
     fn rpc(&mut self, words: &[String]) -> Result<(), String> {

@@ -64,6 +64,13 @@ pub enum Step {
         reason: String,
         fields: Vec<(String, String)>,
     },
+    /// Answers as a web server the request that came last.
+    Http {
+        who: String,
+        code: u16,
+        reason: String,
+        fields: Vec<(String, String)>,
+    },
     /// Nothing may arrive for that long at the endpoints named, or at any.
     Quiet { who: Vec<String>, time: Duration },
     /// Reads and forgets until nothing came for that long.
@@ -88,6 +95,8 @@ pub enum Step {
     Rewrite { file: String, with: String },
     /// Runs a command; its output and exit code, or only the code, go to the transcript.
     Run { words: Vec<String>, output: bool },
+    /// Runs a command again and again until it prints this, for what a server does behind an answer.
+    Until { printed: String, words: Vec<String> },
     /// Runs an RPC command through kamcmd.
     Rpc { words: Vec<String> },
 }
@@ -101,6 +110,8 @@ pub enum Kind {
     Tcp,
     /// A TCP listener that takes the first connection of the server.
     TcpListen,
+    /// A web server: it takes any number of connections, one after the other, and answers when the scenario says so.
+    Http,
 }
 
 /// How long to wait for a message and what of it goes to the transcript.
@@ -292,6 +303,10 @@ fn step(words: Vec<String>) -> Result<Step, String> {
             words: words.remaining(),
             output: false,
         },
+        "until" => Step::Until {
+            printed: words.next("what the command prints")?,
+            words: words.remaining(),
+        },
         "rpc" => Step::Rpc {
             words: words.remaining(),
         },
@@ -335,6 +350,7 @@ fn act(who: String, mut words: Words) -> Result<Step, String> {
             timeout: words.duration_or(EXPECT_TIMEOUT)?,
         },
         "reply" => reply(who, words)?,
+        "http" => http(who, words)?,
         "drain" => Step::Drain {
             who,
             time: words.duration_or(QUIET_TIME)?,
@@ -395,7 +411,8 @@ fn endpoint(mut words: Words) -> Result<Step, String> {
             Kind::TcpListen
         }
         ("tcp", _) => Kind::Tcp,
-        _ => return Err(format!("`{proto}` is neither udp nor tcp")),
+        ("http", _) => Kind::Http,
+        _ => return Err(format!("`{proto}` is neither udp, tcp nor http")),
     };
     let port = next.parse().map_err(|_| format!("`{next}` is no port"))?;
     let (mut host, mut server) = ("127.0.0.1".to_owned(), None);
@@ -447,12 +464,35 @@ fn look(words: Words) -> Result<Look, String> {
 /// `bob reply INVITE 180 Some Reason key=value...`
 fn reply(who: String, mut words: Words) -> Result<Step, String> {
     let request = words.next("a method or name")?;
+    let (code, reason, fields) = status(words, REPLY_FIELDS)?;
+    Ok(Step::Reply {
+        who,
+        request,
+        code,
+        reason,
+        fields,
+    })
+}
+
+/// `web http 404 Not Found key=value...`
+fn http(who: String, words: Words) -> Result<Step, String> {
+    let (code, reason, fields) = status(words, &["extra", "body"])?;
+    Ok(Step::Http {
+        who,
+        code,
+        reason,
+        fields,
+    })
+}
+
+type Status = (u16, String, Vec<(String, String)>);
+
+/// A status code, a reason of any number of words, and fields.
+fn status(mut words: Words, known: &[&str]) -> Result<Status, String> {
     let code: u16 = words.parsed("status code")?;
     let (mut reason, mut rest) = (Vec::new(), Vec::new());
     for word in words.remaining() {
-        let field = word
-            .split_once('=')
-            .is_some_and(|(key, _)| REPLY_FIELDS.contains(&key));
+        let field = word.split_once('=').is_some_and(|(key, _)| known.contains(&key));
         if field { rest.push(word) } else { reason.push(word) }
     }
     let reason = if reason.is_empty() {
@@ -464,15 +504,9 @@ fn reply(who: String, mut words: Words) -> Result<Step, String> {
         Words {
             rest: rest.into_iter(),
         },
-        REPLY_FIELDS,
+        known,
     )?;
-    Ok(Step::Reply {
-        who,
-        request,
-        code,
-        reason,
-        fields,
-    })
+    Ok((code, reason, fields))
 }
 
 const REPLY_FIELDS: &[&str] = &["extra", "body", "tag", "contact"];

@@ -12,6 +12,7 @@ use std::{
 
 use kahea_module::{
     error, info,
+    latency::Latency,
     stats::{Counter, Stats},
 };
 use parking_lot::{Mutex, RwLock};
@@ -36,7 +37,8 @@ pub struct Limits {
     pub connect: Duration,
     /// Statements that may wait; more are refused.
     pub waiting: usize,
-    /// Connections; at most as many as the driver finds worth having.
+    /// Connections; at most as many as the driver finds worth having. One is opened where the others are busy, so a
+    /// database that answers at once has few, and a slow one as many as it takes to keep it busy.
     pub connections: usize,
 }
 
@@ -46,7 +48,7 @@ impl Default for Limits {
             statement: Duration::from_secs(5),
             connect: Duration::from_secs(3),
             waiting: 50_000,
-            connections: 8,
+            connections: 32,
         }
     }
 }
@@ -141,6 +143,7 @@ struct Inner {
     health: Mutex<Health>,
     spare: Mutex<Option<Box<dyn Connection>>>,
     figures: Figures,
+    latency: Latency,
 }
 
 /// The connections to one URL. Dropped, it ends once its statements are done.
@@ -164,6 +167,7 @@ impl Pool {
         stats: &Stats,
         handle: &Handle,
     ) -> Pool {
+        let latency = stats.latencies.of("db", &[("url", &url.to_string())]);
         let connections = driver.features(&url).connections.min(limits.connections).max(1);
         let inner = Arc::new(Inner {
             url,
@@ -175,6 +179,7 @@ impl Pool {
             health: Mutex::new(Health::new(Instant::now())),
             spare: Mutex::default(),
             figures: Figures::new(stats),
+            latency,
         });
         for _ in 0..connections {
             handle.spawn(slot(inner.clone()));
@@ -218,7 +223,8 @@ impl Pool {
                 if queue.len() < inner.limits.waiting {
                     queue.push_back(job);
                     drop(queue);
-                    inner.work_there.notify_one();
+                    // The slot that was busy last has an open connection; the others need not open theirs.
+                    inner.work_there.notify_last();
                     return;
                 }
                 (job, Error::Overloaded)
@@ -279,9 +285,11 @@ impl Inner {
             waiter,
             deadline,
         } = job;
+        let began = self.latency.start();
         let reply = self
             .attempts(&mut work, deadline.unwrap_or(self.limits.statement), line)
             .await;
+        self.latency.end(began);
         if reply.is_err() {
             self.figures.failed.inc();
         }
@@ -488,6 +496,8 @@ mod tests {
         breaks: AtomicUsize,
         connects: AtomicUsize,
         ran: AtomicUsize,
+        /// Connections worth having; 0 is 1.
+        worth: AtomicUsize,
     }
 
     struct Rig(Arc<Server>);
@@ -503,7 +513,7 @@ mod tests {
                 replaces: true,
                 counts: true,
                 last_id: true,
-                connections: 1,
+                connections: self.0.worth.load(Relaxed),
             }
         }
 
@@ -606,6 +616,21 @@ mod tests {
         server.breaks.store(1, Relaxed);
         assert!(ask(&pool, "select 1").await.is_ok());
         assert_eq!(server.connects.load(Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_opened_where_the_others_are_busy() {
+        let server = Arc::new(Server::default());
+        server.worth.store(4, Relaxed);
+        let pool = pool(&server);
+        for _ in 0..20 {
+            assert!(ask(&pool, "select 1").await.is_ok());
+        }
+        // Whoever has its answer may ask again before the connection is seen to be free.
+        assert!(server.connects.load(Relaxed) <= 2);
+        server.hangs.store(true, Relaxed);
+        assert!(!futures_of(&pool, 3).await.contains(&true));
+        assert!(server.connects.load(Relaxed) >= 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -117,6 +117,16 @@ pub struct Rows {
     pub last_id: Option<i64>,
 }
 
+/// Rows without names of columns.
+impl From<Vec<Row>> for Rows {
+    fn from(rows: Vec<Row>) -> Rows {
+        Rows {
+            rows,
+            ..Rows::default()
+        }
+    }
+}
+
 impl Rows {
     /// The first row.
     pub fn first(&self) -> Option<&Row> {

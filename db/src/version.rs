@@ -78,10 +78,7 @@ mod tests {
     }
 
     fn one(n: i64) -> Rows {
-        Rows {
-            rows: vec![vec![Value::Int(n)]],
-            ..Rows::default()
-        }
+        Rows::from(vec![vec![Value::Int(n)]])
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use kahea_module::{DnsRecord, DnsType, Fault, Hop, Net, Str, Targets, ret::LocalFuture};
+use kahea_module::{
+    DnsRecord, DnsType, Fault, Hop, Net, Str, Targets,
+    latency::Latency,
+    ret::LocalFuture,
+};
 use kahea_net::{
     CloseReason, SendError, Worker,
     dns::{BlockReason, Query, RecordData, RecordKind, ResolveError},
@@ -13,25 +17,28 @@ use tokio::runtime::Handle;
 /// One worker's view of the network.
 pub struct NetHost {
     worker: Worker,
+    /// Of names that are asked for.
+    latency: Latency,
     /// Where names are resolved, if not here: what one worker asks may be what another waits for, so that nobody must ask
     /// whose thread may stand still.
     errands: Option<Handle>,
 }
 
 impl NetHost {
-    /// Over that worker's sockets.
-    pub fn new(worker: Worker) -> NetHost {
+    /// Over that worker's sockets; `latency` is of names that are asked for.
+    pub fn new(worker: Worker, latency: Latency) -> NetHost {
         NetHost {
             worker,
+            latency,
             errands: None,
         }
     }
 
     /// The same for a thread that may stand still.
-    pub fn standing(worker: Worker, errands: Handle) -> NetHost {
+    pub fn standing(worker: Worker, latency: Latency, errands: Handle) -> NetHost {
         NetHost {
-            worker,
             errands: Some(errands),
+            ..NetHost::new(worker, latency)
         }
     }
 
@@ -93,10 +100,12 @@ impl Net for NetHost {
     }
 
     fn resolve(&self, hop: Hop) -> LocalFuture<'static, Result<Targets, Fault>> {
-        let net = self.worker.net().clone();
+        let (net, latency) = (self.worker.net().clone(), self.latency.clone());
         self.ask(async move {
             let host = hop.host.text();
+            let began = latency.start();
             let answer = net.resolver().resolve(query(&hop, &host)).await;
+            latency.end(began);
             answer
                 .map(|targets| list(&targets))
                 .map_err(|error| resolve_fault(&error))
@@ -118,9 +127,11 @@ impl Net for NetHost {
     }
 
     fn lookup(&self, name: Str, kind: DnsType) -> LocalFuture<'static, Result<Vec<DnsRecord>, Fault>> {
-        let net = self.worker.net().clone();
+        let (net, latency) = (self.worker.net().clone(), self.latency.clone());
         self.ask(async move {
+            let began = latency.start();
             let answer = net.resolver().lookup(&name.text(), record_kind(kind)).await;
+            latency.end(began);
             answer
                 .map(|all| records(&all))
                 .map_err(|error| resolve_fault(&error))

@@ -121,8 +121,12 @@ impl Sink for Receiver {
                     "Closed the connection from {}: {reason}.",
                     received.source
                 );
-                if let Some(reply) = reply {
-                    answer_salvaged(&current, head, received, reply, self.number());
+                match reply {
+                    Some(reply) if is_http_head(&head) => {
+                        proxy::http::refuse(&current.worker, &received, reply)
+                    }
+                    Some(reply) => answer_salvaged(&current, head, received, reply, self.number()),
+                    None => {}
                 }
             }
             NetEvent::SendFailed {
@@ -150,6 +154,13 @@ impl Sink for Receiver {
             NetEvent::Connected { .. } | NetEvent::Closed { .. } | NetEvent::Keepalive { .. } => {}
         }
     }
+}
+
+/// A stream broke off in a request of HTTP.
+fn is_http_head(head: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n')
+        .next()
+        .is_some_and(kahea_sip::http::is_request_line)
 }
 
 /// Line ends, NULs or nothing: phones send these to keep NAT bindings.
@@ -226,6 +237,9 @@ fn answer_salvaged(current: &Rc<Current>, data: Str, received: Received, reply: 
 
 /// Takes a message that was read through hooks and routes.
 fn route(current: Rc<Current>, mut cx: Cx) {
+    if is_http(&cx) {
+        return http(cx);
+    }
     cx.force_rport = current.worker.config.globals.force_rport;
     accept_alias(&cx);
     let events = [
@@ -280,9 +294,27 @@ fn is_http(cx: &Cx) -> bool {
     cx.msg.is_http() && cx.received.transport.is_stream()
 }
 
+/// HTTP is for the modules that ask for it; its replies are for nobody.
+fn http(mut cx: Cx) {
+    if cx.msg.is_request() {
+        let config = cx.worker.config.clone();
+        for take in &config.hooks.take_http {
+            match take(cx) {
+                Some(back) => cx = back,
+                None => return,
+            }
+        }
+    }
+    kahea_module::debug!(
+        "<core>",
+        "Nobody takes the HTTP message from {}.",
+        cx.received.source
+    );
+    cx.finish();
+}
+
 fn missing_via(cx: &Cx) -> Option<Fault> {
-    (!is_http(cx) && !cx.msg.has(HeaderId::Via))
-        .then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
+    (!cx.msg.has(HeaderId::Via)).then(|| Fault::peer("it has no Via, so nobody knows where to answer"))
 }
 
 /// The headers that a request has exactly once.
@@ -291,9 +323,6 @@ const ONCE: [HeaderId; 4] = [HeaderId::From, HeaderId::To, HeaderId::CallId, Hea
 /// Why no element can handle the request (RFC 3261 section 8.1.1, RFC 4475 sections 3.3.1 and 3.3.8): the reason of the
 /// 400.
 fn unusable(cx: &Cx) -> Option<String> {
-    if is_http(cx) {
-        return None;
-    }
     let missing = ONCE.into_iter().find(|id| !cx.msg.has(*id));
     if let Some(id) = missing {
         return Some(format!("Missing {} Header", id.name()));
@@ -387,6 +416,7 @@ fn reply(current: Rc<Current>, mut cx: Cx) {
     match current.entries.reply {
         Some(entry) => run(current, cx, entry, |current, cx, result| {
             latency::script(&cx, "reply-route");
+            measure(&current, current.entries.reply, &cx);
             after_reply(current, cx, result);
         }),
         None => after_reply(
@@ -398,6 +428,13 @@ fn reply(current: Rc<Current>, mut cx: Cx) {
                 drop: false,
             }),
         ),
+    }
+}
+
+/// The route that the message entered by has ended.
+fn measure(current: &Current, entry: Option<RouteId>, cx: &Cx) {
+    if let Some(latency) = entry.and_then(|entry| current.runner.latency(entry)) {
+        latency.record(cx.worker.engine.now().saturating_duration_since(cx.started));
     }
 }
 
@@ -423,6 +460,7 @@ fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Running, step: Step, a
 
 fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault>) {
     latency::script(&cx, "request-route");
+    measure(&current, current.entries.request, &cx);
     match result {
         Ok(outcome) if outcome.drop => current.worker.config.counts.drop_requests.inc(),
         Ok(_) => {}

@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use kahea_lang::program::Program;
+use kahea_lang::program::{Program, Route};
 use kahea_module::{
     Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
     language::{Callback, Interpreter},
+    latency::{Latencies, Latency},
     ret::{Later, LocalFuture},
     route::{ScriptPlace, ScriptStep},
     worker::{OwnTask, Then, Work},
@@ -31,6 +32,8 @@ use crate::{
 pub struct Runner {
     program: Arc<Program>,
     prefix: Option<Arc<Prefix>>,
+    /// By route, while somebody asks for figures.
+    latencies: Option<Vec<Latency>>,
     /// For tasks that need the worker they run on.
     worker: RefCell<Weak<Worker>>,
     /// Of the language that `cfgengine` names.
@@ -41,14 +44,25 @@ pub struct Runner {
 
 impl Runner {
     /// Over a program; `prefix` goes in front of the lines of messages that have none of their own.
-    pub fn new(program: Arc<Program>, prefix: Option<Arc<Prefix>>) -> Runner {
+    pub fn new(program: Arc<Program>, prefix: Option<Arc<Prefix>>, latencies: &Latencies) -> Runner {
+        let of = |route: &Route| {
+            let labels = [("kind", route.kind.keyword()), ("route", &*route.name.text())];
+            latencies.of("route", &labels)
+        };
+        let latencies = latencies.is_on().then(|| program.routes.iter().map(of).collect());
         Runner {
             program,
             prefix,
+            latencies,
             worker: RefCell::default(),
             interpreter: OnceCell::new(),
             callbacks: RefCell::default(),
         }
+    }
+
+    /// The figures of a native route, where somebody asks for them.
+    pub fn latency(&self, route: RouteId) -> Option<&Latency> {
+        self.latencies.as_ref()?.get(machine::index(route.0))
     }
 
     /// A script at the start of a route.
@@ -213,7 +227,14 @@ pub fn in_its_name<T>(mut cx: Cx, end: impl FnOnce(Cx) -> T) -> T {
 }
 
 /// Runs a machine and hands the message on when it has ended.
-fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Running, then: Then) {
+fn run_machine(
+    prefix: Option<&Arc<Prefix>>,
+    latency: Option<&Latency>,
+    mut cx: Cx,
+    mut machine: Running,
+    then: Then,
+) {
+    let timing = latency.map(|latency| (latency.clone(), latency.start()));
     let outer = prefix.map(|prefix| {
         let outer = prefix::make_room();
         prefix::begin(prefix, &mut cx);
@@ -226,6 +247,9 @@ fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Running, t
             error!("<core>", "{fault}");
             FAILED
         });
+        if let Some((latency, began)) = timing {
+            latency.end(began);
+        }
         then(cx, outcome);
     };
     match guarded(&mut cx, &mut machine, |cx, machine| machine.run(cx)) {
@@ -243,17 +267,27 @@ fn run_machine(prefix: Option<&Arc<Prefix>>, mut cx: Cx, mut machine: Running, t
 
 impl Engine for Runner {
     fn run_then(&self, cx: Cx, route: RouteId, then: Then) {
-        run_machine(self.prefix.as_ref(), cx, self.machine(route), then);
+        run_machine(
+            self.prefix.as_ref(),
+            self.latency(route),
+            cx,
+            self.machine(route),
+            then,
+        );
     }
 
     fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
         let machine = Running::Native(Machine::behind(self.program.clone(), step));
-        run_machine(self.prefix.as_ref(), cx, machine, then);
+        run_machine(self.prefix.as_ref(), None, cx, machine, then);
     }
 
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {
         let caller = cx.step;
+        let began = self.latency(route).and_then(Latency::start);
         let outcome = script::at_once(|| self.run_to_end(cx, route));
+        if let Some(latency) = self.latency(route) {
+            latency.end(began);
+        }
         cx.step = caller;
         outcome
     }
@@ -261,11 +295,15 @@ impl Engine for Runner {
     fn run<'a>(&'a self, cx: &'a mut Cx, route: RouteId) -> LocalFuture<'a, Outcome> {
         Box::pin(async move {
             let caller = cx.step;
+            let began = self.latency(route).and_then(Latency::start);
             let mut machine = self.machine(route);
             let result = match guarded(cx, &mut machine, |cx, machine| machine.run(cx)) {
                 Ok(step) => finish(cx, &mut machine, step).await,
                 Err(fault) => Err(fault),
             };
+            if let Some(latency) = self.latency(route) {
+                latency.end(began);
+            }
             cx.step = caller;
             result.unwrap_or_else(|fault| {
                 error!("<core>", "{fault}");

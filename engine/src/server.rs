@@ -13,8 +13,8 @@ use std::{
 
 use kahea_diag::{Diagnostic, Diagnostics, Origin, SourceMap, Span, codes};
 use kahea_module::{
-    Config, Cx, Flow, RouteKind, Str, Worker, config::Shared, globals::Globals, log, registry::Registry,
-    ret::LocalFuture,
+    Config, Cx, Flow, RouteKind, Str, Worker, config::Shared, globals::Globals, latency::Latency, log,
+    registry::Registry, ret::LocalFuture,
 };
 use kahea_net::{Inherited, Net};
 use parking_lot::Mutex;
@@ -178,7 +178,8 @@ impl Server {
                 None => Role::Runs(generation.clone()),
             };
             let (net, alive) = (server.net.clone(), alive.clone());
-            let handle = spawn(index, net, role, alive).map_err(StartError::Thread)?;
+            let latency = generation.config.shared.stats.latencies.of("dns", &[]);
+            let handle = spawn(index, net, role, latency, alive).map_err(StartError::Thread)?;
             server.workers.push(handle);
         }
         Ok(server)
@@ -402,13 +403,19 @@ fn ready(loaded: Loaded, number: u64, shared: &Arc<Shared>) -> Result<Prepared, 
     }
 }
 
-fn spawn(index: usize, net: Arc<Net>, role: Role, alive: blocking::Sender<()>) -> std::io::Result<Handle> {
+fn spawn(
+    index: usize,
+    net: Arc<Net>,
+    role: Role,
+    latency: Latency,
+    alive: blocking::Sender<()>,
+) -> std::io::Result<Handle> {
     let (orders, taken) = mpsc::unbounded_channel();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
             log::set_worker(index.saturating_add(1));
-            if let Err(error) = work(index, &net, role, taken) {
+            if let Err(error) = work(index, &net, role, latency, taken) {
                 kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
             }
             drop(alive);
@@ -423,6 +430,7 @@ fn work(
     index: usize,
     net: &Arc<Net>,
     role: Role,
+    latency: Latency,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -430,7 +438,7 @@ fn work(
         .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
-        let host = Rc::new(NetHost::new(net.worker(index)));
+        let host = Rc::new(NetHost::new(net.worker(index), latency));
         let mut timers = Timers::default();
         let entrance = match role {
             Role::Runs(generation) => {
@@ -529,7 +537,11 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What a worker runs messages of that generation with.
 pub(crate) fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
-    let runner = Rc::new(Runner::new(generation.program.clone(), generation.prefix.clone()));
+    let runner = Rc::new(Runner::new(
+        generation.program.clone(),
+        generation.prefix.clone(),
+        &generation.config.shared.stats.latencies,
+    ));
     let seed = seed(index, generation.config.shared.started_at);
     let worker = kahea_module::Worker::new(
         index,

@@ -6,14 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kahea_db::{Database, Limits, Query, Value, schema, sql::Dialect};
+use kahea_db::{
+    Database, Limits, Value,
+    schema::{self, upkeep},
+    sql::Dialect,
+};
 use kahea_module::{Str, stats::Stats};
 
 /// The realm and domain of users of the built-in configuration: it serves one domain, whatever its address is called.
 pub const REALM: &str = "kahea";
 
-/// The tables of the built-in configuration.
-const TABLES: [&str; 3] = ["version", "subscriber", "location"];
+/// The tables of the built-in configuration, besides the one of versions.
+const TABLES: [&str; 2] = ["subscriber", "location"];
 
 /// `KAHEA_DATA`; else `/var/lib/kahea` for root, and a folder of the user's own for others.
 pub fn folder() -> PathBuf {
@@ -59,9 +63,7 @@ pub fn prepare(folder: &Path) -> Result<Database, String> {
     let database = open(&url(folder))?;
     let file = folder.join("kahea.db");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).map_err(problem)?;
-    for name in TABLES {
-        make_table(&database, name).map_err(|error| format!("{}: {error}", file.display()))?;
-    }
+    make(&database, &TABLES).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(database)
 }
 
@@ -87,26 +89,15 @@ pub fn open(url: &str) -> Result<Database, String> {
 pub fn open_with_users(url: &str) -> Result<Database, String> {
     let database = open(url)?;
     if database.features().dialect == Some(Dialect::Sqlite) {
-        for name in ["version", "subscriber"] {
-            make_table(&database, name).map_err(|error| format!("{}: {error}", database.url()))?;
-        }
+        make(&database, &["subscriber"]).map_err(|error| format!("{}: {error}", database.url()))?;
     }
     Ok(database)
 }
 
-fn make_table(database: &Database, name: &str) -> Result<(), kahea_db::Error> {
-    let known = Query::select("sqlite_master", &["name"])
-        .when_eq("type")
-        .when_eq("name")
-        .build();
-    let there = database.run_blocking(&known, vec![Value::from("table"), Value::from(name)])?;
-    let (Some(table), None) = (schema::table(name), there.first()) else {
-        return Ok(());
-    };
-    for statement in table.create(Dialect::Sqlite) {
-        database.sql_blocking(&statement)?;
-    }
-    database.sql_blocking(&table.insert_version()).map(drop)
+/// Makes those of these tables that are missing, and the table of versions.
+fn make(database: &Database, names: &[&str]) -> Result<(), kahea_db::Error> {
+    let tables: Vec<_> = names.iter().filter_map(|name| schema::table(name)).collect();
+    upkeep::create(database, &tables).map(drop)
 }
 
 /// A password that nobody guesses: 60 random bits or more, in letters and digits that cannot be confused.

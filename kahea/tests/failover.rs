@@ -17,7 +17,7 @@ use std::{
 };
 
 use network::{
-    Peer, Place, Server, Side, Sip, add_address,
+    Peer, Place, Process, Side, Sip, add_address,
     dns::{Dns, Record},
     enter, use_own_names, wait_for,
 };
@@ -44,7 +44,7 @@ fn config(more: &str) -> String {
 
 /// The proxy in this namespace, names and their servers.
 struct Net {
-    _server: Server,
+    _server: Process,
     _names: Dns,
     _place: Place,
     caller: Peer,
@@ -69,7 +69,7 @@ impl Net {
             config(more).replace("request_route", &format!("{params}\nrequest_route")),
         )
         .unwrap();
-        let server = Server::start(&file, &place);
+        let server = Process::server(&file, &place);
         Net {
             _server: server,
             _names: names,

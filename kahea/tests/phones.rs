@@ -1,7 +1,7 @@
 //! Two real phones (baresip) register with the server and talk: each hears the tone that the other plays, directly and
 //! through Debian's rtpengine.
 //!
-//! Needs root, for a network namespace of its own, and the packages baresip, iproute2 and, for the second test,
+//! Needs root, for a network namespace of its own, and the packages baresip, iproute2, mariadb-server,
 //! rtpengine-daemon and kamailio (for the stock configuration); `cargo xtask ci` installs them.
 #![allow(
     clippy::unwrap_used,
@@ -14,105 +14,38 @@
 )] // reason: a test
 
 mod common;
+mod network;
 
 use std::{
     f64::consts::TAU,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::Command,
 };
 
 use common::{finish, wait_for};
-use nix::unistd::Uid;
+use kahea_db_testing::MariaDb;
+use network::{Process, Side};
 
 /// The one address of the namespace; a private one, so that the stock configuration sees phones behind NAT.
 const ADDRESS: &str = "10.9.9.1";
 /// Samples a second of G.711.
 const RATE: u32 = 8000;
 
-/// A network namespace with one address; gone when dropped.
-struct Namespace(String);
-
-impl Namespace {
-    fn new(name: &str) -> Namespace {
-        let space = Namespace(format!("{name}-{}", std::process::id()));
-        run(Command::new("ip").args(["netns", "add", &space.0]));
+/// Runs this test in a network of its own with one address. Without root it is left out.
+fn enter(test: &str) -> Side {
+    let side = network::enter(test);
+    if matches!(side, Side::Inside) {
         for line in [
-            "link set lo up",
             "link add v0 type veth peer name v1",
             &format!("addr add {ADDRESS}/24 dev v0"),
             "link set v0 up",
             "link set v1 up",
         ] {
-            run(space.command("ip").args(line.split(' ')));
+            network::run("ip", &line.split(' ').collect::<Vec<_>>());
         }
-        space
     }
-
-    /// A command in it.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0, program]);
-        command
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-fn run(command: &mut Command) {
-    let done = command.status();
-    assert!(
-        done.as_ref().is_ok_and(std::process::ExitStatus::success),
-        "{command:?}: {done:?}"
-    );
-}
-
-/// A process with its output in a file; ended when dropped.
-struct Process {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Process {
-    fn start(command: &mut Command, log: PathBuf) -> Process {
-        let file = fs::File::create(&log).unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Process { child, log }
-    }
-
-    fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
-    }
-
-    fn shows(&self, text: &str) {
-        let mut seen = String::new();
-        let limit = std::time::Instant::now() + common::LIMIT;
-        while std::time::Instant::now() < limit {
-            seen = self.log();
-            if seen.contains(text) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("{} never showed \"{text}\":\n{seen}", self.log.display());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    side
 }
 
 /// A tone of that many hertz, one minute of it, as a WAV file.
@@ -155,7 +88,7 @@ struct Phone {
 
 impl Phone {
     /// Starts a phone that registers, answers every call, and plays a tone.
-    fn start(space: &Namespace, folder: PathBuf, user: &str, port: u16, hertz: f64, more: &[&str]) -> Phone {
+    fn start(folder: PathBuf, user: &str, port: u16, hertz: f64, more: &[&str]) -> Phone {
         fs::create_dir(&folder).unwrap();
         write_tone(&folder.join("tone.wav"), hertz);
         let account = format!("<sip:{user}@{ADDRESS}>;auth_pass={user}-secret;regint=60;answermode=auto\n");
@@ -172,7 +105,7 @@ impl Phone {
             port * 2 + 100,
         );
         fs::write(folder.join("config"), config).unwrap();
-        let mut command = space.command("baresip");
+        let mut command = Command::new("baresip");
         command.args(["-4", "-f"]).arg(&folder).args(more);
         let process = Process::start(&mut command, folder.join("log"));
         Phone { folder, process }
@@ -205,28 +138,26 @@ impl Phone {
 }
 
 /// Both phones register; alice calls bob; both hear each other.
-fn talk(space: &Namespace, folder: &Path) {
+fn talk(folder: &Path) {
     let (low, high) = (440.0, 880.0);
-    let bob = Phone::start(space, folder.join("bob"), "bob", 5082, high, &[]);
+    let bob = Phone::start(folder.join("bob"), "bob", 5082, high, &[]);
     bob.process.shows("200 OK");
     let dial = format!("/dial sip:bob@{ADDRESS}");
-    let alice = Phone::start(space, folder.join("alice"), "alice", 5072, low, &["-e", &dial]);
+    let alice = Phone::start(folder.join("alice"), "alice", 5072, low, &["-e", &dial]);
     alice.process.shows("Call established");
     alice.hears(high, low);
     bob.hears(low, high);
 }
 
-fn kahea(space: &Namespace, folder: &Path) -> Command {
-    let mut command = space.command(env!("CARGO_BIN_EXE_kahea"));
-    command
-        .env("KAHEA_DATA", folder.join("data"))
-        .env_remove("NOTIFY_SOCKET");
+fn kahea(folder: &Path) -> Command {
+    let mut command = common::kahea();
+    command.env("KAHEA_DATA", folder.join("data"));
     command
 }
 
-fn add_users(space: &Namespace, folder: &Path, more: &[&str]) {
+fn add_users(folder: &Path, more: &[&str]) {
     for user in ["alice", "bob"] {
-        let mut command = kahea(space, folder);
+        let mut command = kahea(folder);
         command
             .args(["user", "add", user, "--password", &format!("{user}-secret")])
             .args(more);
@@ -235,37 +166,28 @@ fn add_users(space: &Namespace, folder: &Path, more: &[&str]) {
     }
 }
 
-/// As root, or not at all: namespaces need it.
-fn is_root() -> bool {
-    let yes = Uid::effective().is_root();
-    if !yes {
-        eprintln!("SKIPPED: two phones need a network namespace, and that needs root");
-    }
-    yes
-}
-
 #[test]
 fn two_phones_talk_through_the_built_in_configuration() {
-    if !is_root() {
+    if let Side::Done = enter("two_phones_talk_through_the_built_in_configuration") {
         return;
     }
-    let (space, folder) = (Namespace::new("phones"), tempfile::tempdir().unwrap());
-    add_users(&space, folder.path(), &[]);
-    let mut command = kahea(&space, folder.path());
+    let folder = tempfile::tempdir().unwrap();
+    add_users(folder.path(), &[]);
+    let mut command = kahea(folder.path());
     command.args(["-Y"]).arg(folder.path());
     let server = Process::start(&mut command, folder.path().join("log"));
     server.shows("Listening on");
-    talk(&space, folder.path());
+    talk(folder.path());
 }
 
 #[test]
 fn two_phones_talk_through_rtpengine_with_the_stock_configuration() {
-    if !is_root() {
+    if let Side::Done = enter("two_phones_talk_through_rtpengine_with_the_stock_configuration") {
         return;
     }
-    let (space, folder) = (Namespace::new("phones-rtp"), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let mut engine = space.command("rtpengine");
+    let mut engine = Command::new("rtpengine");
     engine.args([
         "--foreground",
         "--log-stderr",
@@ -278,22 +200,77 @@ fn two_phones_talk_through_rtpengine_with_the_stock_configuration() {
     let engine = Process::start(&mut engine, path.join("rtpengine.log"));
     engine.shows("Startup complete");
     let database = format!("sqlite:///{}/users.db", path.display());
-    add_users(&space, path, &["--db", &database, "--domain", ADDRESS]);
+    add_users(path, &["--db", &database, "--domain", ADDRESS]);
     let config = path.join("kahea.cfg");
     let text = format!(
         "#!KAMAILIO\n#!define WITH_AUTH\n#!define WITH_NAT\n#!define WITH_RTPENGINE\n#!define DBURL \"{database}\"\n\
          loadmodule \"db_sqlite.so\"\ninclude_file \"/etc/kamailio/kamailio.cfg\"\n"
     );
     fs::write(&config, text).unwrap();
-    let mut command = kahea(&space, path);
+    let mut command = kahea(path);
     command.args(["-DD", "-E", "-f"]).arg(&config).arg("-Y").arg(path);
     let server = Process::start(&mut command, path.join("log"));
     server.shows("Listening on");
-    talk(&space, path);
+    talk(path);
     let heard = engine.log();
     assert!(
         heard.contains("Received command 'answer'") || heard.contains("'answer'"),
         "{heard}\n{}",
         server.log()
     );
+}
+
+#[test]
+fn two_phones_talk_with_the_stock_configuration_over_mariadb() {
+    if let Side::Done = enter("two_phones_talk_with_the_stock_configuration_over_mariadb") {
+        return;
+    }
+    let database = MariaDb::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let url = database.url(database.port());
+    let mut create = kahea(path);
+    create.args(["db", "create", &url]);
+    let (code, _, errors) = finish(create);
+    assert_eq!(code, 0, "{errors}");
+    add_users(path, &["--db", &url, "--domain", ADDRESS]);
+    // The columns that the stock configuration asks for where it says WITH_ACCDB.
+    for table in ["acc", "missed_calls"] {
+        for column in [
+            "src_user",
+            "src_domain",
+            "src_ip",
+            "dst_ouser",
+            "dst_user",
+            "dst_domain",
+        ] {
+            database.sql(&format!(
+                "alter table kamailio.{table} add column {column} varchar(128) not null default ''"
+            ));
+        }
+    }
+    let switches = ["MYSQL", "AUTH", "USRLOCDB", "ACCDB", "ALIASDB", "SPEEDDIAL"];
+    let defines: String = switches
+        .iter()
+        .map(|name| format!("#!define WITH_{name}\n"))
+        .collect();
+    let config = path.join("kahea.cfg");
+    let text = format!(
+        "#!KAMAILIO\n{defines}#!define DBURL \"{url}\"\ninclude_file \"/etc/kamailio/kamailio.cfg\"\n"
+    );
+    fs::write(&config, text).unwrap();
+    let mut command = kahea(path);
+    command.args(["-DD", "-E", "-f"]).arg(&config).arg("-Y").arg(path);
+    let mut server = Process::start(&mut command, path.join("log"));
+    server.shows("Listening on");
+    talk(path);
+    let asks = |what: &str| database.sql(&format!("use kamailio; {what}")).trim().to_owned();
+    wait_for("the call's row in acc", || {
+        let calls = asks("select src_user, dst_ouser from acc where method = 'INVITE' and sip_code = '200'");
+        (calls == "alice\tbob").then_some(())
+    });
+    // It writes contacts at its timer (db_mode 2), and what is left at its end.
+    server.stop();
+    let users = asks("select group_concat(username order by username) from location");
+    assert_eq!(users, "alice,bob", "{}", server.log());
 }

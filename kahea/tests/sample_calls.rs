@@ -13,7 +13,7 @@ mod network;
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use network::{
-    Peer, Place, Server, Side, Sip, add_address,
+    Peer, Place, Process, Side, Sip, add_address,
     dns::{Dns, Record},
     enter, use_own_names,
 };
@@ -36,10 +36,10 @@ fn sample(name: &str) -> Option<PathBuf> {
 }
 
 /// Starts a sample in this namespace.
-fn started(name: &str) -> Option<(Server, Place)> {
+fn started(name: &str) -> Option<(Process, Place)> {
     let config = sample(name)?;
     let place = Place::new("sample");
-    let server = Server::start(&config, &place);
+    let server = Process::server(&config, &place);
     Some((server, place))
 }
 

@@ -147,6 +147,9 @@ pub struct Periodic {
 /// Where modules put themselves into the path of messages. Run in the order of registration.
 #[derive(Default, Clone)]
 pub struct Hooks {
+    /// Requests of HTTP that came over a SIP listener's connection: gives them back unless it deals with them. What
+    /// nobody takes is dropped; the script does not see HTTP otherwise.
+    pub take_http: Vec<TakeHook>,
     /// Before `request_route`; [`Flow::Stop`] takes the request away from the script.
     pub request: Vec<MessageHook>,
     /// Before `reply_route`.

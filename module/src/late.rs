@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use kahea_sip::{LateId, Received, Transport};
+use kahea_sip::{
+    LateId, ListenerId, Received, Transport,
+    build::{RequestParts, edited, request},
+};
 
 use crate::{Config, Cx, Fault, Listener, Str, value::push_int};
 
@@ -31,6 +34,30 @@ pub struct Outgoing<'a> {
     pub advertised_host: Option<&'a Str>,
     /// `set_advertised_port()`.
     pub advertised_port: Option<u16>,
+}
+
+/// The message in work with its changes, the Request-URI included; what depends on the way out is written for the source
+/// and this listener.
+pub fn built(cx: &Cx, listener: ListenerId) -> Str {
+    let mut out = Vec::with_capacity(cx.msg.buffer().len().saturating_add(256));
+    let listener = cx.config().identity.listener(listener);
+    let way = listener.map(|listener| Outgoing::new(cx, listener, listener.transport, cx.received.source));
+    let late = &mut |id, out: &mut Vec<u8>| {
+        if let Some(way) = &way {
+            cx.late.resolve(id, way, out);
+        }
+    };
+    match cx.msg.is_request() {
+        true => {
+            let parts = RequestParts {
+                ruri: cx.target.ruri.as_deref(),
+                ..RequestParts::default()
+            };
+            request(&cx.msg, &cx.edits, &parts, late, &mut out);
+        }
+        false => edited(&cx.msg, &cx.edits, late, &mut out),
+    }
+    Str::from(out)
 }
 
 impl<'a> Outgoing<'a> {

@@ -15,6 +15,7 @@ pub mod func;
 pub mod globals;
 pub mod language;
 pub mod late;
+pub mod latency;
 pub mod log;
 pub mod param;
 pub mod proxy;

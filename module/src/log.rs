@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering::Relaxed},
     },
 };
@@ -119,6 +119,9 @@ pub trait Sink: Send + Sync {
 }
 
 static SINK: OnceLock<Box<dyn Sink>> = OnceLock::new();
+/// Takes lines in place of the sink (`log_engine_type`), while they do not go to a terminal.
+static ENGINE: RwLock<Option<Arc<dyn Sink>>> = RwLock::new(None);
+static HAS_ENGINE: AtomicBool = AtomicBool::new(false);
 static LEVEL: AtomicI64 = AtomicI64::new(0);
 static TERMINAL: AtomicBool = AtomicBool::new(false);
 /// Whether modules have levels or facilities of their own.
@@ -139,6 +142,19 @@ thread_local! {
 /// Sets where lines go, once; a second call has no effect.
 pub fn set_sink(sink: Box<dyn Sink>) {
     let _ = SINK.set(sink);
+}
+
+/// Gives lines to a module (`log_engine_type` names it) in place of the sink, or no more.
+pub fn set_engine(engine: Option<Arc<dyn Sink>>) {
+    HAS_ENGINE.store(engine.is_some(), Relaxed);
+    *ENGINE.write() = engine;
+}
+
+fn engine() -> Option<Arc<dyn Sink>> {
+    match HAS_ENGINE.load(Relaxed) && !on_terminal() {
+        true => ENGINE.read().clone(),
+        false => None,
+    }
 }
 
 /// Sets `debug`: lines up to this level are shown.
@@ -272,11 +288,48 @@ pub fn put_prefix(prefix: Vec<u8>) {
 
 /// Writes a line that is already known to be shown; one without a prefix gets that of the calling thread.
 pub fn emit(line: &Line<'_>) {
-    let Some(sink) = SINK.get() else { return };
+    let engine = engine();
+    let Some(sink) = engine.as_deref().or_else(|| SINK.get().map(|sink| &**sink)) else {
+        return;
+    };
     if !line.prefix.is_empty() {
         return sink.write(line);
     }
     PREFIX.with_borrow(|prefix| sink.write(&Line { prefix, ..*line }));
+}
+
+/// Adds what a line says in Kamailio's form: level, prefix, module and text, without a line end.
+pub fn body(line: &Line<'_>, out: &mut Vec<u8>) {
+    match level_name() {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => out.extend_from_slice(line.level.name().as_bytes()),
+    }
+    out.extend_from_slice(b": ");
+    said(line, out);
+}
+
+/// The same without the level.
+pub fn said(line: &Line<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(line.prefix);
+    if line.script {
+        out.extend_from_slice(line.text);
+        return;
+    }
+    if !line.module.is_empty() {
+        out.extend_from_slice(line.module.as_bytes());
+        out.extend_from_slice(b": ");
+    }
+    visible(line.text, out);
+}
+
+/// Adds text with its control characters spelled out, so that no peer can forge a line or steer a terminal.
+fn visible(text: &[u8], out: &mut Vec<u8>) {
+    for byte in text {
+        match byte {
+            b'\t' | b' '..=b'~' | 0x80.. => out.push(*byte),
+            control => out.extend_from_slice(format!("\\x{control:02x}").as_bytes()),
+        }
+    }
 }
 
 /// Writes a line of a module; use the macros [`error!`](crate::error) and its siblings.

@@ -1,8 +1,11 @@
 //! RPC commands: values in, values out; transports come from elsewhere.
 
-use std::rc::Rc;
+use std::{
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
 
-use crate::{Str, Worker, ret::LocalFuture};
+use crate::{Cx, Ret, Str, Worker, ret::LocalFuture};
 
 /// A value of an RPC request or answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,11 +128,21 @@ pub enum RpcVia {
     Lines,
     /// JSON-RPC (module `jsonrpcs`).
     Json,
+    /// XML-RPC (module `xmlrpc`): as BINRPC.
+    Xml {
+        /// `autoconversion` of xmlrpc.
+        convert: bool,
+    },
+    /// The HTML pages of module `xhttp_rpc`: all arguments are texts.
+    Html,
 }
 
 impl RpcVia {
     fn converts(self) -> bool {
-        !matches!(self, RpcVia::Binrpc { convert: false })
+        !matches!(
+            self,
+            RpcVia::Binrpc { convert: false } | RpcVia::Xml { convert: false }
+        )
     }
 }
 
@@ -262,6 +275,26 @@ pub async fn run(worker: Rc<Worker>, method: &str, args: Vec<RpcValue>, via: Rpc
         result,
         list: rpc.list,
     })
+}
+
+/// Runs a command for a message and goes on with its answer: at once where it answers at once, as most do.
+pub fn run_for(
+    cx: &mut Cx,
+    (method, args, via): (String, Vec<RpcValue>, RpcVia),
+    then: impl FnOnce(&mut Cx, Option<RpcAnswer>) -> Ret + 'static,
+) -> Ret {
+    let worker = cx.worker.clone();
+    let mut running: LocalFuture<'static, Option<RpcAnswer>> =
+        Box::pin(async move { run(worker, &method, args, via).await });
+    match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => then(cx, done),
+        Poll::Pending => Ret::wait(move |cx| {
+            Box::pin(async move {
+                let done = running.await;
+                then(cx, done)
+            })
+        }),
+    }
 }
 
 /// What a command answered.

@@ -1,12 +1,6 @@
 //! Parameters that change while the server runs: Kamailio's `group.name` framework (`$sel(cfg_get.group.name)`, `cfg.*` RPC).
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 
@@ -47,26 +41,17 @@ impl Setting {
     }
 }
 
-/// What to do when a parameter has a new value.
-type Changed = Arc<dyn Fn(&Value) + Send + Sync>;
-/// What to do when any parameter of a group has.
-type GroupChanged = Arc<dyn Fn(&Settings) + Send + Sync>;
+/// What to do when the parameter of that name in a group has a new value.
+type Changed = Arc<dyn Fn(&Settings, &[u8]) + Send + Sync>;
 
 /// All of them by group and name. Group instances (`group[2].name`) override their group.
 #[derive(Default)]
 pub struct Settings {
     groups: RwLock<BTreeMap<Str, BTreeMap<Str, Setting>>>,
-    watchers: RwLock<Vec<(Str, Str, Changed)>>,
-    group_watchers: RwLock<Vec<(&'static str, GroupChanged)>>,
-    version: AtomicU64,
+    watchers: RwLock<Vec<(&'static str, Changed)>>,
 }
 
 impl Settings {
-    /// Counts changes, so that who needs many of them on the message path can keep what it read last.
-    pub fn version(&self) -> u64 {
-        self.version.load(Relaxed)
-    }
-
     /// Declares one with the config's value.
     pub fn declare(&self, group: &str, name: &str, value: Value, doc: &str, read_only: bool) {
         let mut groups = self.groups.write();
@@ -80,7 +65,6 @@ impl Settings {
             order: names.len(),
         };
         names.insert(Str::from(name), setting);
-        self.version.fetch_add(1, Relaxed);
     }
 
     /// Bounds a declared number.
@@ -94,15 +78,10 @@ impl Settings {
         }
     }
 
-    /// Calls `changed` with every new value of a parameter of a group; not for those of its instances.
-    pub fn watch(&self, group: &str, name: &str, changed: impl Fn(&Value) + Send + Sync + 'static) {
-        let watcher = (Str::from(group), Str::from(name), Arc::new(changed) as Changed);
-        self.watchers.write().push(watcher);
-    }
-
-    /// Calls `changed` after each change in a group, for modules that keep their parameters in a form of their own.
-    pub fn on_change(&self, group: &'static str, changed: impl Fn(&Settings) + Send + Sync + 'static) {
-        self.group_watchers.write().push((group, Arc::new(changed)));
+    /// Calls `changed` with the name of each parameter of a group after it has a new value, for modules that keep their
+    /// parameters in a form of their own; not for those of its instances.
+    pub fn on_change(&self, group: &'static str, changed: impl Fn(&Settings, &[u8]) + Send + Sync + 'static) {
+        self.watchers.write().push((group, Arc::new(changed)));
     }
 
     /// Its value; `None` where there is no such parameter.
@@ -155,24 +134,11 @@ impl Settings {
 
     /// Watchers run without a lock: they may read and set.
     fn tell(&self, group: &[u8], name: &[u8]) {
-        self.version.fetch_add(1, Relaxed);
-        let Some(value) = self.get(group, name) else {
-            return;
-        };
-        let fits = |(of, own, _): &&(Str, Str, Changed)| **of == *group && **own == *name;
-        let found: Vec<Changed> = self
-            .watchers
-            .read()
-            .iter()
-            .filter(fits)
-            .map(|row| row.2.clone())
-            .collect();
-        found.iter().for_each(|changed| changed(&value));
-        let watchers = self.group_watchers.read();
+        let watchers = self.watchers.read();
         let of_group = watchers.iter().filter(|(of, _)| of.as_bytes() == group);
-        let of_group: Vec<GroupChanged> = of_group.map(|(_, changed)| changed.clone()).collect();
+        let of_group: Vec<Changed> = of_group.map(|(_, changed)| changed.clone()).collect();
         drop(watchers);
-        of_group.iter().for_each(|changed| changed(self));
+        of_group.iter().for_each(|changed| changed(self, name));
     }
 
     /// Makes an instance of a group, without values of its own yet; `false` where there is no such group.
@@ -280,8 +246,12 @@ mod tests {
         let settings = settings();
         let seen = Arc::new(AtomicI64::new(0));
         let own = seen.clone();
-        settings.watch("g", "z", move |value| {
-            own.store(value.int().unwrap_or(-1), Ordering::Relaxed);
+        settings.on_change("g", move |settings, name| {
+            let value = settings.get(b"g", name).filter(|_| name == b"z");
+            own.store(
+                value.and_then(|value| value.int()).unwrap_or(-1),
+                Ordering::Relaxed,
+            );
         });
         settings.set(b"g", b"z", Value::Int(9));
         assert_eq!(seen.load(Ordering::Relaxed), 9);

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use crate::Str;
+use crate::{Str, latency::Latencies};
 
 const SHARDS: usize = 8;
 
@@ -128,6 +128,8 @@ impl Stat {
 #[derive(Default)]
 pub struct Stats {
     groups: RwLock<BTreeMap<Str, BTreeMap<Str, Stat>>>,
+    /// How long things take.
+    pub latencies: Latencies,
 }
 
 impl Stats {

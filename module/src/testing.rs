@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Bind, BindError, Budget, Config, Cx, DnsRecord, DnsType, Engine, Fault, Format, Hop, Listener, Net,
-    Outcome, Piece, RouteId, RouteKind, Str, Targets, Value, Var, Worker,
+    Outcome, Piece, Ret, RouteId, RouteKind, Str, Targets, Value, Var, Worker,
     config::{Hooks, Identity, Shared},
     globals::Globals,
     registry::{Loaded, Registry},
@@ -265,6 +265,19 @@ impl Bind for FakeBind {
 
     fn flag(&self, _: &str) -> Option<u8> {
         None
+    }
+}
+
+/// The return code of a call, that of its fault too.
+///
+/// # Panics
+/// The call waits, or goes to a route.
+#[expect(clippy::panic, reason = "a test that gives such a call is wrong")]
+pub fn code(ret: Ret) -> i64 {
+    match ret {
+        Ret::Code(code) => code,
+        Ret::Fault(fault) => fault.code,
+        other => panic!("{other:?}"),
     }
 }
 

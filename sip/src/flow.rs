@@ -36,6 +36,14 @@ impl Transport {
         }
     }
 
+    /// The name as in `;transport=` of a URI that goes out: WebSocket over TLS is `ws` there too (RFC 7118 section 5.2).
+    pub const fn uri_name(self) -> &'static str {
+        match self {
+            Transport::Wss => Transport::Ws.name(),
+            other => other.name(),
+        }
+    }
+
     /// The upper-case name as in Via.
     pub const fn via_name(self) -> &'static str {
         match self {

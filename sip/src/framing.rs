@@ -8,7 +8,11 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
-use crate::{HeaderId, parse};
+use crate::{
+    HeaderId,
+    http::{self, HttpFault, Progress},
+    parse,
+};
 
 /// What a stream may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub enum Frame {
     Pong,
     /// A whole STUN message (RFC 5389 with magic cookie).
     Stun(Bytes),
+    /// An HTTP client waits to be told that its body is welcome: to be answered by `100 Continue`.
+    Continue,
 }
 
 /// Why the connection has to be closed.
@@ -56,8 +62,10 @@ pub enum FramingError {
     NoContentLength,
     /// Content-Length is no number below 2^31, or stated twice with different values.
     ContentLength,
-    /// HTTP with a Transfer-Encoding.
+    /// A reply of HTTP with a Transfer-Encoding.
     TransferEncoding,
+    /// A request of HTTP that is refused.
+    Http(HttpFault),
     /// A WebSocket message holds more or less than one SIP message.
     NotOneMessage,
 }
@@ -72,6 +80,7 @@ impl FramingError {
             FramingError::NoContentLength => Some((400, "Missing Content-Length")),
             FramingError::ContentLength => Some((400, "Bad Content-Length")),
             FramingError::TransferEncoding => Some((501, "Transfer-Encoding Not Supported")),
+            FramingError::Http(fault) => Some(fault.reply()),
             FramingError::NotOneMessage => Some((400, "Body Length Differs From Content-Length")),
         }
     }
@@ -80,6 +89,7 @@ impl FramingError {
 impl fmt::Display for FramingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            FramingError::Http(fault) => return fault.fmt(f),
             FramingError::NotSip => "the stream holds something other than SIP",
             FramingError::TooLarge => "message is too large",
             FramingError::NoContentLength => "message has no Content-Length",
@@ -104,6 +114,8 @@ pub struct Framer {
     total: Option<usize>,
     /// The last frame was a single line end.
     after_line_end: bool,
+    /// The request of HTTP at the front; boxed, since most streams never carry one.
+    http: Option<Box<http::Request>>,
     failed: Option<FramingError>,
 }
 
@@ -116,6 +128,7 @@ impl Framer {
             line_start: 0,
             total: None,
             after_line_end: false,
+            http: None,
             failed: None,
         }
     }
@@ -147,6 +160,10 @@ impl Framer {
 
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FramingError> {
         loop {
+            if let Some(request) = &mut self.http {
+                let progress = request.next(buffer).map_err(FramingError::Http)?;
+                return Ok(self.http_frame(buffer, progress));
+            }
             if let Some(total) = self.total {
                 return Ok(self.take(buffer, total).map(Frame::Message));
             }
@@ -171,6 +188,21 @@ impl Framer {
             }
             if !self.scan_line(buffer)? {
                 return Ok(None);
+            }
+        }
+    }
+
+    fn http_frame(&mut self, buffer: &mut BytesMut, progress: Progress) -> Option<Frame> {
+        match progress {
+            Progress::More => None,
+            Progress::Continue => Some(Frame::Continue),
+            Progress::Whole(length) => {
+                self.http = None;
+                self.take(buffer, length).map(Frame::Message)
+            }
+            Progress::Decoded(message, length) => {
+                self.http = None;
+                self.take(buffer, length).map(|_| Frame::Message(message))
             }
         }
     }
@@ -202,6 +234,10 @@ impl Framer {
         if self.line_start == 0 {
             if !is_first_line(line) {
                 return Err(FramingError::NotSip);
+            }
+            if http::is_request_line(line) {
+                self.http = Some(Box::new(http::Request::new(self.options.max_message)));
+                return Ok(true);
             }
         } else if matches!(line, b"" | b"\r") {
             let head = buffer.get(..next).unwrap_or_default();

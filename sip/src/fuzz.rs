@@ -115,6 +115,8 @@ fn frames(stream: &[u8], chunk: usize) -> (Vec<Frame>, Option<FramingError>) {
         buffer.extend_from_slice(piece);
         loop {
             match framer.next(&mut buffer) {
+                // Whether the peer has to be told to go on depends on what has come so far.
+                Ok(Some(Frame::Continue)) => {}
                 Ok(Some(frame)) => found.push(frame),
                 Ok(None) => break,
                 Err(error) => return (found, Some(error)),

@@ -11,6 +11,7 @@ pub mod framing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod header;
+pub mod http;
 mod message;
 mod method;
 pub mod multipart;

@@ -49,8 +49,8 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "rpc",
-        may: &["module", "sip"],
-        why: "commands come from the registry: no transport names a module",
+        may: &["module", "db", "sip"],
+        why: "commands come from the registry: no transport names a module; cfg_db reads parameters from tables",
     },
     Layer {
         folder: "drivers/*",
@@ -73,6 +73,11 @@ const LAYERS: &[Layer] = &[
         why: "the scripts that they serve answer through sl",
     },
     Layer {
+        folder: "mods/http",
+        may: &["module", "db", "sip", "diag"],
+        why: "answers of HTTP are part of the module interface; xhttp_pi shows tables",
+    },
+    Layer {
         folder: "mods/nat-media",
         may: &[
             "module",
@@ -84,6 +89,11 @@ const LAYERS: &[Layer] = &[
             "mods/transaction",
         ],
         why: "keepalives go to the contacts of usrloc; whether a reply is an offer depends on its transaction's request",
+    },
+    Layer {
+        folder: "mods/json",
+        may: &["module", "sip"],
+        why: "documents are texts of the script",
     },
     Layer {
         folder: "mods/accounting",

@@ -20,6 +20,13 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/sipp", "sip-tester"),
     ("/usr/bin/baresip", "baresip-core"),
     ("/usr/sbin/kamcmd", "kamailio"),
+    (
+        "/usr/lib/python3/dist-packages/prometheus_client",
+        "python3-prometheus-client",
+    ),
+    ("/usr/bin/curl", "curl"),
+    ("/usr/bin/kamcli", "kamcli"),
+    ("/usr/bin/tshark", "tshark"),
     ("/usr/share/kamailio/mysql", "kamailio-mysql-modules"),
     ("/usr/share/kamailio/postgres", "kamailio-postgres-modules"),
     ("/usr/share/kamailio/db_sqlite", "kamailio-sqlite-modules"),

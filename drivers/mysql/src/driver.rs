@@ -9,7 +9,7 @@ use mysql_async::{Conn, DriverError, Error as Mysql, Opts, OptsBuilder, SslOpts}
 use crate::{Settings, connection::Wire, error, option_file, settings::TlsMode};
 
 /// Connections of a pool.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 32;
 /// Statements that each connection keeps prepared.
 const KEPT: usize = 256;
 /// The largest packet that is sent or taken: what a MEDIUMTEXT can hold.

@@ -7,19 +7,12 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait in real time")]
 
-use std::{
-    fs,
-    sync::{Arc, Mutex},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, sync::Arc, time::Duration};
 
-use kahea_db::{
-    Error, Limits, Query, State, Statement, TableVersion, Value, check_table, schema, sql::Dialect,
-};
+use kahea_db::{Error, Limits, Query, TableVersion, Value, check_table, schema, sql::Dialect};
 use kahea_db_mysql::{MysqlDriver, Settings};
 use kahea_db_testing::{
-    Gate, MariaDb, Traffic,
+    Gate, MariaDb,
     suite::{self, Opened},
 };
 use kahea_module::{InitError, stats::Counter};
@@ -30,25 +23,7 @@ fn opened(url: &str, settings: Settings, limits: Limits) -> Result<Opened, InitE
 }
 
 fn open(url: &str) -> Opened {
-    opened(url, Settings::default(), patient()).unwrap()
-}
-
-/// A busy machine is not what these tests look for.
-fn patient() -> Limits {
-    Limits {
-        statement: Duration::from_secs(60),
-        connect: Duration::from_secs(20),
-        ..Limits::default()
-    }
-}
-
-/// Short enough for a test, long enough for a busy machine.
-fn hasty() -> Limits {
-    Limits {
-        statement: Duration::from_millis(500),
-        connect: Duration::from_millis(500),
-        ..Limits::default()
-    }
+    opened(url, Settings::default(), suite::patient()).unwrap()
 }
 
 fn message(outcome: Result<Opened, InitError>) -> String {
@@ -266,95 +241,21 @@ fn databases_made_by_kamdbctl_are_used_as_they_are() {
 fn nothing_acknowledged_is_lost_when_the_server_dies() {
     let mut server = MariaDb::start();
     let opened = open(&server.url(server.port()));
-    let database = &opened.database;
-    suite::create(database, Dialect::Mysql, "version");
-    let insert = Query::insert("version", &["table_name"]).build();
-    let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    let send = |from: i64, to: i64| {
-        for n in from..to {
-            let (acknowledged, name) = (acknowledged.clone(), format!("t{n}"));
-            let row = Statement::Query(insert.clone(), vec![name.as_str().into()]);
-            database.run_later(row, move |answer| {
-                if answer.is_ok() {
-                    acknowledged.lock().unwrap().push(name);
-                }
-            });
-        }
-    };
-    send(0, 2000);
-    sleep(Duration::from_millis(100));
-    server.kill();
-    let start = Instant::now();
-    let refused = database.sql_blocking("select 1");
-    assert!(
-        matches!(refused, Err(Error::Unavailable(_) | Error::Lost(_))),
-        "{refused:?}"
+    suite::survives_death(
+        &opened.database,
+        Dialect::Mysql,
+        &mut server,
+        MariaDb::kill,
+        MariaDb::restart,
     );
-    assert!(start.elapsed() < Duration::from_secs(4));
-    server.restart();
-    wait_until_up(database);
-    send(2000, 2100);
-    while acknowledged
-        .lock()
-        .unwrap()
-        .iter()
-        .filter(|name| name.len() == 5)
-        .count()
-        < 1
-    {
-        sleep(Duration::from_millis(10));
-    }
-    sleep(Duration::from_millis(300));
-    let all = database
-        .run_blocking(&Query::select("version", &["table_name"]).build(), Vec::new())
-        .unwrap();
-    let stored: std::collections::HashSet<String> = all
-        .rows
-        .iter()
-        .map(|row| row[0].text().unwrap().text().into_owned())
-        .collect();
-    for name in acknowledged.lock().unwrap().iter() {
-        assert!(stored.contains(name), "{name} was acknowledged and is lost");
-    }
-    assert!(stored.len() > 100);
-}
-
-fn wait_until_up(database: &kahea_db::Database) {
-    let start = Instant::now();
-    while database.state() != State::Up || database.sql_blocking("select 1").is_err() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it is not found again");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
 fn a_server_that_hangs_costs_a_deadline_and_is_found_again() {
     let server = MariaDb::start();
     let gate = Gate::to(server.port());
-    let opened = opened(&server.url(gate.port()), Settings::default(), hasty()).unwrap();
-    let database = &opened.database;
-    database.sql_blocking("create table t (n int)").unwrap();
-    gate.set(Traffic::Slow(Duration::from_millis(100)));
-    database.sql_blocking("select n from t").unwrap();
-    gate.set(Traffic::BlackHole);
-    let start = Instant::now();
-    let late = database.sql_blocking("select n from t");
-    assert!(
-        matches!(late, Err(Error::Timeout(_) | Error::Unavailable(_))),
-        "{late:?}"
-    );
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
-    while database.state() == State::Up {
-        assert!(database.sql_blocking("select n from t").is_err());
-    }
-    let start = Instant::now();
-    (0..100).for_each(|_| assert!(database.sql_blocking("select n from t").is_err()));
-    assert!(
-        start.elapsed() < Duration::from_millis(500),
-        "refusals cost no time"
-    );
-    gate.set(Traffic::Passes);
-    wait_until_up(database);
+    let opened = opened(&server.url(gate.port()), Settings::default(), suite::hasty()).unwrap();
+    suite::hangs(&opened.database, &gate);
     let own = Settings::default().with_statement_timeout(Duration::from_millis(150));
     let own = self::opened(&server.url(gate.port()), own, Limits::default()).unwrap();
     let late = own.database.sql_blocking("select sleep(2)");

@@ -8,7 +8,7 @@ use tokio_postgres::{Config, NoTls};
 use crate::{connection::Wire, error};
 
 /// Connections of a pool.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 32;
 /// Where packages put the socket of a server on this machine.
 const SOCKETS: &str = "/var/run/postgresql";
 

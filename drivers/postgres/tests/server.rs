@@ -7,20 +7,14 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait in real time")]
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use kahea_db::{
-    Database, Error, Limits, Query, State, Statement, TableVersion, Value, check_table, parse_time, schema,
-    sql::Dialect,
+    Database, Error, Limits, Query, TableVersion, Value, check_table, parse_time, schema, sql::Dialect,
 };
 use kahea_db_postgres::{PostgresDriver, Settings};
 use kahea_db_testing::{
-    Gate, Postgres, Traffic,
+    Gate, Postgres,
     suite::{self, Opened},
 };
 use kahea_module::InitError;
@@ -30,16 +24,7 @@ fn opened(url: &str, settings: Settings, limits: Limits) -> Result<Opened, InitE
 }
 
 fn open(url: &str) -> Opened {
-    opened(url, Settings::default(), patient()).unwrap()
-}
-
-/// A busy machine is not what these tests look for.
-fn patient() -> Limits {
-    Limits {
-        statement: Duration::from_secs(60),
-        connect: Duration::from_secs(20),
-        ..Limits::default()
-    }
+    opened(url, Settings::default(), suite::patient()).unwrap()
 }
 
 #[test]
@@ -209,91 +194,21 @@ fn databases_made_by_kamdbctl_are_used_as_they_are() {
 fn nothing_acknowledged_is_lost_when_the_server_dies() {
     let mut server = Postgres::start();
     let opened = open(&server.url(server.port()));
-    let database = &opened.database;
-    suite::create(database, Dialect::Postgres, "version");
-    let insert = Query::insert("version", &["table_name"]).build();
-    let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    let send = |from: i64, to: i64| {
-        for n in from..to {
-            let (acknowledged, name) = (acknowledged.clone(), format!("t{n}"));
-            let row = Statement::Query(insert.clone(), vec![name.as_str().into()]);
-            database.run_later(row, move |answer| {
-                if answer.is_ok() {
-                    acknowledged.lock().unwrap().push(name);
-                }
-            });
-        }
-    };
-    send(1000, 3000);
-    while acknowledged.lock().unwrap().len() < 10 {
-        sleep(Duration::from_millis(1));
-    }
-    server.kill();
-    let refused = database.sql_blocking("select 1");
-    assert!(
-        matches!(refused, Err(Error::Unavailable(_) | Error::Lost(_))),
-        "{refused:?}"
+    suite::survives_death(
+        &opened.database,
+        Dialect::Postgres,
+        &mut server,
+        Postgres::kill,
+        Postgres::restart,
     );
-    server.restart();
-    wait_until_up(database);
-    let before = acknowledged.lock().unwrap().len();
-    send(5000, 5100);
-    while acknowledged.lock().unwrap().len() < before + 100 {
-        sleep(Duration::from_millis(10));
-    }
-    let all = database
-        .run_blocking(&Query::select("version", &["table_name"]).build(), Vec::new())
-        .unwrap();
-    let stored: HashSet<String> = all
-        .rows
-        .iter()
-        .map(|row| row[0].text().unwrap().text().into_owned())
-        .collect();
-    for name in acknowledged.lock().unwrap().iter() {
-        assert!(stored.contains(name), "{name} was acknowledged and is lost");
-    }
-}
-
-fn wait_until_up(database: &Database) {
-    let start = Instant::now();
-    while database.state() != State::Up || database.sql_blocking("select 1").is_err() {
-        assert!(start.elapsed() < Duration::from_secs(30), "it is not found again");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
 fn a_server_that_hangs_costs_a_deadline_and_is_found_again() {
     let server = Postgres::start();
     let gate = Gate::to(server.port());
-    let limits = Limits {
-        statement: Duration::from_millis(500),
-        connect: Duration::from_secs(2),
-        ..Limits::default()
-    };
-    let opened = opened(&server.url(gate.port()), Settings::default(), limits).unwrap();
-    let database = &opened.database;
-    gate.set(Traffic::Slow(Duration::from_millis(50)));
-    database.sql_blocking("select 1").unwrap();
-    gate.set(Traffic::BlackHole);
-    let start = Instant::now();
-    let late = database.sql_blocking("select 1");
-    assert!(
-        matches!(late, Err(Error::Timeout(_) | Error::Unavailable(_))),
-        "{late:?}"
-    );
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    while database.state() == State::Up {
-        assert!(database.sql_blocking("select 1").is_err());
-    }
-    let start = Instant::now();
-    (0..100).for_each(|_| assert!(database.sql_blocking("select 1").is_err()));
-    assert!(
-        start.elapsed() < Duration::from_millis(500),
-        "refusals cost no time"
-    );
-    gate.set(Traffic::Passes);
-    wait_until_up(database);
+    let opened = opened(&server.url(gate.port()), Settings::default(), suite::hasty()).unwrap();
+    suite::hangs(&opened.database, &gate);
     let settings = Settings {
         timeout: Some(Duration::from_millis(150)),
         ..Settings::default()

@@ -9,7 +9,6 @@
 
 use std::{
     sync::Arc,
-    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -258,13 +257,8 @@ fn a_server_that_dies_or_hangs_is_found_again_with_its_rows() {
     let mut server = Redis::start();
     let gate = Gate::to(server.port());
     let url = format!("redis://127.0.0.1:{}/5", gate.port());
-    let limits = Limits {
-        statement: Duration::from_millis(500),
-        connect: Duration::from_millis(500),
-        ..Limits::default()
-    };
     let driver = Arc::new(RedisDriver::new(Settings::default().with_keys(KEYS).unwrap()));
-    let opened = suite::open("redis", driver, &url, limits).unwrap();
+    let opened = suite::open("redis", driver, &url, suite::hasty()).unwrap();
     let database = &opened.database;
     run(
         database,
@@ -282,7 +276,7 @@ fn a_server_that_dies_or_hangs_is_found_again_with_its_rows() {
     };
     assert!(count().is_err());
     server.restart();
-    wait_until_up(database);
+    suite::wait_until_up(database, || count().is_ok());
     assert_eq!(count().unwrap().rows.len(), 1, "acknowledged, so it is there");
     gate.set(Traffic::BlackHole);
     let start = Instant::now();
@@ -292,15 +286,6 @@ fn a_server_that_dies_or_hangs_is_found_again_with_its_rows() {
         assert!(count().is_err());
     }
     gate.set(Traffic::Passes);
-    wait_until_up(database);
+    suite::wait_until_up(database, || count().is_ok());
     assert_eq!(count().unwrap().rows.len(), 1);
-}
-
-fn wait_until_up(database: &Database) {
-    let start = Instant::now();
-    let any = Query::select("location", &["ruid"]).limit(1).build();
-    while database.state() != State::Up || database.run_blocking(&any, Vec::new()).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it is not found again");
-        sleep(Duration::from_millis(20));
-    }
 }

@@ -1,17 +1,19 @@
 //! What every driver of an SQL database passes.
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use kahea_db::{
-    Answer, Database, Databases, Driver, Error, Limits, Op, Query, Row, Statement, TableVersion, Value,
-    check_table,
+    Answer, Database, Databases, Driver, Error, Limits, Op, Query, Row, State, Statement, TableVersion,
+    Value, check_table,
     schema::{
         self, Set,
         upkeep::{self, Problem},
@@ -19,6 +21,8 @@ use kahea_db::{
     sql::Dialect,
 };
 use kahea_module::{InitError, Str, stats::Stats};
+
+use crate::{Gate, Traffic};
 
 /// A database and the thread that it needs.
 pub struct Opened {
@@ -42,6 +46,24 @@ pub fn open(
     databases.register(scheme, driver);
     let database = databases.open(url, limits, &Stats::default())?;
     Ok(Opened { database, databases })
+}
+
+/// What a busy machine does not break: how slow it is is not what most tests look for.
+pub fn patient() -> Limits {
+    Limits {
+        statement: Duration::from_secs(60),
+        connect: Duration::from_secs(20),
+        ..Limits::default()
+    }
+}
+
+/// Short enough for a test, long enough for a busy machine.
+pub fn hasty() -> Limits {
+    Limits {
+        statement: Duration::from_millis(500),
+        connect: Duration::from_secs(2),
+        ..Limits::default()
+    }
 }
 
 /// Makes one of Kamailio's tables.
@@ -297,4 +319,102 @@ pub fn packaged(database: &Database, folder: &str) {
         modified,
     ];
     assert_eq!(rows, [expected]);
+}
+
+/// Every row that was acknowledged is there after the server was killed in the middle of it and began again; meanwhile
+/// statements are refused. `version` is made here.
+///
+/// # Panics
+/// One is lost.
+pub fn survives_death<S>(
+    database: &Database,
+    dialect: Dialect,
+    server: &mut S,
+    kill: impl FnOnce(&mut S),
+    restart: impl FnOnce(&mut S),
+) {
+    create(database, dialect, "version");
+    let insert = Query::insert("version", &["table_name"]).build();
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let send = |from: i64, to: i64| {
+        for n in from..to {
+            let (acknowledged, name) = (acknowledged.clone(), format!("t{n}"));
+            let row = Statement::Query(insert.clone(), vec![name.as_str().into()]);
+            database.run_later(row, move |answer| {
+                if answer.is_ok() {
+                    acknowledged.lock().unwrap().push(name);
+                }
+            });
+        }
+    };
+    let wait_for = |count: usize| {
+        while acknowledged.lock().unwrap().len() < count {
+            sleep(Duration::from_millis(1));
+        }
+    };
+    send(1000, 3000);
+    wait_for(100);
+    kill(server);
+    let start = Instant::now();
+    let refused = database.sql_blocking("select 1");
+    assert!(
+        matches!(refused, Err(Error::Unavailable(_) | Error::Lost(_))),
+        "{refused:?}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(4));
+    restart(server);
+    wait_until_up(database, || database.sql_blocking("select 1").is_ok());
+    let before = acknowledged.lock().unwrap().len();
+    send(5000, 5100);
+    wait_for(before + 100);
+    let all = run(database, Query::select("version", &["table_name"]), Vec::new()).unwrap();
+    let stored: HashSet<String> = all
+        .rows
+        .iter()
+        .map(|row| row[0].text().unwrap().text().into_owned())
+        .collect();
+    for name in acknowledged.lock().unwrap().iter() {
+        assert!(stored.contains(name), "{name} was acknowledged and is lost");
+    }
+}
+
+/// Waits until the server is up again, and `answers`.
+///
+/// # Panics
+/// It does not within half a minute.
+pub fn wait_until_up(database: &Database, answers: impl Fn() -> bool) {
+    let start = Instant::now();
+    while database.state() != State::Up || !answers() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it is not found again");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A server that hangs costs each statement its deadline, then nothing, and is found again; the database was opened with
+/// [`hasty`] limits through the gate.
+///
+/// # Panics
+/// It costs more, or stays away.
+pub fn hangs(database: &Database, gate: &Gate) {
+    gate.set(Traffic::Slow(Duration::from_millis(50)));
+    database.sql_blocking("select 1").unwrap();
+    gate.set(Traffic::BlackHole);
+    let start = Instant::now();
+    let late = database.sql_blocking("select 1");
+    assert!(
+        matches!(late, Err(Error::Timeout(_) | Error::Unavailable(_))),
+        "{late:?}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    while database.state() == State::Up {
+        assert!(database.sql_blocking("select 1").is_err());
+    }
+    let start = Instant::now();
+    (0..100).for_each(|_| assert!(database.sql_blocking("select 1").is_err()));
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "refusals cost no time"
+    );
+    gate.set(Traffic::Passes);
+    wait_until_up(database, || database.sql_blocking("select 1").is_ok());
 }

@@ -60,8 +60,11 @@ impl Module for Core {
         for (name, most) in [("force_rport", 1), ("udp_mtu", 65_535), ("udp_mtu_try_proto", 4)] {
             env.settings.bound("core", name, 0, most);
         }
-        env.settings.watch("core", "debug", |value| {
-            kahea_module::log::set_level(value.int().unwrap_or(0));
+        env.settings.on_change("core", |settings, name| {
+            if name == b"debug" {
+                let level = settings.get(b"core", name).and_then(|value| value.int());
+                kahea_module::log::set_level(level.unwrap_or(0));
+            }
         });
         Ok(Core {
             net: env.shared.keep(NetSlot::default),

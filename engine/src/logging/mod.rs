@@ -7,7 +7,7 @@ mod stderr;
 mod syslog;
 
 use std::{
-    io::Write,
+    io::Write as _,
     path::PathBuf,
     sync::{
         Arc,
@@ -41,7 +41,8 @@ impl Style {
     /// `None` for an engine that does not exist here.
     pub fn of(engine: &str, data: &str) -> Option<Style> {
         match engine {
-            "" => Some(Style::Plain),
+            // Modules log_custom and log_systemd take lines that have none of this log's forms.
+            "" | "udp" | "systemd" => Some(Style::Plain),
             "json" => Some(Style::Json(Shape::parse(data))),
             _ => None,
         }
@@ -143,7 +144,7 @@ impl Log {
             Style::Json(shape) => json::format(line, shape, out),
             Style::Plain if head && settings.color => colored(line, out),
             Style::Plain if head => format(line, out),
-            Style::Plain => body(line, out),
+            Style::Plain => log::body(line, out),
         }
     }
 }
@@ -160,39 +161,9 @@ impl Sink for Installed {
 pub fn format(line: &Line<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{:2}({}) ", line.worker, std::process::id());
-    body(line, out);
+    log::body(line, out);
     if !line.script {
         out.push(b'\n');
-    }
-}
-
-/// Level, prefix, module and text.
-fn body(line: &Line<'_>, out: &mut Vec<u8>) {
-    let _ = match kahea_module::log::level_name() {
-        Some(name) => write!(out, "{name}: "),
-        None => write!(out, "{}: ", line.level.name()),
-    };
-    out.extend_from_slice(line.prefix);
-    if line.script {
-        out.extend_from_slice(line.text);
-        return;
-    }
-    if !line.module.is_empty() {
-        out.extend_from_slice(line.module.as_bytes());
-        out.extend_from_slice(b": ");
-    }
-    visible(line.text, out);
-}
-
-/// Adds text with its control characters spelled out, so that no peer can forge a line or steer a terminal.
-fn visible(text: &[u8], out: &mut Vec<u8>) {
-    for byte in text {
-        match byte {
-            b'\t' | b' '..=b'~' | 0x80.. => out.push(*byte),
-            control => {
-                let _ = write!(out, "\\x{control:02x}");
-            }
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use kahea_module::{Str, Worker, config::Shared, log, worker::OwnTask};
+use kahea_module::{Str, Worker, config::Shared, latency::Latency, log, worker::OwnTask};
 use kahea_net::{Net, NetEvent, Sink};
 use kahea_sip::Received;
 use parking_lot::Mutex;
@@ -61,6 +61,8 @@ pub struct Launcher {
     next: AtomicUsize,
     /// For what no thread may hold up.
     errands: Handle,
+    /// Of names that are asked for.
+    latency: Latency,
 }
 
 /// Messages that a script worker takes in a row before it looks at its timers and tasks.
@@ -88,6 +90,7 @@ impl Crew {
             generation: Mutex::new(generation.clone()),
             next: AtomicUsize::new(count),
             errands: errands()?,
+            latency: shared.stats.latencies.of("dns", &[]),
         });
         let (alive, ended) = blocking::channel();
         let members = (0..count)
@@ -297,7 +300,8 @@ impl Launcher {
     /// The network for a worker that reads no socket.
     fn host(&self, index: usize) -> Rc<NetHost> {
         let reader = index.checked_rem(self.net.workers()).unwrap_or(0);
-        Rc::new(NetHost::standing(self.net.worker(reader), self.errands.clone()))
+        let (latency, errands) = (self.latency.clone(), self.errands.clone());
+        Rc::new(NetHost::standing(self.net.worker(reader), latency, errands))
     }
 
     /// Starts a worker of its own under the configuration in force, and the task on it.

@@ -194,3 +194,67 @@ pub fn finish(mut command: Command) -> (i32, String, String) {
     let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (status.code().unwrap_or(-1), lossy(text), lossy(errors))
 }
+
+/// A phone that asks a server, one request after the other.
+pub struct Phone {
+    socket: UdpSocket,
+    server: u16,
+}
+
+impl Phone {
+    pub fn of(server: u16) -> Phone {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        Phone { socket, server }
+    }
+
+    /// It gives up after this time.
+    pub fn hasty(self, time: Duration) -> Phone {
+        self.socket.set_read_timeout(Some(time)).unwrap();
+        self
+    }
+
+    pub fn port(&self) -> u16 {
+        self.socket.local_addr().unwrap().port()
+    }
+
+    /// The answer to a request from and to this user, or nothing; `more` are whole header lines, and a body behind an
+    /// empty one.
+    pub fn try_ask(&self, method: &str, user: &str, call: &str, more: &str) -> Option<String> {
+        let (own, server) = (self.socket.local_addr().unwrap(), self.server);
+        let (headers, body) = more.split_once("\r\n\r\n").unwrap_or((more, ""));
+        let gap = if headers.is_empty() || headers.ends_with("\r\n") {
+            ""
+        } else {
+            "\r\n"
+        };
+        let text = format!(
+            "{method} sip:{user}@127.0.0.1:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{call}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:{user}@127.0.0.1>;tag={call}\r\nTo: <sip:{user}@127.0.0.1>\r\n\
+             Call-ID: {call}\r\nCSeq: 1 {method}\r\n{headers}{gap}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.socket
+            .send_to(text.as_bytes(), ("127.0.0.1", server))
+            .unwrap();
+        let mut buffer = [0; 8192];
+        loop {
+            let length = self.socket.recv(&mut buffer).ok()?;
+            let reply = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if reply.contains(&format!("Call-ID: {call}\r\n")) {
+                return Some(reply);
+            }
+        }
+    }
+
+    /// The answer, which has to come.
+    pub fn ask(&self, method: &str, user: &str, call: &str, more: &str) -> String {
+        self.try_ask(method, user, call, more)
+            .unwrap_or_else(|| panic!("no answer to {method} {call}"))
+    }
+}
+
+/// The status code of a reply.
+pub fn status(reply: &str) -> &str {
+    reply.get(8..11).unwrap_or_default()
+}

@@ -61,7 +61,8 @@ pub fn enter(test: &str) -> Side {
     Side::Done
 }
 
-fn run(program: &str, arguments: &[&str]) {
+/// Runs a command that must succeed.
+pub fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status();
     assert!(
         status.is_ok_and(|status| status.success()),
@@ -106,40 +107,61 @@ impl Drop for Place {
     }
 }
 
-/// A running server, killed when dropped.
-pub struct Server {
+/// A running process with its output in a file; killed when dropped.
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
-impl Server {
-    /// Starts it as Kamailio is started, and waits until it listens.
-    pub fn start(config: &Path, place: &Place) -> Server {
-        let log = place.file("log");
+impl Process {
+    pub fn start(command: &mut Command, log: PathBuf) -> Process {
         let file = fs::File::create(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_kahea"))
-            .args(["-DD", "-E", "--workers", "1", "-f"])
-            .arg(config)
-            .arg("-Y")
-            .arg(place.path())
+        let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
-            .unwrap();
-        let server = Server { child, log };
-        wait_for("the server", || {
-            server.log().contains("Listening on").then_some(())
-        });
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Process { child, log }
+    }
+
+    /// Starts the server as Kamailio is started, and waits until it listens.
+    pub fn server(config: &Path, place: &Place) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kahea"));
+        command.args(["-DD", "-E", "--workers", "1", "-f"]).arg(config);
+        command.arg("-Y").arg(place.path());
+        let server = Process::start(&mut command, place.file("log"));
+        server.shows("Listening on");
         server
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{}", self.log());
+    }
+
+    /// Waits until its output has this text.
+    pub fn shows(&self, text: &str) {
+        let until = Instant::now() + LIMIT;
+        while !self.log().contains(text) {
+            let log = self.log.display();
+            assert!(
+                Instant::now() < until,
+                "{log} never showed \"{text}\":\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,5 +1,10 @@
-//! What digests, nonces and keys are made of: hex, base64, HMAC (RFC 2104), comparison in constant time.
+//! What digests, nonces and keys are made of: hex, base64, HMAC (RFC 2104), keyed BLAKE2s (RFC 7693), comparison in
+//! constant time.
 
+use blake2::{
+    Blake2s256, Blake2sMac256,
+    digest::{KeyInit, Mac},
+};
 use sha2::digest::{Digest, Output, common::BlockSizeUser};
 
 /// Appends bytes in lower-case hex.
@@ -103,6 +108,25 @@ impl<D: Digest + BlockSizeUser + Clone> HmacKey<D> {
     }
 }
 
+/// A key for what only this server reads again: keyed BLAKE2s, which costs a fifth of HMAC-SHA-256 where the processor
+/// has no instructions for SHA.
+#[derive(Clone)]
+pub(crate) struct OwnKey(Blake2sMac256);
+
+impl OwnKey {
+    /// Of a secret of any length.
+    pub(crate) fn new(secret: &[u8]) -> OwnKey {
+        OwnKey(Blake2sMac256::new(&Blake2s256::digest(secret)))
+    }
+
+    /// Of a text in pieces.
+    pub(crate) fn mac(&self, pieces: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        pieces.iter().for_each(|piece| mac.update(piece));
+        mac.finalize().into_bytes().into()
+    }
+}
+
 /// Random bytes of the system, for keys.
 pub(crate) fn random_key() -> [u8; 32] {
     let mut key = [0u8; 32];
@@ -167,6 +191,15 @@ mod tests {
             hex(&long.mac(&[b"Test Using Larger Than Block-Size Key - Hash Key First"])),
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
         );
+    }
+
+    #[test]
+    fn a_mac_depends_on_the_secret_and_every_byte() {
+        let key = OwnKey::new(b"secret");
+        let mac = key.mac(&[b"ab", b"c"]);
+        assert_eq!(mac, key.mac(&[b"abc"]));
+        assert_ne!(mac, key.mac(&[b"abd"]));
+        assert_ne!(mac, OwnKey::new(&[b's'; 200]).mac(&[b"abc"]));
     }
 
     #[test]

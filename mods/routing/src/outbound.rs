@@ -278,11 +278,7 @@ impl Flow {
         if let Some(id) = listener.map(|listener| listener.id) {
             cx.target.send_socket = Some(id);
         }
-        let transport = match self.transport {
-            Transport::Wss => Transport::Ws,
-            other => other,
-        };
-        let uri = format!("sip:{};transport={transport}", self.peer);
+        let uri = format!("sip:{};transport={}", self.peer, self.transport.uri_name());
         cx.target.dst_uri = Some(Str::from(uri));
         if self.transport.is_stream() {
             cx.target.connection = cx.worker.net.connection_to(self.peer, self.transport);

@@ -189,7 +189,7 @@ impl Spec {
         out.extend_from_slice(self.address.as_deref().unwrap_or(own));
         if transport != Transport::Udp {
             out.extend_from_slice(b";transport=");
-            out.extend_from_slice(uri_transport(transport).as_bytes());
+            out.extend_from_slice(transport.uri_name().as_bytes());
         }
         if let Some(name) = listener
             .and_then(|listener| listener.name.as_ref())
@@ -204,14 +204,6 @@ impl Spec {
             out.extend_from_slice(b";r2=on");
         }
         out.extend_from_slice(b">\r\n");
-    }
-}
-
-/// WebSocket over TLS is `ws` too (RFC 7118 section 5.2).
-fn uri_transport(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Wss => Transport::Ws.name(),
-        other => other.name(),
     }
 }
 
@@ -294,7 +286,7 @@ fn push_received(received: &Received, short: bool, out: &mut Vec<u8>) {
         (false, _) => format!(
             "sip:{ip}:{}%3Btransport%3D{}",
             source.port(),
-            uri_transport(transport)
+            transport.uri_name()
         ),
     };
     out.extend_from_slice(text.as_bytes());
@@ -341,7 +333,7 @@ fn short_target(value: &[u8]) -> Option<Vec<u8>> {
         .find(|transport| transport.number() == number)?;
     Some(match transport {
         Udp => format!("sip:{address}").into_bytes(),
-        _ => format!("sip:{address};transport={}", uri_transport(transport)).into_bytes(),
+        _ => format!("sip:{address};transport={}", transport.uri_name()).into_bytes(),
     })
 }
 

@@ -351,10 +351,7 @@ mod tests {
     #[test]
     fn only_rows_that_make_addresses_count() {
         let row = |user: &'static str, domain: &'static str| vec![Value::from(user), Value::from(domain)];
-        let rows = Rows {
-            rows: vec![row("", "h"), row("a", ""), row("b", "h")],
-            ..Rows::default()
-        };
+        let rows = Rows::from(vec![row("", "h"), row("a", ""), row("b", "h")]);
         assert_eq!(addresses(&rows), ["sip:b@h"]);
     }
 

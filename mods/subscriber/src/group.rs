@@ -231,12 +231,7 @@ mod tests {
     use super::*;
 
     fn read(rows: Vec<Vec<Value>>) -> Result<Vec<(Regex, i64)>, InitError> {
-        let database = fake(move |_| {
-            Ok(Rows {
-                rows: rows.clone(),
-                ..Rows::default()
-            })
-        });
+        let database = fake(move |_| Ok(Rows::from(rows.clone())));
         let params = Params {
             re_table: "re_grp".into(),
             ..Params::default()

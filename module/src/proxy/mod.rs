@@ -1,6 +1,7 @@
 //! Stateless proxying (RFC 3261 section 16.11): local replies, forwarded requests and replies, and sending as such.
 
 mod forward;
+pub mod http;
 mod next_hop;
 mod relay;
 mod reply;

@@ -113,6 +113,9 @@ pub fn reply(cx: &mut Cx, status: u16, reason: Str) -> Ret {
 /// # Errors
 /// The request cannot be answered, or the network refuses the reply.
 pub fn reply_to(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<(), Fault> {
+    if cx.msg.is_http() {
+        return super::http::answer(cx, status, reason);
+    }
     if cx.msg.method() == Method::Ack {
         return Err(Fault::script("an ACK is never answered"));
     }

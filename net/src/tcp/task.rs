@@ -382,6 +382,7 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                 }
                 Ok(Some(Frame::Ping)) => self.pong(),
                 Ok(Some(Frame::Pong)) => self.keepalive(),
+                Ok(Some(Frame::Continue)) => self.go_on(),
                 Ok(Some(Frame::Stun(data))) => {
                     self.unanswered = true;
                     self.context.sink.event(NetEvent::Stun {
@@ -424,6 +425,13 @@ impl<'a, S: Stream, C: Codec> Task<'a, S, C> {
                 .queue(Str::from_static("\r\n"), None, self.config(), stats);
         }
         self.keepalive();
+    }
+
+    /// An HTTP client may send its body (RFC 9110 section 10.1.1).
+    fn go_on(&mut self) {
+        let stats = self.context.worker.net().stats();
+        let text = Str::from_static("HTTP/1.1 100 Continue\r\n\r\n");
+        let _ = self.connection.queue(text, None, self.config(), stats);
     }
 
     fn keepalive(&self) {

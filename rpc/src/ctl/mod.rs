@@ -221,7 +221,9 @@ impl House {
 /// These commands tell of the transport itself, and are for its own clients.
 fn refuse_others(call: &RpcCall) -> Result<(), RpcFault> {
     match call.via {
-        RpcVia::Json => Err(RpcFault::new(606, "rpc available only over binrpc (ctl)")),
+        RpcVia::Json | RpcVia::Xml { .. } | RpcVia::Html => {
+            Err(RpcFault::new(606, "rpc available only over binrpc (ctl)"))
+        }
         RpcVia::Control | RpcVia::Binrpc { .. } | RpcVia::Lines => Ok(()),
     }
 }

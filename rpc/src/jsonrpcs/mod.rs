@@ -7,7 +7,7 @@ pub mod text;
 use std::{sync::Arc, time::Duration};
 
 use kahea_module::{
-    BindError, Decl, Env, InitError, Module, Named, Naming, REQUEST, Str, Value,
+    BindError, Decl, EVENT, Env, InitError, Module, Named, Naming, REQUEST, Str, Value,
     rpc::{RpcCall, RpcResult, RpcValue},
 };
 use parking_lot::Mutex;
@@ -20,6 +20,8 @@ use crate::{
 /// The module.
 pub struct Jsonrpcs {
     pretty: bool,
+    /// `jsonrpc_dispatch()` answers.
+    http: bool,
 }
 
 /// What outlives a reload.
@@ -41,6 +43,7 @@ struct Kept(Mutex<Option<Arc<House>>>);
 
 /// Bits of the parameter `transport`.
 mod transport {
+    pub const HTTP: i64 = 1;
     pub const FIFO: i64 = 2;
     pub const DATAGRAM: i64 = 4;
     pub const TCP: i64 = 8;
@@ -113,8 +116,9 @@ impl Module for Jsonrpcs {
         pipe_and_socket_params(d);
         let doc = "Runs the request that is the body of the HTTP request in work, and answers it.";
         d.func("jsonrpc_dispatch", [], script::dispatch, doc)
-            .routes(REQUEST)
-            .kemi(0, "dispatch");
+            .routes(REQUEST | EVENT)
+            .kemi(0, "dispatch")
+            .waits();
         let doc = "Runs a command, given as a JSON-RPC request; the answer is in $jsonrpl.";
         d.func("jsonrpc_exec", ["request"], script::exec, doc)
             .kemi(1, "exec")
@@ -167,7 +171,10 @@ impl Module for Jsonrpcs {
         env.hooks
             .stop
             .push(Arc::new(move || doors.iter().for_each(|door| door.close())));
-        Ok(Jsonrpcs { pretty })
+        Ok(Jsonrpcs {
+            pretty,
+            http: params.transport == 0 || params.transport & transport::HTTP != 0,
+        })
     }
 }
 

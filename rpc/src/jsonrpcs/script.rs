@@ -1,13 +1,7 @@
 //! Commands that the script runs: `jsonrpc_exec()` and what it leaves behind.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
-
 use kahea_module::{
-    Cx, Fault, Given, Ret, Str, Value,
+    Cx, Fault, Given, Ret, Str, Value, proxy,
     rpc::{self, RpcAnswer, RpcFault, RpcVia},
 };
 use serde_json::Value as Json;
@@ -55,43 +49,79 @@ pub fn response(_: &Jsonrpcs, cx: &mut Cx) -> bool {
     true
 }
 
-/// `jsonrpc_dispatch()`: only HTTP requests have a connection that takes the answer.
-pub fn dispatch(_: &Jsonrpcs, _: &mut Cx) -> Result<bool, Fault> {
-    Err(Fault::script(
-        "jsonrpc_dispatch() answers HTTP requests: call it in event_route[xhttp:request]; \
-         jsonrpc_exec() runs commands elsewhere",
-    ))
+/// `jsonrpc_dispatch()`: runs the body of an HTTP request, and answers with status 200, or that of the refusal.
+pub fn dispatch(m: &Jsonrpcs, cx: &mut Cx) -> Result<Ret, Fault> {
+    if !m.http {
+        return Err(Fault::script(
+            "jsonrpc_dispatch() needs 1 in the parameter transport of jsonrpcs",
+        ));
+    }
+    if !cx.msg.is_http() {
+        return Err(Fault::script(
+            "jsonrpc_dispatch() answers HTTP requests: call it in event_route[xhttp:request]; \
+             jsonrpc_exec() runs commands elsewhere",
+        ));
+    }
+    let pretty = m.pretty;
+    match text::read(cx.msg.body()) {
+        Ok(Request { method, args, id, .. }) => {
+            let order = (method, args, RpcVia::Json);
+            Ok(rpc::run_for(cx, order, move |cx, done| {
+                respond(cx, done.ok_or_else(text::unknown), id.as_ref(), pretty).into()
+            }))
+        }
+        Err(wrong) => {
+            respond(cx, Err(wrong.fault), wrong.id.as_ref(), pretty)?;
+            Ok(Ret::FALSE)
+        }
+    }
 }
 
-type Running = Pin<Box<dyn Future<Output = Option<RpcAnswer>>>>;
+fn respond(
+    cx: &mut Cx,
+    done: Result<RpcAnswer, RpcFault>,
+    id: Option<&Json>,
+    pretty: bool,
+) -> Result<bool, Fault> {
+    let (code, reason) = outcome(&done);
+    // Codes of JSON-RPC's own are below 0 (section 5.1).
+    let status = u16::try_from(code).ok().filter(|code| (100..700).contains(code));
+    let (status, reason) = match status {
+        Some(status) => (status, reason),
+        None => (400, Str::from_static("Bad Request")),
+    };
+    // A refusal may quote what the client sent.
+    let reason: Vec<u8> = reason
+        .iter()
+        .map(|byte| if *byte < b' ' { b' ' } else { *byte })
+        .collect();
+    let body = text::answer(done, id, pretty);
+    proxy::http::respond(cx, status, &reason, b"application/json", body).map(|()| true)
+}
 
 fn run(m: &Jsonrpcs, cx: &mut Cx, document: &Str, judge: fn(&Reply) -> Ret) -> Result<Ret, Fault> {
     let Request { method, args, id, .. } = text::read(document)
         .map_err(|wrong| Fault::script(format!("jsonrpc_exec(): {}", wrong.fault.text)))?;
-    let (worker, pretty) = (cx.worker.clone(), m.pretty);
-    let mut running: Running = Box::pin(async move { rpc::run(worker, &method, args, RpcVia::Json).await });
-    // Most commands answer at once, and then the message need not wait.
-    match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Ok(judge(keep(cx, done, id.as_ref(), pretty))),
-        Poll::Pending => Ok(Ret::wait(move |cx| {
-            Box::pin(async move {
-                let done = running.await;
-                judge(keep(cx, done, id.as_ref(), pretty))
-            })
-        })),
-    }
+    let pretty = m.pretty;
+    Ok(rpc::run_for(cx, (method, args, RpcVia::Json), move |cx, done| {
+        judge(keep(cx, done, id.as_ref(), pretty))
+    }))
 }
 
-fn keep<'a>(cx: &'a mut Cx, done: Option<RpcAnswer>, id: Option<&Json>, pretty: bool) -> &'a Reply {
-    let done = done.ok_or_else(text::unknown);
-    let (code, text) = match &done {
+fn outcome(done: &Result<RpcAnswer, RpcFault>) -> (i64, Str) {
+    match done {
         Ok(RpcAnswer { result: Ok(_), .. }) => (200, Str::from_static("OK")),
         Ok(RpcAnswer {
             result: Err(RpcFault { code, text }),
             ..
         })
         | Err(RpcFault { code, text }) => (*code, text.clone()),
-    };
+    }
+}
+
+fn keep<'a>(cx: &'a mut Cx, done: Option<RpcAnswer>, id: Option<&Json>, pretty: bool) -> &'a Reply {
+    let done = done.ok_or_else(text::unknown);
+    let (code, text) = outcome(&done);
     let body = text::answer(done, id, pretty);
     cx.extra::<Last>().0.insert(Reply { code, text, body })
 }

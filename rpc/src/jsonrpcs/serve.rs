@@ -87,9 +87,13 @@ async fn run(house: &House, request: Result<Request, Malformed>) -> (Str, Option
 /// # Errors
 /// It is no JSON.
 fn document(buffer: &[u8]) -> Result<Option<(Json, usize)>, serde_json::Error> {
-    let mut documents = serde_json::Deserializer::from_slice(buffer).into_iter();
+    let escaped = text::escaped(buffer);
+    let mut documents = serde_json::Deserializer::from_slice(&escaped).into_iter();
     match documents.next() {
-        Some(Ok(document)) => Ok(Some((document, documents.byte_offset()))),
+        Some(Ok(document)) => {
+            let used = text::unescaped_length(buffer, documents.byte_offset());
+            Ok(Some((document, used)))
+        }
         Some(Err(error)) if !error.is_eof() => Err(error),
         Some(Err(_)) | None => Ok(None),
     }
@@ -227,6 +231,7 @@ mod tests {
         let used = |text: &str| document(text.as_bytes()).map(|found| found.map(|(_, used)| used));
         assert_eq!(used(r#" {"a":1}{"b":2}"#).unwrap(), Some(8));
         assert_eq!(used("[1] rest").unwrap(), Some(3));
+        assert_eq!(used("{\"a\":\"\r\n\"} {").unwrap(), Some(10));
         assert_eq!(used(r#"{"a":"#).unwrap(), None);
         assert_eq!(used(" \n").unwrap(), None);
         assert!(used("garbage").is_err());

@@ -1,5 +1,7 @@
 //! JSON-RPC documents: requests read, answers written in the form that Kamailio's clients know.
 
+use std::borrow::Cow;
+
 use kahea_module::{
     Str,
     rpc::{RpcAnswer, RpcFault, RpcValue},
@@ -39,13 +41,64 @@ pub struct Malformed {
 /// It is no JSON, or no request of JSON-RPC 2.0.
 #[expect(clippy::result_large_err, reason = "it is answered at once, and seldom comes")]
 pub fn read(text: &[u8]) -> Result<Request, Malformed> {
-    match serde_json::from_slice(text) {
+    match serde_json::from_slice(&escaped(text)) {
         Ok(document) => request(&document),
         Err(error) => Err(Malformed {
             fault: RpcFault::new(-32700, format!("no JSON: {error}")),
             id: None,
             reply: None,
         }),
+    }
+}
+
+/// The same document with the control characters inside of its texts escaped: JSON forbids them there, but `kamctl ping` sends
+/// the line ends of SIP headers that way.
+pub fn escaped(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut scan = InText::default();
+    if !text.iter().any(|byte| scan.takes(*byte) && *byte < b' ') {
+        return Cow::Borrowed(text);
+    }
+    let mut scan = InText::default();
+    let mut out = Vec::with_capacity(text.len().saturating_add(16));
+    for byte in text {
+        match scan.takes(*byte) && *byte < b' ' {
+            true => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            false => out.push(*byte),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// How much of `text` made the first `length` bytes of [`escaped`].
+pub fn unescaped_length(text: &[u8], length: usize) -> usize {
+    let mut scan = InText::default();
+    let mut made = 0_usize;
+    let begins = text.iter().position(|byte| {
+        let reached = made >= length;
+        made = made.saturating_add(if scan.takes(*byte) && *byte < b' ' { 6 } else { 1 });
+        reached
+    });
+    begins.unwrap_or(text.len())
+}
+
+/// Goes through a JSON document and knows what is inside of a text.
+#[derive(Default)]
+struct InText {
+    inside: bool,
+    after_backslash: bool,
+}
+
+impl InText {
+    /// The next byte is inside of a text, its quotation marks included.
+    fn takes(&mut self, byte: u8) -> bool {
+        let was = self.inside;
+        match byte {
+            _ if self.after_backslash => self.after_backslash = false,
+            b'\\' if self.inside => self.after_backslash = true,
+            b'"' => self.inside = !self.inside,
+            _ => {}
+        }
+        was || self.inside
     }
 }
 
@@ -152,6 +205,16 @@ fn result(values: Vec<RpcValue>, list: bool) -> RpcValue {
     }
 }
 
+/// Six places, or none where there is nothing behind the point.
+fn fraction(n: f64) -> String {
+    // Beyond this not every whole number is a float of its own.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    match n.fract() == 0.0 && n.abs() <= WHOLE {
+        true => format!("{n:.0}"),
+        false => format!("{n:.6}"),
+    }
+}
+
 /// Writes JSON with tabs: members on lines of their own, the items of arrays on one line.
 struct Printer {
     out: Vec<u8>,
@@ -164,7 +227,7 @@ impl Printer {
             RpcValue::Null => self.out.extend_from_slice(b"null"),
             RpcValue::Bool(yes) => self.out.extend_from_slice(if *yes { b"true" } else { b"false" }),
             RpcValue::Int(n) => self.out.extend_from_slice(n.to_string().as_bytes()),
-            RpcValue::Double(n) if n.is_finite() => self.out.extend_from_slice(format!("{n:.6}").as_bytes()),
+            RpcValue::Double(n) if n.is_finite() => self.out.extend_from_slice(fraction(*n).as_bytes()),
             RpcValue::Double(_) => self.out.extend_from_slice(b"null"),
             RpcValue::Str(text) => self.text(text),
             RpcValue::Struct(members) => self.object(members, depth),
@@ -295,6 +358,10 @@ mod tests {
         );
         let read: Json = serde_json::from_str(&text).unwrap();
         assert_eq!(read["result"], json!([odd, 1.5, null]));
+        assert_eq!(
+            [1.0, -3.0, 0.5, 1e20].map(fraction),
+            ["1", "-3", "0.500000", "100000000000000000000.000000"]
+        );
         let bytes = shown(vec![Str::copy(b"\xff").into()], false, true);
         assert!(serde_json::from_str::<Json>(&bytes).is_ok());
     }
@@ -307,6 +374,16 @@ mod tests {
         assert_eq!(request.id, Some(json!("i")));
         let list = vec![RpcValue::Bool(true), RpcValue::Null, RpcValue::Double(2.5)];
         assert_eq!(request.args, [RpcValue::Int(1), RpcValue::Array(list)]);
+    }
+
+    #[test]
+    fn line_ends_in_texts_are_taken() {
+        let text = b"{\"jsonrpc\":\"2.0\",\n\"method\":\"a\",\"params\":[\"From:x\r\nTo:\\\"y\\\"\r\n\"]}";
+        let request = read(text).unwrap();
+        assert_eq!(request.args, [RpcValue::from("From:x\r\nTo:\"y\"\r\n")]);
+        let used = escaped(b"{\"a\":\"\n\n\"}").len();
+        assert_eq!(unescaped_length(b"{\"a\":\"\n\n\"}{", used), 10);
+        assert!(matches!(escaped(b"{ \"a\" :\n1}"), Cow::Borrowed(_)));
     }
 
     #[test]

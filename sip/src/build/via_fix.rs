@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{Cursor, Write},
     net::{IpAddr, SocketAddr},
 };
 
@@ -30,9 +30,36 @@ pub struct ViaFix {
 #[derive(Debug, Default)]
 pub(super) struct ViaNotes {
     /// `;received=192.0.2.1`
-    received: Vec<u8>,
+    received: Note,
     /// `;rport=5060`
-    rport: Vec<u8>,
+    rport: Note,
+}
+
+/// A parameter, without an allocation: each reply and each forwarded request has two.
+#[derive(Debug)]
+struct Note(Cursor<[u8; NOTE]>);
+
+impl Default for Note {
+    fn default() -> Note {
+        Note(Cursor::new([0; NOTE]))
+    }
+}
+
+/// `;received=` and the longest IPv6 address take 49 bytes.
+const NOTE: usize = 64;
+
+impl Note {
+    fn new(prefix: &[u8], value: fmt::Arguments<'_>) -> Note {
+        let mut text = Note::default().0;
+        let written = text.write_all(prefix).and_then(|()| text.write_fmt(value));
+        // Half an address would be worse than none.
+        written.map(|()| Note(text)).unwrap_or_default()
+    }
+
+    fn text(&self) -> &[u8] {
+        let len = usize::try_from(self.0.position()).unwrap_or_default();
+        self.0.get_ref().get(..len).unwrap_or_default()
+    }
 }
 
 const RECEIVED: &[u8] = b";received=";
@@ -44,10 +71,10 @@ impl ViaNotes {
         let mut notes = ViaNotes::default();
         // RFC 3581 section 4 wants `received` beside an `rport` that was asked for, even where it tells nothing new.
         if asked || !is_host(message.bytes(via.host), fix.source) {
-            notes.received = written(RECEIVED, format_args!("{}", fix.source.ip().to_canonical()));
+            notes.received = Note::new(RECEIVED, format_args!("{}", fix.source.ip().to_canonical()));
         }
         if asked || fix.force_rport {
-            notes.rport = written(RPORT, format_args!("{}", fix.source.port()));
+            notes.rport = Note::new(RPORT, format_args!("{}", fix.source.port()));
         }
         notes
     }
@@ -55,8 +82,8 @@ impl ViaNotes {
     /// In place where the parameter is there, else at `at`, `rport` before `received`.
     pub fn patches<'a>(&'a self, via: &ViaParts, at: u32, more: &mut More<'a>) {
         let notes = [
-            (via.rport, RPORT, &self.rport),
-            (via.received, RECEIVED, &self.received),
+            (via.rport, RPORT, self.rport.text()),
+            (via.received, RECEIVED, self.received.text()),
         ];
         for (param, prefix, text) in notes {
             let Some(value) = text.strip_prefix(prefix) else {
@@ -70,14 +97,6 @@ impl ViaNotes {
             });
         }
     }
-}
-
-fn written(prefix: &[u8], value: fmt::Arguments<'_>) -> Vec<u8> {
-    let mut text = Vec::with_capacity(64);
-    text.extend_from_slice(prefix);
-    // Writing to a vector cannot fail.
-    let _written: io::Result<()> = text.write_fmt(value);
-    text
 }
 
 /// Whether a Via's host is literally this address.

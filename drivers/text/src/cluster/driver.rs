@@ -11,10 +11,10 @@ use kahea_db::{
 };
 use kahea_module::config::Shared;
 
-use super::members::{self, Cluster, Member};
+use super::members::{self, Cluster, Member, now};
 
 /// Connections of a pool: each only hands statements on.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 32;
 
 /// The driver of `cluster://name`.
 pub struct ClusterDriver {
@@ -126,14 +126,6 @@ struct Line {
     cluster: Arc<Cluster>,
     /// Within a transaction: what is to be done at its end.
     transaction: Option<Vec<Statement>>,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long a failed statement took decides about its connection"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// SQL of a script counts as reading, whatever it does, as in Kamailio.

@@ -68,7 +68,7 @@ pub(crate) struct Step<'a> {
     clippy::disallowed_methods,
     reason = "databases are far from any message, and have no clock handed in"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

@@ -1,15 +1,14 @@
 //! Nonces: a time, where needed a number, and hashes under the server's secret; nothing is stored for them.
 //!
-//! 24 bytes in base64: seconds since 1970, number, pool, and 15 bytes of an HMAC over these. Where a nonce is bound to
-//! the request (`auth_checks_*`, `protect_contacts`), 12 bytes of a second HMAC over the parts of the request follow.
+//! 24 bytes in base64: seconds since 1970, number, pool, and 15 bytes of a MAC over these. Where a nonce is bound to
+//! the request (`auth_checks_*`, `protect_contacts`), 12 bytes of a second MAC over the parts of the request follow.
 
 use kahea_module::Cx;
 use kahea_sip::{HeaderId, Method};
-use sha2::Sha256;
 use smallvec::SmallVec;
 
 use super::counts::{Counts, Number};
-use crate::crypto::{self, HmacKey};
+use crate::crypto::{self, OwnKey};
 
 const STAMP: usize = 9;
 const MAC: usize = 15;
@@ -60,7 +59,7 @@ pub(super) struct Ages {
 
 /// What makes and reads nonces.
 pub(super) struct Nonces {
-    key: HmacKey<Sha256>,
+    key: OwnKey,
     pub(super) checks: Checks,
     pub(super) ages: Ages,
 }
@@ -86,7 +85,7 @@ impl Nonces {
     /// Keyed by that secret.
     pub(super) fn new(secret: &[u8], checks: Checks, ages: Ages) -> Nonces {
         Nonces {
-            key: HmacKey::new(secret),
+            key: OwnKey::new(secret),
             checks,
             ages,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kahea_mods_base::sl::Stateful;
 use kahea_module::{Cx, Fault, ReplyExtra, Str, authorized::Authorized};
 use kahea_sip::{
-    HeaderId, Method, Span,
+    Header, HeaderId, Method, Span,
     view::{Credentials, Qop},
 };
 use smallvec::SmallVec;
@@ -109,6 +109,12 @@ pub struct Shown {
     algorithm: Algorithm,
     /// To be noted where the password is right.
     count: Option<(Number, u32)>,
+}
+
+/// Credentials of a message, as they were read.
+struct Found<'m> {
+    header: &'m Header,
+    read: Credentials<'m>,
 }
 
 /// What the first step finds out.
@@ -222,14 +228,17 @@ impl Service {
         if realm.is_empty() {
             return Err(Verdict::Failed);
         }
-        let (value, line) = self.find(cx, realm, side)?;
+        let (value, line, judged) = {
+            let found = self.find(cx, realm, side)?;
+            let value = cx.msg.value_text(found.header);
+            let judged = self.judge(cx, &value, &found.read, how);
+            (value, found.header.line, judged)
+        };
         let left = cx.extra::<Left>();
-        left.stale = false;
         if !left.lines.contains(&line) {
             left.lines.push(line);
         }
-        let judged = self.judge(cx, &value, how);
-        cx.extra::<Left>().stale = matches!(judged, Err(Verdict::Stale | Verdict::Reused));
+        left.stale = matches!(judged, Err(Verdict::Stale | Verdict::Reused));
         let Judged {
             username,
             algorithm,
@@ -254,9 +263,8 @@ impl Service {
         self.use_domain
     }
 
-    /// The credentials of that realm, and the line that they stand in; of several the first with an algorithm that is
-    /// offered (RFC 8760 section 2.4).
-    fn find(&self, cx: &Cx, realm: &[u8], side: Side) -> Result<(Str, Span), Verdict> {
+    /// The credentials of that realm; of several the first with an algorithm that is offered (RFC 8760 section 2.4).
+    fn find<'m>(&self, cx: &'m Cx, realm: &[u8], side: Side) -> Result<Found<'m>, Verdict> {
         let mut second = None;
         for header in cx.msg.all(side.header()) {
             let value = cx.msg.value(header);
@@ -272,8 +280,8 @@ impl Service {
             if !ours {
                 continue;
             }
-            let found = (cx.msg.value_text(header), header.line);
             let named = read.algorithm_text.and_then(Algorithm::parse).unwrap_or_default();
+            let found = Found { header, read };
             if self.offered(cx).contains(&named) {
                 return Ok(found);
             }
@@ -284,9 +292,8 @@ impl Service {
 
     /// The user of the credentials for a realm, be they right or not, without its domain; `None` where there are none.
     pub fn user_shown(&self, cx: &Cx, realm: &[u8], side: Side) -> Option<Str> {
-        let (value, _) = self.find(cx, self.bare_realm(realm), side).ok()?;
-        let name = Credentials::parse(&value).ok()?.username?;
-        Some(value.share(user_and_domain(name).0))
+        let found = self.find(cx, self.bare_realm(realm), side).ok()?;
+        Some(cx.msg.buffer().share(user_and_domain(found.read.username?).0))
     }
 
     /// The user name of the credentials of this message that were judged last, be they right or not.
@@ -318,8 +325,7 @@ impl Service {
     }
 
     /// All parts are there, the response is of the right length, and the nonce holds.
-    fn judge(&self, cx: &Cx, value: &Str, how: How) -> Result<Judged, Verdict> {
-        let shown = Credentials::parse(value).map_err(|_| Verdict::Failed)?;
+    fn judge(&self, cx: &Cx, value: &Str, shown: &Credentials<'_>, how: How) -> Result<Judged, Verdict> {
         let counted = shown.qop_text.is_none()
             || shown.cnonce.is_some_and(|cnonce| !cnonce.is_empty())
                 && shown.nc_text.is_some_and(|nc| !nc.is_empty());
@@ -328,11 +334,11 @@ impl Service {
         else {
             return Err(Verdict::Failed);
         };
-        let algorithm = self.algorithm(cx, &shown);
+        let algorithm = self.algorithm(cx, shown);
         if response.len() != algorithm.hex_len() {
             return Err(Verdict::Failed);
         }
-        let count = self.judge_nonce(cx, &shown, nonce, how)?;
+        let count = self.judge_nonce(cx, shown, nonce, how)?;
         Ok(Judged {
             username: value.share(username),
             algorithm,

@@ -195,7 +195,10 @@ pub(super) fn is_subscriber(m: &AuthDb, _: &mut Cx, uri: Str, table: Lit<Named>,
 #[cfg(test)]
 mod tests {
     use kahea_db::{Error, Rows, Statement, testing::fake};
-    use kahea_module::{Literal, testing::Server};
+    use kahea_module::{
+        Literal,
+        testing::{self, Server},
+    };
 
     use super::{super::table::Columns, *};
     use crate::auth::tests::{PHONE, Phone, nonce, service};
@@ -225,19 +228,14 @@ mod tests {
 
     /// Runs a call to its end, on a runtime as workers have one.
     fn code(cx: &mut Cx, ret: Ret) -> i64 {
-        match ret {
-            Ret::Code(code) => code,
-            Ret::Fault(fault) => fault.code,
-            Ret::Wait(later) => {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                let ret = runtime.block_on(later(cx));
-                code(cx, ret)
-            }
-            Ret::Route(route) => panic!("{route:?}"),
-        }
+        let Ret::Wait(later) = ret else {
+            return testing::code(ret);
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        testing::code(runtime.block_on(later(cx)))
     }
 
     fn table(cx: &Cx) -> Lit<Named> {
@@ -270,10 +268,7 @@ mod tests {
             } else {
                 vec![]
             };
-            Ok(Rows {
-                rows,
-                ..Rows::default()
-            })
+            Ok(Rows::from(rows))
         });
         assert_eq!(registered(&m, &PHONE), 1);
         assert_eq!(

@@ -20,7 +20,8 @@ pub(super) fn declare(d: &mut Decl<Permissions>) {
         "Loads the addresses anew; messages see the old ones or the new ones.",
     );
     d.rpc("permissions.addressDump", address_dump, "Lists single addresses.");
-    d.rpc("permissions.subnetDump", subnet_dump, "Lists subnets.");
+    d.rpc("permissions.subnetDump", subnet_dump, "Lists subnets.")
+        .list();
     d.rpc("permissions.domainDump", domain_dump, "Lists names.");
     d.rpc_waits(
         "permissions.trustedReload",

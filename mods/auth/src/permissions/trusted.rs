@@ -375,13 +375,11 @@ mod tests {
     use super::*;
 
     fn rows(rows: &[[&str; 6]]) -> Rows {
-        Rows {
-            rows: rows
-                .iter()
+        Rows::from(
+            rows.iter()
                 .map(|row| row.iter().map(|text| Value::from(*text)).collect())
-                .collect(),
-            ..Rows::default()
-        }
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]

@@ -236,7 +236,7 @@ fn shown(m: &Pike, source: &Source) -> RpcValue {
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::testing::Server;
+    use kahea_module::testing::{Server, code};
 
     use super::*;
 
@@ -250,14 +250,6 @@ mod tests {
                 level: Level::Warning,
                 started: server.worker.engine.now(),
             },
-        }
-    }
-
-    fn code(ret: Ret) -> i64 {
-        match ret {
-            Ret::Code(code) => code,
-            Ret::Fault(fault) => fault.code,
-            other => panic!("{other:?}"),
         }
     }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 const SHARDS: usize = 64;
 /// Prefixes in a shard, at most.
-const SHARD_MOST: usize = 4096;
+const SHARD_MOST: usize = 16_384;
 
 /// The leading bytes of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! RPC commands: sockets, aliases, the log level, memory.
 
 use kahea_module::{
-    Decl, Listener, Str, Worker, log,
+    Decl, Listener, Str, Value, Worker, log,
     rpc::{RpcCall, RpcFault, RpcResult, RpcValue},
 };
 use kahea_sip::Transport;
@@ -121,6 +121,7 @@ fn debug(_: &Corex, call: &mut RpcCall) -> RpcResult {
         None => RpcValue::members([("debug", old.into())]),
         Some(new) => {
             log::set_level(new);
+            call.worker.config.settings.set(b"core", b"debug", Value::Int(new));
             RpcValue::members([("old", old.into()), ("new", new.into())])
         }
     }])

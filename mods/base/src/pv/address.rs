@@ -209,16 +209,12 @@ fn socket_text(transport: Transport, host: &str, port: u16) -> String {
     format!("{transport}:{host}:{port}")
 }
 
-/// `sip:host:port[;transport=…]`; WSS is `ws` in URIs (RFC 7118).
+/// `sip:host:port[;transport=…]`.
 pub fn uri(transport: Transport, host: &str, port: u16, always: bool) -> String {
-    let name = match transport {
-        Transport::Ws | Transport::Wss => "ws",
-        other => other.name(),
-    };
     if transport == Transport::Udp && !always {
         format!("sip:{host}:{port}")
     } else {
-        format!("sip:{host}:{port};transport={name}")
+        format!("sip:{host}:{port};transport={}", transport.uri_name())
     }
 }
 

@@ -168,7 +168,7 @@ fn undo(cx: &mut Cx, edits: StatusEdits) {
 
 #[cfg(test)]
 mod tests {
-    use kahea_module::testing::Server;
+    use kahea_module::testing::{Server, code};
 
     use super::{super::tests::module, *};
 
@@ -180,14 +180,6 @@ mod tests {
             .last()
             .map(|(_, data)| data.text().into_owned())
             .unwrap_or_default()
-    }
-
-    fn code(ret: Ret) -> i64 {
-        match ret {
-            Ret::Code(code) => code,
-            Ret::Fault(fault) => fault.code,
-            other => panic!("{other:?}"),
-        }
     }
 
     #[test]

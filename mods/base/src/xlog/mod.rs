@@ -8,7 +8,6 @@ use kahea_module::{
     BindError, Cx, Decl, Env, Fault, Format, InitError, Module, Named, Naming, Str, Value,
     log::{Level, shows},
 };
-use kahea_sip::Method;
 
 use self::arg::{Facility, Severity, Text};
 
@@ -60,34 +59,8 @@ impl Filter {
         let filter = cx.config().settings.get(b"xlog", b"methods_filter");
         match filter.and_then(|value| value.int()) {
             None | Some(-1) => true,
-            Some(filter) => filter & method_bit(cx.method()) != 0,
+            Some(filter) => filter & i64::from(cx.method().bit()) != 0,
         }
-    }
-}
-
-/// The number of a method in Kamailio's masks.
-const fn method_bit(method: Method) -> i64 {
-    match method {
-        Method::Invite => 1,
-        Method::Cancel => 1 << 1,
-        Method::Ack => 1 << 2,
-        Method::Bye => 1 << 3,
-        Method::Info => 1 << 4,
-        Method::Register => 1 << 5,
-        Method::Subscribe => 1 << 6,
-        Method::Notify => 1 << 7,
-        Method::Message => 1 << 8,
-        Method::Options => 1 << 9,
-        Method::Prack => 1 << 10,
-        Method::Update => 1 << 11,
-        Method::Refer => 1 << 12,
-        Method::Publish => 1 << 13,
-        Method::Kdmq => 1 << 14,
-        Method::Get => 1 << 15,
-        Method::Post => 1 << 16,
-        Method::Put => 1 << 17,
-        Method::Delete => 1 << 18,
-        Method::Other => 1 << 19,
     }
 }
 

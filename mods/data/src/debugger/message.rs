@@ -1,13 +1,11 @@
 //! `dbg_sip_msg()`: the message as it would leave now.
 
 use kahea_module::{
-    Bind, BindError, Cx, Lit, Literal, Outgoing, Str,
+    Bind, BindError, Cx, Lit, Literal,
+    late::built,
     log::{self, Level, Line},
 };
-use kahea_sip::{
-    Insert,
-    build::{RequestParts, edited, request},
-};
+use kahea_sip::Insert;
 
 use super::{Debugger, LevelArg, levels};
 
@@ -56,31 +54,8 @@ fn report(cx: &Cx) -> String {
          ------------------------------ SIP header diffs -------------------------------\n{headers}\
          ------------------------------- SIP body diffs --------------------------------\n{body}\
          -------------------------- END OF SIP message debug ---------------------------",
-        built(cx)
+        built(cx, cx.received.listener)
     )
-}
-
-fn built(cx: &Cx) -> Str {
-    let mut out = Vec::with_capacity(cx.msg.buffer().len().saturating_add(256));
-    let identity = &cx.config().identity;
-    let listener = identity.listener(cx.received.listener);
-    let way = listener.map(|listener| Outgoing::new(cx, listener, listener.transport, cx.received.source));
-    let late = &mut |id, out: &mut Vec<u8>| {
-        if let Some(way) = &way {
-            cx.late.resolve(id, way, out);
-        }
-    };
-    match cx.msg.is_request() {
-        true => {
-            let parts = RequestParts {
-                ruri: cx.target.ruri.as_deref(),
-                ..RequestParts::default()
-            };
-            request(&cx.msg, &cx.edits, &parts, late, &mut out);
-        }
-        false => edited(&cx.msg, &cx.edits, late, &mut out),
-    }
-    Str::from(out)
 }
 
 /// What was taken away, with a minus sign, and what was added: of the headers, and of the body.
@@ -132,7 +107,7 @@ mod tests {
         cx.edits.remove(line, EditTag::Header(HeaderId::UserAgent));
         let text = report(&cx);
         assert!(text.contains("- User-Agent: phone\r\n"), "{text}");
-        assert!(!built(&cx).text().contains("User-Agent"));
+        assert!(!built(&cx, cx.received.listener).text().contains("User-Agent"));
         assert_eq!(*cx.msg.buffer(), before);
     }
 }

@@ -377,10 +377,7 @@ mod tests {
             row("past", 0, 0, "gone", 1000),
             row("late", 0, 0, "there", 4_000_000_000),
         ];
-        let (store, _) = store(Rows {
-            rows,
-            ..Rows::default()
-        });
+        let (store, _) = store(Rows::from(rows));
         let m = htable(&["a=>size=4;autoexpire=100;dbtable=htable"]);
         let table = &m.tables[0];
         store.load(table).expect("it loads");
@@ -413,10 +410,7 @@ mod tests {
             vec!["k1".into(), "a".into(), DbValue::Int(1), DbValue::Null],
             vec![DbValue::Null, "b".into(), DbValue::Int(2), "c".into()],
         ];
-        let (store, _) = store(Rows {
-            rows,
-            ..Rows::default()
-        });
+        let (store, _) = store(Rows::from(rows));
         let m = htable(&["a=>size=4;dbtable=t;cols='k,v1,v2,v3';colnull='-'"]);
         store.load(&m.tables[0]).expect("it loads");
         assert_eq!(text(&m.tables[0], "k1", store.now()), "a,1,-");

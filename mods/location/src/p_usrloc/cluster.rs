@@ -34,6 +34,23 @@ pub(super) struct Master {
     pub risk: Str,
 }
 
+impl Default for Master {
+    fn default() -> Master {
+        let name = Str::from_static;
+        Master {
+            table: name("locdb"),
+            id: name("id"),
+            number: name("no"),
+            url: name("url"),
+            status: name("status"),
+            failover: name("failover"),
+            spare: name("spare"),
+            errors: name("errors"),
+            risk: name("rg"),
+        }
+    }
+}
+
 /// Whether a database is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
@@ -252,26 +269,32 @@ impl Cluster {
         nodes: Vec<Arc<Node>>,
         ask: impl for<'a> Fn(&'a Store) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
-        let mut last = Error::Unavailable("no database of the group is in use".to_owned());
+        let mut failures: Vec<(Arc<Node>, Error)> = Vec::new();
         for node in self.readable(nodes) {
             match ask(&node.store).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    self.failed(&node, &error).await;
-                    last = error;
+                Ok(answer) => {
+                    for (node, error) in &failures {
+                        self.failed(node, error, true).await;
+                    }
+                    return Ok(answer);
                 }
+                Err(error) => failures.push((node, error)),
             }
         }
-        Err(last)
+        for (node, error) in &failures {
+            self.failed(node, error, false).await;
+        }
+        Err(failures.pop().map_or_else(out_of_use, |(_, error)| error))
     }
 
-    /// Counts a failure, and turns the database off where there were too many.
-    async fn failed(&self, node: &Node, error: &Error) {
-        if !error.is_passing() {
-            return;
+    /// Counts a failure, and turns the database off where there were too many; true where it is off now. A statement that
+    /// is refused is the fault of the database only where another one took it.
+    async fn failed(&self, node: &Node, error: &Error, taken_elsewhere: bool) -> bool {
+        if !error.is_passing() && !taken_elsewhere {
+            return false;
         }
         let errors = node.errors.fetch_add(1, Relaxed).saturating_add(1);
-        let off = errors > self.tuning.threshold.load(Relaxed);
+        let off = errors >= self.tuning.threshold.load(Relaxed);
         error!(
             "p_usrloc",
             "Database {} of group {}: {error} ({errors} errors).", node.number, node.id
@@ -290,6 +313,7 @@ impl Cluster {
             // The master is told again at the next error.
             let _ = told.await;
         }
+        off
     }
 
     fn update(&self, columns: &[&Str]) -> Arc<Query> {
@@ -489,7 +513,7 @@ impl Backend for Cluster {
                 if node.status == Status::On
                     && let Err(error) = node.store.clean(table, before).await
                 {
-                    self.failed(&node, &error).await;
+                    self.failed(&node, &error, false).await;
                 }
             }
             Ok(())
@@ -546,25 +570,30 @@ impl Backend for Cluster {
 }
 
 impl Cluster {
-    /// Writes to each database of the group that is in use. One is enough for the answer: the other is known to be
-    /// behind, and is not read.
+    /// Writes to each database of the group that is in use. All of them have to take it, as any of them is read next; one
+    /// that does not may be off then, so that the others are enough.
     async fn write_group(&self, table: &Str, nodes: Vec<Arc<Node>>, part: &Unwritten) -> Result<(), Error> {
         let mut written = false;
-        let mut last = Error::Unavailable("no database of the group is in use".to_owned());
+        let mut failures: Vec<(&Arc<Node>, Error)> = Vec::new();
         for node in nodes.iter().filter(|node| node.status == Status::On) {
             match node.store.write_all(table, part).await {
                 Ok(()) => written = true,
-                Err(error) => {
-                    self.failed(node, &error).await;
-                    last = error;
-                }
+                Err(error) => failures.push((node, error)),
             }
         }
-        match written {
-            true => Ok(()),
-            false => Err(last),
+        let mut missing = (!written).then(out_of_use);
+        for (node, error) in failures {
+            let is_off = self.failed(node, &error, written).await;
+            if !is_off || !written {
+                missing = Some(error);
+            }
         }
+        missing.map_or(Ok(()), Err)
     }
+}
+
+fn out_of_use() -> Error {
+    Error::Unavailable("no database of the group is in use".to_owned())
 }
 
 #[cfg(test)]

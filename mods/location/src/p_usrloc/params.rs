@@ -3,7 +3,7 @@
 use kahea_module::{BindError, Decl, InitError, Str, Value};
 
 use super::{PUsrloc, cluster::Master};
-use crate::usrloc::{Columns, Form, Layout, Matching, Mode, Order, Settings, out_of_range};
+use crate::usrloc::{Common, Form, HasCommon, Layout, Matching, Mode, Settings, common, out_of_range};
 
 /// Which tables are in the cluster (`domain_db`, `default_db_type`).
 #[derive(Clone, Debug)]
@@ -22,16 +22,12 @@ impl Kinds {
 
 /// The parameters of p_usrloc.
 pub struct Params {
-    columns: Columns,
+    common: Common,
     db_mode: i64,
-    use_domain: bool,
     pub(super) use_domain_crc32: bool,
-    desc_time_order: bool,
     pub(super) matching_mode: i64,
-    cseq_delay: i64,
     fetch_rows: i64,
     hash_size: i64,
-    nat_bflag: i64,
     pub(super) default_db_url: Str,
     pub(super) kinds: Kinds,
     pub(super) write_db_url: Str,
@@ -60,16 +56,12 @@ impl Default for Params {
     fn default() -> Params {
         let name = Str::from_static;
         Params {
-            columns: Columns::default(),
+            common: Common::default(),
             db_mode: 3,
-            use_domain: false,
             use_domain_crc32: true,
-            desc_time_order: false,
             matching_mode: 0,
-            cseq_delay: 20,
             fetch_rows: 2000,
             hash_size: 9,
-            nat_bflag: -1,
             default_db_url: name(DATABASE),
             kinds: Kinds {
                 named: vec![(name("location"), true), (name("cfa"), false)],
@@ -77,17 +69,7 @@ impl Default for Params {
             },
             write_db_url: name(DATABASE),
             read_db_url: name(DATABASE),
-            master: Master {
-                table: name("locdb"),
-                id: name("id"),
-                number: name("no"),
-                url: name("url"),
-                status: name("status"),
-                failover: name("failover"),
-                spare: name("spare"),
-                errors: name("errors"),
-                risk: name("rg"),
-            },
+            master: Master::default(),
             expire_time: 3600,
             utc_timestamps: false,
             db_err_threshold: 50,
@@ -124,36 +106,14 @@ impl Params {
                 "0 (URI), 1 (URI and Call-ID) or 2 (URI and Path)",
             )
         })?;
-        let nat_flag = match self.nat_bflag {
-            -1 => 0,
-            bit => u32::try_from(bit)
-                .ok()
-                .and_then(|bit| 1u32.checked_shl(bit))
-                .ok_or_else(|| {
-                    out_of_range("nat_bflag", bit, "a branch flag from 0 to 31, or -1 for none")
-                })?,
-        };
-        Ok(Settings {
-            mode: Mode::DatabaseOnly,
-            use_domain: self.use_domain,
-            nat_flag,
-            matching,
-            order: match self.desc_time_order {
-                true => Order::Newest,
-                false => Order::Preference,
-            },
-            cseq_delay: u32::try_from(self.cseq_delay)
-                .map_err(|_| out_of_range("cseq_delay", self.cseq_delay, "seconds, or 0 for none"))?,
-            attributes: None,
-            server_id: i32::try_from(server_id).unwrap_or(i32::MAX),
-        })
+        self.common.settings(Mode::DatabaseOnly, matching, server_id)
     }
 
     pub(super) fn layout(&self, process: Str) -> Layout {
         Layout {
-            columns: self.columns.clone(),
+            columns: self.common.columns.clone(),
             form: Form {
-                use_domain: self.use_domain,
+                use_domain: self.common.use_domain,
                 numeric_times: false,
                 utc: self.utc_timestamps,
             },
@@ -162,6 +122,12 @@ impl Params {
             process,
             server_id: None,
         }
+    }
+}
+
+impl HasCommon for Params {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
 }
 
@@ -196,86 +162,10 @@ fn word(value: &Value) -> Result<Str, BindError> {
 
 /// Declares them.
 pub(super) fn declare(d: &mut Decl<PUsrloc>) {
-    columns(d);
+    common::declare(d);
     contacts(d);
     master(d);
     failover(d);
-}
-
-fn columns(d: &mut Decl<PUsrloc>) {
-    d.param(
-        "ruid_column",
-        |p| &mut p.columns.ruid,
-        "The column of the identifier of a contact.",
-    );
-    d.param("user_column", |p| &mut p.columns.user, "The column of the user.");
-    d.param(
-        "domain_column",
-        |p| &mut p.columns.domain,
-        "The column of the domain of the user.",
-    );
-    d.param(
-        "contact_column",
-        |p| &mut p.columns.contact,
-        "The column of the URI of the Contact.",
-    );
-    d.param(
-        "expires_column",
-        |p| &mut p.columns.expires,
-        "The column of the time when a contact ends.",
-    );
-    d.param("q_column", |p| &mut p.columns.q, "The column of the preference.");
-    d.param(
-        "callid_column",
-        |p| &mut p.columns.callid,
-        "The column of the Call-ID.",
-    );
-    d.param(
-        "cseq_column",
-        |p| &mut p.columns.cseq,
-        "The column of the CSeq number.",
-    );
-    d.param(
-        "flags_column",
-        |p| &mut p.columns.flags,
-        "The column of the flags of the location service.",
-    );
-    d.param(
-        "cflags_column",
-        |p| &mut p.columns.cflags,
-        "The column of the branch flags.",
-    );
-    d.param(
-        "user_agent_column",
-        |p| &mut p.columns.user_agent,
-        "The column of the User-Agent.",
-    );
-    d.param(
-        "received_column",
-        |p| &mut p.columns.received,
-        "The column of the address that a REGISTER came from.",
-    );
-    d.param("path_column", |p| &mut p.columns.path, "The column of the Path.");
-    d.param(
-        "socket_column",
-        |p| &mut p.columns.socket,
-        "The column of the socket that a REGISTER came to.",
-    );
-    d.param(
-        "methods_column",
-        |p| &mut p.columns.methods,
-        "The column of the methods that a contact takes.",
-    );
-    d.param(
-        "instance_column",
-        |p| &mut p.columns.instance,
-        "The column of +sip.instance.",
-    );
-    d.param(
-        "reg_id_column",
-        |p| &mut p.columns.reg_id,
-        "The column of reg-id.",
-    );
 }
 
 fn contacts(d: &mut Decl<PUsrloc>) {
@@ -285,34 +175,14 @@ fn contacts(d: &mut Decl<PUsrloc>) {
         "3, the database alone; p_usrloc has no other mode.",
     );
     d.param(
-        "use_domain",
-        |p| &mut p.use_domain,
-        "The domain is a part of an address of record.",
-    );
-    d.param(
         "use_domain_crc32",
         |p| &mut p.use_domain_crc32,
         "The domain counts for the group of databases too.",
     );
     d.param(
-        "desc_time_order",
-        |p| &mut p.desc_time_order,
-        "The contacts of an address are ordered by time, the newest first, not by q.",
-    );
-    d.param(
         "matching_mode",
         |p| &mut p.matching_mode,
         "What makes two contacts the same: 0 the URI, 1 URI and Call-ID, 2 URI and Path.",
-    );
-    d.param(
-        "cseq_delay",
-        |p| &mut p.cseq_delay,
-        "Seconds in which a REGISTER with the same Call-ID and CSeq is a repetition; 0: never.",
-    );
-    d.param(
-        "nat_bflag",
-        |p| &mut p.nat_bflag,
-        "The branch flag that marks contacts behind NAT; -1 for none.",
     );
     d.param(
         "fetch_rows",

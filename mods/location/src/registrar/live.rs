@@ -1,5 +1,7 @@
 //! The parameters that change while the server runs (group `registrar`).
 
+use std::sync::Arc;
+
 use kahea_module::{
     Cx, Env, Str, Value,
     settings::Settings,
@@ -36,9 +38,9 @@ pub(crate) const GAUGES: [(&str, &str); 5] = [
     ("expires_range", "The parameter expires_range."),
 ];
 
-/// The values as they were read last, and the version of the settings then.
+/// The values as the last change left them.
 pub(crate) struct LiveCache {
-    read: RwLock<(u64, Live)>,
+    read: RwLock<Live>,
     gauges: [Counter; 5],
 }
 
@@ -113,13 +115,19 @@ pub(crate) fn declare(params: &Params, env: &Env<'_>) {
 }
 
 impl LiveCache {
-    /// Of the settings as they are declared.
-    pub fn new(stats: &Stats, settings: &Settings) -> LiveCache {
-        let cache = LiveCache {
-            read: RwLock::new((0, Live::default())),
+    /// Of the settings as they are declared, and as they change.
+    pub fn new(stats: &Stats, settings: &Settings) -> Arc<LiveCache> {
+        let cache = Arc::new(LiveCache {
+            read: RwLock::default(),
             gauges: GAUGES.map(|(name, doc)| stats.counter(GROUP, name, doc)),
-        };
+        });
         cache.refresh(settings);
+        let weak = Arc::downgrade(&cache);
+        settings.on_change(GROUP, move |settings, _| {
+            if let Some(cache) = weak.upgrade() {
+                cache.refresh(settings);
+            }
+        });
         cache
     }
 
@@ -129,18 +137,12 @@ impl LiveCache {
         if cx.extra_ref::<state::Selected>().is_some() {
             return Live::read(|name| state::setting(cx, GROUP.as_bytes(), name));
         }
-        let settings = &cx.worker.config.settings;
-        {
-            let (version, live) = &*self.read.read();
-            if *version == settings.version() {
-                return live.clone();
-            }
-        }
-        self.refresh(settings)
+        self.read.read().clone()
     }
 
-    fn refresh(&self, settings: &Settings) -> Live {
-        let version = settings.version();
+    fn refresh(&self, settings: &Settings) {
+        // Read under the lock, so that of two changes at once the later reading is the one that stays.
+        let mut read = self.read.write();
         let live = Live::read(|name| settings.get(GROUP.as_bytes(), name));
         let figures = [
             live.max_expires,
@@ -152,8 +154,7 @@ impl LiveCache {
         for (gauge, figure) in self.gauges.iter().zip(figures) {
             gauge.set(figure.into());
         }
-        *self.read.write() = (version, live.clone());
-        live
+        *read = live;
     }
 }
 

@@ -8,8 +8,8 @@ use kahea_sip::{
     view::{Addrs, Uri, percent_decode},
 };
 
-use super::{Inner, Registrar, live::Live, methods, reply::bare, socket, table::Table, xavps};
-use crate::usrloc::{Contact, Contacts, Domain, Now};
+use super::{Inner, Registrar, live::Live, reply::bare, socket, table::Table, xavps};
+use crate::usrloc::{self, Contact, Contacts, Domain, Now};
 
 /// What `lookup()` returns besides 1.
 const NOT_FOUND: i64 = -1;
@@ -168,7 +168,7 @@ impl Inner {
     /// The contacts that may be used now, for this message; or why there are none.
     fn usable(&self, cx: &Cx, live: &Live, found: Found) -> Found {
         let mut contacts = found?;
-        let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+        let now = usrloc::now(&cx.worker);
         let flags = match self.fixed.filter_flags {
             true => xavps::number(cx, self.fixed.xavp_cfg.as_ref(), b"rlf_bflags"),
             false => None,
@@ -184,7 +184,7 @@ impl Inner {
             return Err(NOT_FOUND);
         }
         if self.fixed.method_filtering && cx.msg.is_request() && cx.to().is_ok_and(|to| to.tag().is_none()) {
-            let method = methods::bit(cx.method());
+            let method = cx.method().bit();
             contacts.retain(|contact| contact.methods() & method != 0);
         }
         match contacts.is_empty() {
@@ -206,7 +206,7 @@ impl Inner {
         {
             let target = self.target(cx, first);
             cx.target = target;
-            let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+            let now = usrloc::now(&cx.worker);
             xavps::give_details(&self.fixed, cx, first, now);
             self.give_fields(cx, first);
             if !live.append_branches {

@@ -37,7 +37,7 @@ pub struct Registrar {
 pub(crate) struct Inner {
     service: Arc<Service>,
     fixed: Fixed,
-    live: LiveCache,
+    live: Arc<LiveCache>,
     stateful: Arc<Stateful>,
     counters: Counters,
 }

@@ -390,4 +390,8 @@ fn xavps(d: &mut Decl<Registrar>) {
     );
     d.param("lookup_filter_mode", |p| &mut p.lookup_filter_mode, "lookup() leaves out contacts: 1 without the branch flags of rlf_bflags, 2 whose connection is lost; or the sum.");
     d.param("event_callback", |p| &mut p.event_callback, "The function of an embedded language to run in place of event_route[usrloc:contact-expired]; it is named to usrloc, which runs it.");
+    d.event(
+        "usrloc:contact-expired",
+        "A contact has ended; $ulc(exp=>...) shows it. usrloc runs it.",
+    );
 }

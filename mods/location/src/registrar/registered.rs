@@ -6,7 +6,7 @@ use kahea_module::{Cx, Fault, Lit, Ret, Str};
 use kahea_sip::{Transport, view::Uri};
 
 use super::{Inner, Registrar, table::Table, xavps};
-use crate::usrloc::{Contact, Contacts, Domain, Edit, Now};
+use crate::usrloc::{self, Contact, Contacts, Domain, Edit, Now};
 
 /// `match_option` of `registered()`.
 const BY_CALL_ID: i64 = 1;
@@ -41,7 +41,7 @@ impl Inner {
     ) -> Ret {
         let ended = self.live.get(cx).use_expired_contacts;
         let valid = move |cx: &Cx, mut contacts: Contacts| {
-            let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+            let now = usrloc::now(&cx.worker);
             contacts.retain(|contact| ended || contact.is_valid(now));
             contacts
         };
@@ -100,7 +100,7 @@ pub(super) fn registered(
                 xavps::give_fields(cx, class, contact);
             }
             if action & NO_DETAILS == 0 {
-                let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+                let now = usrloc::now(&cx.worker);
                 xavps::give_details(&inner.fixed, cx, contact, now);
             }
             Ret::TRUE

@@ -15,7 +15,7 @@ use super::{
     refusal::Refusal,
     socket, xavps,
 };
-use crate::usrloc::{Contact, Draft, Part};
+use crate::usrloc::{self, Contact, Draft, Part};
 
 /// Columns hold no more of these.
 const LONGEST_AGENT: usize = 255;
@@ -299,7 +299,7 @@ fn wanted(
         cseq: cseq.and_then(Result::ok).ok_or(Refusal::Message)?.number,
         methods: methods::allowed(cx),
         cflags: cx.target.flags | natted,
-        now: u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX),
+        now: usrloc::now(&cx.worker),
         server_id: around.server_id,
         randomly: around.randomly,
         attributes: xavps::to_keep(cx, around.attributes),

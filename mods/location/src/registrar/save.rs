@@ -16,7 +16,7 @@ use super::{
     table::Table,
     xavps,
 };
-use crate::usrloc::{Contact, Domain, Draft, Edit, Edited, Matching, Mode, Now, Part, Turn};
+use crate::usrloc::{self, Contact, Domain, Draft, Edit, Edited, Matching, Mode, Now, Part, Turn};
 
 /// The flags of `save()`.
 const MEMORY_ONLY: i64 = 0x01;
@@ -93,7 +93,7 @@ impl Inner {
             attributes: settings.attributes.as_ref(),
         };
         let read = request::read(cx, &around, || self.service.ruid());
-        let now = u32::try_from(cx.worker.unix_time()).unwrap_or(u32::MAX);
+        let now = usrloc::now(&cx.worker);
         let mut pending = Pending {
             flags,
             live,
@@ -108,7 +108,7 @@ impl Inner {
                 pending.lists = false;
                 let nothing = Edited {
                     result: Err(refusal),
-                    contacts: crate::usrloc::Contacts::new(),
+                    contacts: usrloc::Contacts::new(),
                 };
                 self.finish(cx, pending, Ok(nothing))
             }
@@ -172,7 +172,7 @@ impl Inner {
             );
             Edited {
                 result: Err(Refusal::Database),
-                contacts: crate::usrloc::Contacts::new(),
+                contacts: usrloc::Contacts::new(),
             }
         });
         let told = Told {

@@ -142,7 +142,7 @@ impl Keepalive {
         let busy = Busy(self.clone());
         let (keepalive, on) = (self.clone(), worker.clone());
         worker.engine.spawn(Box::pin(async move {
-            let now = u32::try_from(on.unix_time()).unwrap_or(u32::MAX);
+            let now = super::now(&on);
             let last = keepalive.last.swap(now, Relaxed);
             for domain in keepalive.service.domains() {
                 keepalive.pass(&on, &domain, last, now).await;

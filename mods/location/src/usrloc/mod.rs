@@ -2,6 +2,7 @@
 
 mod backend;
 mod columns;
+pub(crate) mod common;
 mod connections;
 mod contact;
 mod domain;
@@ -13,6 +14,7 @@ mod rows;
 mod rpc;
 mod ruids;
 mod service;
+mod shards;
 mod store;
 mod sweep;
 mod table;
@@ -25,11 +27,11 @@ use std::{
 };
 
 use kahea_db::{Database, TableVersion, check_table};
-use kahea_module::{Decl, Env, InitError, Module, Str, config::Periodic, notice};
+use kahea_module::{Decl, Env, InitError, Module, Str, Worker, config::Periodic, notice};
 
 pub(crate) use self::{
     backend::Backend,
-    columns::Columns,
+    common::{Common, HasCommon},
     domain::Domains,
     params::out_of_range,
     rows::Form,
@@ -55,6 +57,11 @@ pub const TABLES: &str = "usrloc.table";
 const LOCATION: &[i64] = &[9];
 /// The version of `location_attrs`.
 const ATTRIBUTES: &[i64] = &[1];
+
+/// The time as contacts have it: seconds since 1970.
+pub fn now(worker: &Worker) -> u32 {
+    u32::try_from(worker.unix_time()).unwrap_or(u32::MAX)
+}
 
 /// The module's instance.
 pub struct Usrloc {
@@ -116,9 +123,9 @@ fn open_store(
     }
     let database = Database::open(env, &params.db_url.text())?;
     let layout = Layout {
-        columns: params.columns.clone(),
+        columns: params.common.columns.clone(),
         form: Form {
-            use_domain: params.use_domain,
+            use_domain: params.common.use_domain,
             numeric_times: params.expires_type != 0,
             utc: false,
         },

@@ -4,26 +4,22 @@ use kahea_module::{Decl, InitError, Str};
 
 use super::{
     Usrloc,
-    columns::Columns,
-    order::{Matching, Order},
+    common::{self, Common, HasCommon},
+    order::Matching,
     service::{Mode, Settings},
 };
 
 /// The parameters of usrloc.
 pub struct Params {
-    pub(super) columns: Columns,
+    pub(super) common: Common,
     pub(super) db_url: Str,
     pub(super) timer_interval: i64,
     pub(super) db_mode: i64,
     pub(super) db_load: bool,
     pub(super) db_insert_update: bool,
-    pub(super) use_domain: bool,
-    pub(super) desc_time_order: bool,
     pub(super) matching_mode: i64,
-    pub(super) cseq_delay: i64,
     pub(super) fetch_rows: i64,
     pub(super) hash_size: i64,
-    pub(super) nat_bflag: i64,
     pub(super) handle_lost_tcp: bool,
     pub(super) close_expired_tcp: bool,
     pub(super) skip_remote_socket: bool,
@@ -81,19 +77,15 @@ impl Default for KeepaliveParams {
 impl Default for Params {
     fn default() -> Params {
         Params {
-            columns: Columns::default(),
+            common: Common::default(),
             db_url: Str::from_static("mysql://kamailio:kamailiorw@localhost/kamailio"),
             timer_interval: 60,
             db_mode: 0,
             db_load: true,
             db_insert_update: false,
-            use_domain: false,
-            desc_time_order: false,
             matching_mode: 0,
-            cseq_delay: 20,
             fetch_rows: 2000,
             hash_size: 10,
-            nat_bflag: -1,
             handle_lost_tcp: false,
             close_expired_tcp: false,
             skip_remote_socket: false,
@@ -134,29 +126,9 @@ impl Params {
                 "0 (URI), 1 (URI and Call-ID), 2 (URI and Path) or 3 (Call-ID)",
             )
         })?;
-        let nat_flag = match self.nat_bflag {
-            -1 => 0,
-            bit => u32::try_from(bit)
-                .ok()
-                .and_then(|bit| 1u32.checked_shl(bit))
-                .ok_or_else(|| {
-                    out_of_range("nat_bflag", bit, "a branch flag from 0 to 31, or -1 for none")
-                })?,
-        };
-        let cseq_delay = u32::try_from(self.cseq_delay)
-            .map_err(|_| out_of_range("cseq_delay", self.cseq_delay, "seconds, or 0 for none"))?;
         Ok(Settings {
-            mode,
-            use_domain: self.use_domain,
-            nat_flag,
-            matching,
-            order: match self.desc_time_order {
-                true => Order::Newest,
-                false => Order::Preference,
-            },
-            cseq_delay,
             attributes: self.xavp_contact.clone().filter(|name| !name.is_empty()),
-            server_id: i32::try_from(server_id).unwrap_or(i32::MAX),
+            ..self.common.settings(mode, matching, server_id)?
         })
     }
 
@@ -166,6 +138,12 @@ impl Params {
             .ok()
             .filter(|bits| *bits <= 16)
             .ok_or_else(|| out_of_range("hash_size", self.hash_size, "an exponent of 2 from 0 to 16"))
+    }
+}
+
+impl HasCommon for Params {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
 }
 
@@ -183,97 +161,25 @@ pub(super) fn declare(d: &mut Decl<Usrloc>) {
 }
 
 fn columns(d: &mut Decl<Usrloc>) {
-    d.param(
-        "ruid_column",
-        |p| &mut p.columns.ruid,
-        "The column of the identifier of a contact.",
-    );
-    d.param("user_column", |p| &mut p.columns.user, "The column of the user.");
-    d.param(
-        "domain_column",
-        |p| &mut p.columns.domain,
-        "The column of the domain of the user.",
-    );
-    d.param(
-        "contact_column",
-        |p| &mut p.columns.contact,
-        "The column of the URI of the Contact.",
-    );
-    d.param(
-        "expires_column",
-        |p| &mut p.columns.expires,
-        "The column of the time when a contact ends.",
-    );
-    d.param("q_column", |p| &mut p.columns.q, "The column of the preference.");
-    d.param(
-        "callid_column",
-        |p| &mut p.columns.callid,
-        "The column of the Call-ID.",
-    );
-    d.param(
-        "cseq_column",
-        |p| &mut p.columns.cseq,
-        "The column of the CSeq number.",
-    );
-    d.param(
-        "flags_column",
-        |p| &mut p.columns.flags,
-        "The column of the flags of the location service.",
-    );
-    d.param(
-        "cflags_column",
-        |p| &mut p.columns.cflags,
-        "The column of the branch flags.",
-    );
-    d.param(
-        "user_agent_column",
-        |p| &mut p.columns.user_agent,
-        "The column of the User-Agent.",
-    );
-    d.param(
-        "received_column",
-        |p| &mut p.columns.received,
-        "The column of the address that a REGISTER came from.",
-    );
-    d.param("path_column", |p| &mut p.columns.path, "The column of the Path.");
-    d.param(
-        "socket_column",
-        |p| &mut p.columns.socket,
-        "The column of the socket that a REGISTER came to.",
-    );
-    d.param(
-        "methods_column",
-        |p| &mut p.columns.methods,
-        "The column of the methods that a contact takes.",
-    );
-    d.param(
-        "instance_column",
-        |p| &mut p.columns.instance,
-        "The column of +sip.instance.",
-    );
-    d.param(
-        "reg_id_column",
-        |p| &mut p.columns.reg_id,
-        "The column of reg-id.",
-    );
+    common::declare(d);
     d.param(
         "server_id_column",
-        |p| &mut p.columns.server_id,
+        |p| &mut p.common.columns.server_id,
         "The column of the server's id.",
     );
     d.param(
         "connection_id_column",
-        |p| &mut p.columns.connection_id,
+        |p| &mut p.common.columns.connection_id,
         "The column of the number of the connection.",
     );
     d.param(
         "keepalive_column",
-        |p| &mut p.columns.keepalive,
+        |p| &mut p.common.columns.keepalive,
         "The column of the state of keepalives.",
     );
     d.param(
         "partition_column",
-        |p| &mut p.columns.partition,
+        |p| &mut p.common.columns.partition,
         "The column of the part of the table that a contact is in.",
     );
 }
@@ -285,34 +191,14 @@ fn tables(d: &mut Decl<Usrloc>) {
         "Seconds between two passes that remove ended contacts, write to the database and send keepalives.",
     );
     d.param(
-        "use_domain",
-        |p| &mut p.use_domain,
-        "The domain is a part of an address of record.",
-    );
-    d.param(
-        "desc_time_order",
-        |p| &mut p.desc_time_order,
-        "The contacts of an address are ordered by time, the newest first, not by q.",
-    );
-    d.param(
         "matching_mode",
         |p| &mut p.matching_mode,
         "What makes two contacts the same: 0 the URI, 1 URI and Call-ID, 2 URI and Path, 3 the Call-ID.",
     );
     d.param(
-        "cseq_delay",
-        |p| &mut p.cseq_delay,
-        "Seconds in which a REGISTER with the same Call-ID and CSeq is a repetition; 0: never.",
-    );
-    d.param(
         "hash_size",
         |p| &mut p.hash_size,
         "A table has 2^hash_size parts, each with its own lock.",
-    );
-    d.param(
-        "nat_bflag",
-        |p| &mut p.nat_bflag,
-        "The branch flag that marks contacts behind NAT; -1 for none.",
     );
     d.param(
         "preload",

@@ -79,10 +79,6 @@ async fn ready<T>(now: Now<T>) -> T {
     }
 }
 
-fn unix_time(call: &RpcCall) -> u32 {
-    u32::try_from(call.worker.unix_time()).unwrap_or(u32::MAX)
-}
-
 impl Usrloc {
     /// The table of the first argument, and the address of the second as tables have it.
     fn address(&self, call: &mut RpcCall, wanted: &'static str) -> Result<(Arc<Domain>, Str), RpcFault> {
@@ -182,7 +178,7 @@ async fn records(m: &Usrloc, call: &RpcCall, domain: &Arc<Domain>) -> Result<Vec
         return Ok(out);
     }
     let filter = super::Filter::default();
-    let all = ready(m.service.all(domain, filter, unix_time(call))).await;
+    let all = ready(m.service.all(domain, filter, super::now(&call.worker))).await;
     let mut by_aor = std::collections::BTreeMap::<Str, Contacts>::new();
     for contact in all.map_err(refused)? {
         let contacts = by_aor.entry(Str::copy(contact.aor())).or_default();
@@ -199,7 +195,7 @@ async fn records(m: &Usrloc, call: &RpcCall, domain: &Arc<Domain>) -> Result<Vec
 fn dump<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
     Box::pin(async move {
         let brief = call.optional_text()?.is_some_and(|word| word == "brief");
-        let now = unix_time(call);
+        let now = super::now(&call.worker);
         let mut domains = Vec::new();
         for domain in m.service.domains() {
             let mut aors = Vec::new();
@@ -242,7 +238,7 @@ fn table(domain: &Domain, aors: RpcValue) -> RpcValue {
 fn lookup<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
     Box::pin(async move {
         let (domain, aor) = m.address(call, "table and AOR to lookup")?;
-        let now = unix_time(call);
+        let now = super::now(&call.worker);
         let contacts = ready(m.service.contacts(&domain, &aor)).await.map_err(refused)?;
         let valid: Contacts = contacts
             .into_iter()
@@ -398,7 +394,7 @@ fn add<'a>(m: &'a Usrloc, call: &'a mut RpcCall) -> Answer<'a> {
         let few = |_| RpcFault::new(500, "Not enough parameters or wrong format");
         let table = call.text().map_err(few)?;
         let aor = m.aor(call.text().map_err(few)?);
-        let now = unix_time(call);
+        let now = super::now(&call.worker);
         let added = Added::read(call, now).map_err(few)?;
         let domain = m.table(&table)?;
         let settings = m.service.settings();
@@ -434,7 +430,7 @@ fn count<'a>(m: &'a Usrloc, call: &'a mut RpcCall, what: Count) -> Answer<'a> {
         };
         let few = |_| RpcFault::new(500, "Not enough parameters (table to lookup)");
         let table = call.text().map_err(few)?;
-        let counted = store.count(&table, what, unix_time(call)).await;
+        let counted = store.count(&table, what, super::now(&call.worker)).await;
         let counted = counted.map_err(|error| RpcFault::new(500, error.to_string()))?;
         Ok(vec![RpcValue::Int(counted)])
     })

@@ -20,12 +20,15 @@ use super::{
     backend::{Backend, to_write},
     contact::Contact,
     domain::Domain,
+    now,
     service::{Mode, Service},
     table::{Change, Changes, Unwritten},
 };
 
 /// Records of one step under a lock.
 const STEP: usize = 128;
+/// Shards looked at in one step.
+const LOOKS: usize = 1024;
 /// Contacts written in one transaction.
 const BATCH: usize = 200;
 /// Between two steps.
@@ -107,13 +110,15 @@ impl Sweep {
                 done = usize::max(done, self.expire_some(worker, domain, place, parts));
             }
             places.retain(|place| *place < domain.slices());
-            if done > 0 {
-                worker.engine.sleep(PAUSE).await;
+            match done {
+                0 => tokio::task::yield_now().await,
+                _ => worker.engine.sleep(PAUSE).await,
             }
         }
     }
 
-    /// One step of a part: through its shards until about [`STEP`] contacts have ended, or its end; how many ended.
+    /// One step of a part: through its shards until about [`STEP`] contacts have ended, [`LOOKS`] were looked at, or its
+    /// end; how many ended.
     fn expire_some(
         &self,
         worker: &Rc<Worker>,
@@ -123,7 +128,10 @@ impl Sweep {
     ) -> usize {
         let now = now(worker);
         let mut ended = Changes::new();
-        while *place < domain.slices() && ended.len() < STEP {
+        let stop = place
+            .saturating_add(LOOKS.saturating_mul(parts))
+            .min(domain.slices());
+        while *place < stop && ended.len() < STEP {
             let writing = self.service.writing();
             if !domain.table.expire(*place, now, STEP, writing, &mut ended) {
                 *place = place.saturating_add(parts);
@@ -191,10 +199,6 @@ impl Sweep {
     }
 }
 
-fn now(worker: &Rc<Worker>) -> u32 {
-    u32::try_from(worker.unix_time()).unwrap_or(u32::MAX)
-}
-
 fn complain(domain: &Domain, error: &Error) {
     log::write(
         Level::Error,
@@ -210,25 +214,24 @@ fn complain(domain: &Domain, error: &Error) {
 pub(crate) async fn flush(store: &dyn Backend, domain: &Domain) -> Result<(), Error> {
     let mut failed = Unwritten::default();
     let mut passing = None;
-    'all: for at in 0..domain.slices() {
-        loop {
-            let batch = domain.table.take_unwritten(at, BATCH);
-            if batch.contacts.is_empty() && batch.gone.is_empty() {
+    let mut place = 0;
+    loop {
+        let batch = next_batch(domain, &mut place).await;
+        if batch.rows() == 0 {
+            break;
+        }
+        match store.write_all(domain.name(), &batch).await {
+            Ok(()) => batch
+                .contacts
+                .iter()
+                .for_each(|contact| domain.table.written(contact)),
+            Err(error) if error.is_passing() => {
+                domain.table.put_back(batch);
+                passing = Some(error);
                 break;
             }
-            match store.write_all(domain.name(), &batch).await {
-                Ok(()) => batch
-                    .contacts
-                    .iter()
-                    .for_each(|contact| domain.table.written(contact)),
-                Err(error) if error.is_passing() => {
-                    domain.table.put_back(batch);
-                    passing = Some(error);
-                    break 'all;
-                }
-                // One contact that the database refuses does not keep the others out.
-                Err(_) => one_by_one(store, domain, batch, &mut failed).await,
-            }
+            // One contact that the database refuses does not keep the others out.
+            Err(_) => one_by_one(store, domain, batch, &mut failed).await,
         }
     }
     domain.table.put_back(failed);
@@ -239,6 +242,21 @@ pub(crate) async fn flush(store: &dyn Backend, domain: &Domain) -> Result<(), Er
         }
         None => Ok(()),
     }
+}
+
+/// What the next transaction writes: of as many shards as it takes to fill it, since each shard has little.
+async fn next_batch(domain: &Domain, place: &mut usize) -> Unwritten {
+    let mut batch = Unwritten::default();
+    while *place < domain.slices() && batch.rows() < BATCH {
+        if domain.table.take_unwritten(*place, BATCH, &mut batch) {
+            continue;
+        }
+        *place = place.saturating_add(1);
+        if place.is_multiple_of(LOOKS) {
+            tokio::task::yield_now().await;
+        }
+    }
+    batch
 }
 
 async fn one_by_one(store: &dyn Backend, domain: &Domain, batch: Unwritten, failed: &mut Unwritten) {

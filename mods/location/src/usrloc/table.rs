@@ -11,13 +11,10 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    hash::BuildHasher,
 };
 
-use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use kahea_module::{Str, stats::Counter};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::{
@@ -25,6 +22,7 @@ use super::{
     contact::{Contact, Contacts, State},
     order::Order,
     ruids::Ruids,
+    shards::{Shards, spread},
 };
 
 /// What happened to a contact.
@@ -169,6 +167,13 @@ pub(crate) struct Unwritten {
     pub gone: Vec<Contact>,
 }
 
+impl Unwritten {
+    /// How many rows it is about.
+    pub fn rows(&self) -> usize {
+        self.contacts.len().saturating_add(self.gone.len())
+    }
+}
+
 /// The counters of a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
@@ -193,27 +198,18 @@ pub(crate) enum Writing {
 
 /// A location table.
 pub(crate) struct Table {
-    shards: Box<[Mutex<Shard>]>,
-    seed: RandomState,
+    shards: Shards<Shard>,
     ruids: Ruids,
     pub connections: Connections,
     pub counts: Counts,
 }
 
-/// The places of a hash in a table of one shard: the low bits of a record's hash chose the shard, so others must count.
-fn spread(hash: u32) -> u64 {
-    let wide = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    wide ^ (wide >> 32)
-}
-
 impl Table {
     /// With 2^`bits` shards.
     pub fn new(bits: u32, counts: Counts) -> Table {
-        let shards = 1usize.checked_shl(bits.min(16)).unwrap_or(1);
         Table {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            seed: RandomState::default(),
-            ruids: Ruids::new(shards),
+            shards: Shards::new(bits),
+            ruids: Ruids::new(bits),
             connections: Connections::default(),
             counts,
         }
@@ -226,22 +222,13 @@ impl Table {
 
     /// The hash of an address of record, as `ul.dump` and `$ulc(x=>aorhash)` show it. Another one after a restart.
     pub fn hash(&self, aor: &[u8]) -> u32 {
-        (self.seed.hash_one(aor) >> 32) as u32
-    }
-
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the mask is less than the number of shards, which is a power of 2"
-    )]
-    fn shard(&self, hash: u32) -> &Mutex<Shard> {
-        let mask = self.shards.len().wrapping_sub(1);
-        &self.shards[usize::try_from(hash).unwrap_or(0) & mask]
+        self.shards.hash(aor)
     }
 
     /// The contacts of an address of record, ended ones too; none where it is not known.
     pub fn get(&self, aor: &[u8]) -> Contacts {
         let hash = self.hash(aor);
-        let shard = self.shard(hash).lock();
+        let shard = self.shards.of(hash).lock();
         let found = shard.records.find(spread(hash), |record| record.aor() == aor);
         found.map(|record| record.contacts.clone()).unwrap_or_default()
     }
@@ -256,7 +243,7 @@ impl Table {
         change: impl FnOnce(&mut Edit<'_>) -> R,
     ) -> (R, Changes, Contacts) {
         let hash = self.hash(aor);
-        let mut shard = self.shard(hash).lock();
+        let mut shard = self.shards.of(hash).lock();
         let shard = &mut *shard;
         let same = |record: &Box<Record>| record.aor() == aor;
         let (result, changes, now) = match shard.records.find_mut(spread(hash), same) {
@@ -355,7 +342,7 @@ impl Table {
 
     fn at_ruid<R>(&self, ruid: &[u8], mut found: impl FnMut(&mut Contacts, usize) -> R) -> Option<R> {
         for hash in self.ruids.find(ruid) {
-            let mut shard = self.shard(hash).lock();
+            let mut shard = self.shards.of(hash).lock();
             let holds = |record: &Box<Record>| record.contacts.iter().any(|c| c.ruid() == ruid);
             if let Some(record) = shard.records.find_mut(spread(hash), holds)
                 && let Some(at) = record.contacts.iter().position(|c| c.ruid() == ruid)
@@ -368,7 +355,7 @@ impl Table {
 
     /// Addresses of record whose hash is this one: mostly one.
     pub fn aors_of(&self, hash: u32) -> Vec<Str> {
-        let shard = self.shard(hash).lock();
+        let shard = self.shards.of(hash).lock();
         let records = shard.records.iter_hash(spread(hash));
         let same = records.filter(|record| record.hash == hash);
         same.map(|record| Str::copy(record.aor())).collect()
@@ -424,18 +411,17 @@ impl Table {
         true
     }
 
-    /// What is to be written of a shard, at most about `most` contacts. It is not on the list any more then: what could
-    /// not be written goes back by [`Table::put_back`].
-    pub fn take_unwritten(&self, at: usize, most: usize) -> Unwritten {
-        let mut out = Unwritten::default();
+    /// Moves what is to be written of a shard to `out` until that holds about `most`; true where there is more. It is
+    /// not on the list any more then: what could not be written goes back by [`Table::put_back`].
+    pub fn take_unwritten(&self, at: usize, most: usize, out: &mut Unwritten) -> bool {
         let Some(shard) = self.shards.get(at) else {
-            return out;
+            return false;
         };
         let mut shard = shard.lock();
         let shard = &mut *shard;
-        let gone = shard.gone.len().min(most);
+        let gone = shard.gone.len().min(most.saturating_sub(out.rows()));
         out.gone.extend(shard.gone.drain(..gone));
-        while out.contacts.len() < most
+        while out.rows() < most
             && let Some(hash) = shard.unwritten.pop_front()
         {
             for record in shard.records.iter_hash_mut(spread(hash)) {
@@ -449,7 +435,7 @@ impl Table {
                 }
             }
         }
-        out
+        !shard.gone.is_empty() || !shard.unwritten.is_empty()
     }
 
     /// Notes that a version of a contact has its row.
@@ -465,7 +451,7 @@ impl Table {
 
     fn with_version(&self, contact: &Contact, then: impl FnOnce(&mut Contact)) {
         let hash = self.hash(contact.aor());
-        let mut shard = self.shard(hash).lock();
+        let mut shard = self.shards.of(hash).lock();
         let same = |record: &Box<Record>| record.aor() == contact.aor();
         let record = shard.records.find_mut(spread(hash), same);
         let known = record.and_then(|record| {
@@ -480,7 +466,7 @@ impl Table {
     /// Lets a contact end at `now`.
     pub fn end(&self, contact: &Contact, now: u32) {
         let hash = self.hash(contact.aor());
-        let mut shard = self.shard(hash).lock();
+        let mut shard = self.shards.of(hash).lock();
         let shard = &mut *shard;
         let same = |record: &Box<Record>| record.aor() == contact.aor();
         let Some(record) = shard.records.find_mut(spread(hash), same) else {
@@ -496,14 +482,15 @@ impl Table {
     /// Puts what could not be written on the list again.
     pub fn put_back(&self, unwritten: Unwritten) {
         for contact in unwritten.gone {
-            self.shard(self.hash(contact.aor()))
+            self.shards
+                .of(self.hash(contact.aor()))
                 .lock()
                 .gone
                 .push_back(contact);
         }
         for contact in &unwritten.contacts {
             let hash = self.hash(contact.aor());
-            let mut shard = self.shard(hash).lock();
+            let mut shard = self.shards.of(hash).lock();
             let shard = &mut *shard;
             let same = |record: &Box<Record>| record.aor() == contact.aor();
             if let Some(record) = shard.records.find_mut(spread(hash), same)

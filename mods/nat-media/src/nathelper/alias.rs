@@ -21,14 +21,6 @@ fn transport_of(number: i64) -> Option<Transport> {
         .find(|transport| transport.number() == number)
 }
 
-/// As in `;transport=`: WebSocket over TLS is `ws` too (RFC 7118 section 5.2).
-fn uri_name(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Wss => Transport::Ws.name(),
-        other => other.name(),
-    }
-}
-
 /// The value of an alias, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Alias<'a> {
@@ -230,7 +222,7 @@ pub(super) fn handle_ruri_alias(m: &NatHelper, cx: &mut Cx, mode: Option<i64>) -
     let shortened = Str::from([before, after].concat());
     let destination = match alias.transport {
         Transport::Udp => format!("sip:{}:{}", alias.host, alias.port),
-        other => format!("sip:{}:{};transport={}", alias.host, alias.port, uri_name(other)),
+        other => format!("sip:{}:{};transport={}", alias.host, alias.port, other.uri_name()),
     };
     cx.set_ruri(shortened)?;
     cx.target.dst_uri = Some(Str::from(destination));
@@ -265,7 +257,7 @@ pub(super) fn set_alias_to_pv(m: &NatHelper, cx: &mut Cx, target: VarRef) -> Res
         "sip:{}:{};transport={}",
         alias.host,
         alias.port,
-        uri_name(alias.transport)
+        alias.transport.uri_name()
     );
     target.set(cx, Value::from(text))?;
     Ok(true)

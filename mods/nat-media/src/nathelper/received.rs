@@ -16,8 +16,7 @@ fn source_uri(received: &Received) -> String {
     let address = host_port(received.source);
     match received.transport {
         Transport::Udp | Transport::None => format!("sip:{address}"),
-        Transport::Wss => format!("sip:{address};transport=ws"),
-        other => format!("sip:{address};transport={other}"),
+        other => format!("sip:{address};transport={}", other.uri_name()),
     }
 }
 

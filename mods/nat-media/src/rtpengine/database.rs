@@ -124,10 +124,8 @@ mod tests {
 
     #[test]
     fn rows_are_engines() {
-        let rows = |url: &str, set: Value| Rows {
-            rows: vec![vec![set, Value::from(url), Value::Null, Value::Int(1)]],
-            ..Rows::default()
-        };
+        let rows =
+            |url: &str, set: Value| Rows::from(vec![vec![set, Value::from(url), Value::Null, Value::Int(1)]]);
         let all = engines(&rows("udp:h:1", Value::Int(3))).unwrap();
         assert_eq!((all[0].set, all[0].weight, all[0].disabled), (3, 1, true));
         assert!(engines(&rows("h:1", Value::Int(3))).is_err());

@@ -151,14 +151,9 @@ impl Spec {
     }
 }
 
-/// WebSocket over TLS is `ws` too (RFC 7118 section 5.2).
 fn push_transport(transport: Transport, out: &mut Vec<u8>) {
-    let name = match transport {
-        Transport::Wss => Transport::Ws,
-        other => other,
-    };
     out.extend_from_slice(b";transport=");
-    out.extend_from_slice(name.name().as_bytes());
+    out.extend_from_slice(transport.uri_name().as_bytes());
 }
 
 /// The edit of rr that is in force, and what its text is made of.

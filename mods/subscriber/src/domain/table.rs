@@ -122,23 +122,16 @@ fn attribute(row: &[Column]) -> Result<(Str, Str, Value), &'static str> {
 mod tests {
     use super::*;
 
-    fn rows(rows: Vec<Vec<Column>>) -> Rows {
-        Rows {
-            rows,
-            ..Rows::default()
-        }
-    }
-
     fn attribute(did: &str, name: &str, kind: i64, value: &str) -> Vec<Column> {
         vec![did.into(), name.into(), Column::Int(kind), value.into()]
     }
 
     fn table() -> Table {
-        let domains = rows(vec![
+        let domains = Rows::from(vec![
             vec!["two.example".into(), "group".into()],
             vec!["One.Example".into(), Column::Null],
         ]);
-        let attributes = rows(vec![
+        let attributes = Rows::from(vec![
             attribute("group", "a", 2, "first"),
             attribute("One.Example", "n", 0, "42"),
             attribute("group", "a", 2, "second"),
@@ -175,12 +168,12 @@ mod tests {
 
     #[test]
     fn rows_that_make_no_sense_are_refused() {
-        let none = rows(Vec::new());
-        let refused = |row| Table::new(&none, &rows(vec![row])).unwrap_err();
+        let none = Rows::from(Vec::new());
+        let refused = |row| Table::new(&none, &Rows::from(vec![row])).unwrap_err();
         assert!(refused(attribute("d", "n", 0, "x1")).contains("row 0 of the attributes"));
         assert!(refused(attribute("d", "n", 1, "7")).contains("type"));
         assert!(refused(attribute("", "n", 2, "v")).contains("no id"));
-        let empty = rows(vec![vec!["d".into(), "".into()]]);
+        let empty = Rows::from(vec![vec!["d".into(), "".into()]]);
         assert!(Table::new(&empty, &none).unwrap_err().contains("empty id"));
     }
 

@@ -279,14 +279,10 @@ fn table(domains: &Rows, attributes: &Rows) -> Result<Table, String> {
         .rows
         .iter()
         .filter(|row| super::attributes::is_loaded(flags(row, 4)));
-    let of = |rows: Vec<kahea_db::Row>| Rows {
-        rows,
-        ..Rows::default()
-    };
     let cut = |row: &kahea_db::Row, count: usize| row.iter().take(count).cloned().collect();
-    let known = of(known.map(|row| cut(row, 2)).collect());
+    let known = Rows::from(known.map(|row| cut(row, 2)).collect::<Vec<_>>());
     // The last row becomes the newest value here.
-    let loaded = of(loaded.rev().map(|row| cut(row, 4)).collect());
+    let loaded = Rows::from(loaded.rev().map(|row| cut(row, 4)).collect::<Vec<_>>());
     Table::new(&known, &loaded)
 }
 
@@ -374,13 +370,6 @@ fn rpc_dump(m: &UidDomain, _: &mut RpcCall) -> RpcResult {
 mod tests {
     use super::*;
 
-    fn rows(rows: Vec<kahea_db::Row>) -> Rows {
-        Rows {
-            rows,
-            ..Rows::default()
-        }
-    }
-
     #[test]
     fn only_rows_for_this_server_count() {
         let domain = |name: &'static str, flags: i64| vec![name.into(), "d".into(), Column::Int(flags)];
@@ -394,8 +383,8 @@ mod tests {
             ]
         };
         let table = table(
-            &rows(vec![domain("on", 33), domain("off", 3), domain("zero", 0)]),
-            &rows(vec![
+            &Rows::from(vec![domain("on", 33), domain("off", 3), domain("zero", 0)]),
+            &Rows::from(vec![
                 attribute("first", 1),
                 attribute("second", 33),
                 attribute("no", 0),

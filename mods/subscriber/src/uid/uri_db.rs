@@ -270,10 +270,7 @@ mod tests {
 
     #[test]
     fn flags_say_what_a_uri_is_for() {
-        let rows = |flags: i64| Rows {
-            rows: vec![vec!["u1".into(), Column::Int(flags)]],
-            ..Rows::default()
-        };
+        let rows = |flags: i64| Rows::from(vec![vec!["u1".into(), Column::Int(flags)]]);
         assert_eq!(user(&rows(9), true), Some("u1".into()));
         assert_eq!(user(&rows(9), false), None);
         assert_eq!(user(&rows(17), false), Some("u1".into()));

@@ -1,41 +1,10 @@
 //! Functions on the message as a whole: changes applied, another status, fewer headers.
 
-use kahea_module::{Cx, Fault, Lit, Outgoing, Ret, RouteKind, Str, Value};
-use kahea_sip::{
-    EditTag, Edits, FirstLine, HeaderId, Limits, Message,
-    build::{RequestParts, edited, request},
-};
+use kahea_module::{Cx, Fault, Lit, Ret, RouteKind, Str, Value, late::built};
+use kahea_sip::{EditTag, Edits, FirstLine, HeaderId, Limits, Message};
 
 use super::{Textopsx, glob};
 use crate::textops::{arg::LineRegex, headers};
-
-/// The message with its changes, the Request-URI included. Texts that depend on the way out are written for the listener
-/// that the script forced, else for the one that the message came to.
-fn built(cx: &Cx) -> Str {
-    let mut out = Vec::with_capacity(cx.msg.buffer().len().saturating_add(256));
-    let id = cx.target.send_socket.unwrap_or(cx.received.listener);
-    let way = cx
-        .config()
-        .identity
-        .listener(id)
-        .map(|listener| Outgoing::new(cx, listener, listener.transport, cx.received.source));
-    let late = &mut |id, out: &mut Vec<u8>| {
-        if let Some(way) = &way {
-            cx.late.resolve(id, way, out);
-        }
-    };
-    match cx.msg.is_request() {
-        true => {
-            let parts = RequestParts {
-                ruri: cx.target.ruri.as_deref(),
-                ..RequestParts::default()
-            };
-            request(&cx.msg, &cx.edits, &parts, late, &mut out);
-        }
-        false => edited(&cx.msg, &cx.edits, late, &mut out),
-    }
-    Str::from(out)
-}
 
 /// How many Record-Route headers there will be is only known when the message leaves.
 fn records_routes(edits: &Edits) -> bool {
@@ -51,7 +20,8 @@ fn changed(cx: &mut Cx) -> Result<Message, Fault> {
             "Record-Route headers depend on the way out: apply the changes before record_route()",
         ));
     }
-    let text = built(cx);
+    // Texts that depend on the way out are those of the listener that the script forced, else of the one it came to.
+    let text = built(cx, cx.target.send_socket.unwrap_or(cx.received.listener));
     cx.spend_bytes(text.len())?;
     Message::parse(text, &Limits::default())
         .map_err(|error| Fault::script(format!("with its changes the message cannot be read: {error}")))

@@ -331,7 +331,8 @@ fn about_dialog(cell: &Cell, cx: &Cx, out: &mut Vec<u8>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn first_contact(cx: &Cx) -> Option<Str> {
+/// The URI of the first Contact.
+pub(crate) fn first_contact(cx: &Cx) -> Option<Str> {
     let value = cx.msg.value_text(cx.msg.first(HeaderId::Contact)?);
     let first = Addrs::new(&value).next()?.ok()?;
     Some(value.share(first.uri))

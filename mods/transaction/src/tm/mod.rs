@@ -13,7 +13,7 @@ mod contacts;
 pub(crate) mod core;
 pub(crate) mod counters;
 pub(crate) mod create;
-mod external;
+pub(crate) mod external;
 mod failover;
 mod failure;
 mod further;

@@ -324,7 +324,7 @@ pub fn declare(core: &Arc<Core>, env: &Env<'_>) {
     }
     let core = Arc::downgrade(core);
     env.settings
-        .on_change("tm", move |settings| apply(&core, settings));
+        .on_change("tm", move |settings, _| apply(&core, settings));
 }
 
 fn apply(core: &Weak<Core>, settings: &Settings) {

@@ -87,10 +87,12 @@ impl LocalRequest {
         let parsed = Message::parse(Str::from(text), &Limits::default())
             .map_err(|error| Fault::script(format!("the headers cannot be read: {error}")))?;
         let value = |id: HeaderId| parsed.first(id).map(|header| parsed.value_text(header));
-        let required = |id: HeaderId, name: &str| {
-            value(id)
-                .filter(|text| NameAddr::parse(text).is_ok())
-                .ok_or_else(|| Fault::script(format!("the headers have no usable {name}")))
+        let required = |id: HeaderId| {
+            let text = value(id).ok_or_else(|| Fault::script(format!("{} missing", id.name())))?;
+            let readable = NameAddr::parse(&text).is_ok();
+            readable
+                .then_some(text)
+                .ok_or_else(|| Fault::script(format!("Invalid headers: {} is no address", id.name())))
         };
         let number = |id: HeaderId| value(id)?.text().trim().parse().ok();
         let mut rest = Vec::new();
@@ -102,13 +104,13 @@ impl LocalRequest {
             }
         }
         if !body.is_empty() && !typed {
-            return Err(Fault::script("the request has a body, but no Content-Type"));
+            return Err(Fault::script("Content-Type missing"));
         }
         Ok(LocalRequest {
             method,
             ruri,
-            from: bracketed(&required(HeaderId::From, "From")?),
-            to: bracketed(&required(HeaderId::To, "To")?),
+            from: bracketed(&required(HeaderId::From)?),
+            to: bracketed(&required(HeaderId::To)?),
             call_id: value(HeaderId::CallId),
             cseq: value(HeaderId::CSeq).and_then(|text| number_of(&text)),
             max_forwards: number(HeaderId::MaxForwards),

@@ -8,13 +8,10 @@ use kahea_module::{
     arg::Literal,
     route::{FAILURE, REQUEST},
 };
-use kahea_sip::{
-    HeaderId,
-    view::{Addrs, Uri},
-};
+use kahea_sip::view::Uri;
 
 use super::{Name, Tsilo};
-use crate::tm::{cell::Cell, local::socket, more_branches::append};
+use crate::tm::{cell::Cell, external::first_contact, local::socket, more_branches::append};
 
 /// A location table that the script names.
 pub struct Table(Str);
@@ -97,17 +94,11 @@ fn by_contact(
     uri: Str,
     contact: Option<Str>,
 ) -> Result<Ret, Fault> {
-    let contact = contact.or_else(|| own_contact(cx)).ok_or_else(|| {
+    let contact = contact.or_else(|| first_contact(cx)).ok_or_else(|| {
         Fault::script("the request has no Contact: give ts_append_by_contact() the URI of one")
     })?;
     let cells = m.cells(&uri)?;
     ring(m, cx, &table, &uri, cells, Some(contact))
-}
-
-fn own_contact(cx: &Cx) -> Option<Str> {
-    let value = cx.msg.value_text(cx.msg.first(HeaderId::Contact)?);
-    let first = Addrs::new(&value).next()?.ok()?;
-    Some(value.share(first.uri))
 }
 
 /// Relays the transactions to the user's contacts, `only` to one where that is given.

@@ -45,16 +45,14 @@ impl Call {
     }
 }
 
+/// Waits for a count of AVPs; true where there are any.
+fn wait_for_count(count: impl AsyncFnOnce(&mut Cx) -> Result<usize, Fault> + 'static) -> Ret {
+    Ret::wait(move |cx| Box::pin(async move { count(cx).await.map(|count| count > 0).into() }))
+}
+
 pub(super) fn load(m: &Avpops, cx: &mut Cx, source: Lit<Source>, what: Lit<What>) -> Result<Ret, Fault> {
     let call = Call::new(m, cx, "avp_db_load", &source, what)?;
-    Ok(Ret::wait(move |cx| {
-        Box::pin(async move {
-            match load_now(cx, call).await {
-                Ok(count) => (count > 0).into(),
-                Err(fault) => fault.into(),
-            }
-        })
-    }))
+    Ok(wait_for_count(async move |cx: &mut Cx| load_now(cx, call).await))
 }
 
 async fn load_now(cx: &mut Cx, call: Call) -> Result<usize, Fault> {
@@ -125,14 +123,7 @@ fn add(cx: &mut Cx, name: AvpName, value: Value, flags: u32) -> Result<(), Fault
 
 pub(super) fn store(m: &Avpops, cx: &mut Cx, source: Lit<Source>, what: Lit<What>) -> Result<Ret, Fault> {
     let call = Call::new(m, cx, "avp_db_store", &source, what)?;
-    Ok(Ret::wait(move |cx| {
-        Box::pin(async move {
-            match store_now(cx, call).await {
-                Ok(count) => (count > 0).into(),
-                Err(fault) => fault.into(),
-            }
-        })
-    }))
+    Ok(wait_for_count(async move |cx: &mut Cx| store_now(cx, call).await))
 }
 
 /// Stores what the database does not hold yet.

@@ -347,10 +347,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scheme_gives_its_column() {
-        let rows = Rows {
-            rows: vec![vec![DbValue::from("33")]],
-            ..Rows::default()
-        };
+        let rows = Rows::from(vec![vec![DbValue::from("33")]]);
         let (m, seen) = avpops(rows);
         let mut cx = Server::default().invite();
         let source = lit::<Source>(&mut cx, "id");

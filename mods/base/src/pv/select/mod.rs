@@ -132,6 +132,19 @@ fn root(words: &[Word], bind: &dyn Bind) -> Option<Read> {
         .or_else(|| system::root(first, rest, bind))
         .or_else(|| auth::root(first, rest))
         .or_else(|| hf_value::root(first, rest))
+        .or_else(|| of_module(first, rest, bind))
+}
+
+/// Selects of other modules stand for a pseudo-variable of theirs.
+fn of_module(first: &str, rest: &[Word], bind: &dyn Bind) -> Option<Read> {
+    let var = match (first, rest) {
+        ("xmlrpc", [Word::Name(part)]) if part == "method" => bind.var("$xmlrpc(method)").ok()?,
+        _ => return None,
+    };
+    Some(Arc::new(move |cx| match var.get(cx) {
+        Value::Str(text) => Some(text),
+        Value::Int(_) | Value::Null => None,
+    }))
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use kahea_db::{Connection, Done, Driver, Features, Sink, Statement, Url, sql::Di
 use parking_lot::Mutex;
 
 use super::*;
-use crate::usrloc::{Columns, Draft, Form, Part};
+use crate::usrloc::{Common, Draft, Form, Part};
 
-/// Databases by host: which are away, and what they were told.
+/// Databases by host: which are away, which refuse everything, and what they were told.
 #[derive(Default)]
 struct World {
     away: Mutex<Vec<String>>,
+    refuses: Mutex<Vec<String>>,
     told: Mutex<Vec<(String, String)>>,
 }
 
@@ -47,6 +48,9 @@ impl Connection for FakeConnection {
         Box::pin(async move {
             if self.0.away.lock().contains(&self.1) {
                 return Err(Error::Lost("away".to_owned()));
+            }
+            if self.0.refuses.lock().contains(&self.1) {
+                return Err(Error::Refused("no such table".to_owned()));
             }
             let Statement::Query(query, _) = statement else {
                 return Err(Error::Unsupported("SQL"));
@@ -98,25 +102,14 @@ fn cluster(world: &Arc<World>) -> Cluster {
             .open_later(&url, Limits::default(), &shared.stats)
             .unwrap()
     };
-    let name = Str::from_static;
     let cluster = Cluster::new(Parts {
-        master: Master {
-            table: name("locdb"),
-            id: name("id"),
-            number: name("no"),
-            url: name("url"),
-            status: name("status"),
-            failover: name("failover"),
-            spare: name("spare"),
-            errors: name("errors"),
-            risk: name("rg"),
-        },
+        master: Master::default(),
         read: open("master"),
         write: Some(open("master")),
         writes: true,
         domain_counts: true,
         layout: Layout {
-            columns: Columns::default(),
+            columns: Common::default().columns,
             form: Form {
                 use_domain: true,
                 ..Form::default()
@@ -204,6 +197,43 @@ fn a_database_that_fails_is_passed_over_and_turned_off() {
         told.iter()
             .any(|(host, what)| host == "master" && what.starts_with("Update"))
     );
+}
+
+#[test]
+fn a_write_that_one_database_misses_is_not_acknowledged_until_that_one_is_off() {
+    let world = Arc::new(World::default());
+    let cluster = cluster(&world);
+    cluster.tuning.threshold.store(2, Relaxed);
+    let table = Str::from("location");
+    let alice = unwritten("alice@example.com");
+    let group = cluster.of_aor(b"alice@example.com")[0].id;
+    let first = if group == 1 { "a1" } else { "b1" };
+    world.refuses.lock().push(first.to_owned());
+    assert!(
+        run(cluster.write_all(&table, &alice)).is_err(),
+        "it would be read from there"
+    );
+    assert_eq!(cluster.of_aor(b"alice@example.com")[0].status, Status::On);
+    assert!(run(cluster.write_all(&table, &alice)).is_ok());
+    assert_eq!(cluster.of_aor(b"alice@example.com")[0].status, Status::Off);
+    assert!(run(cluster.write_all(&table, &alice)).is_ok());
+}
+
+#[test]
+fn what_every_database_refuses_turns_none_off() {
+    let world = Arc::new(World::default());
+    let cluster = cluster(&world);
+    world
+        .refuses
+        .lock()
+        .extend(["a1", "a2", "b1", "b2"].map(str::to_owned));
+    let table = Str::from("location");
+    for _ in 0..3 {
+        assert!(run(cluster.write_all(&table, &unwritten("alice@example.com"))).is_err());
+        assert!(run(cluster.fetch(&table, b"alice@example.com")).is_err());
+    }
+    let nodes = cluster.nodes.read();
+    assert!(nodes.iter().all(|node| node.status == Status::On));
 }
 
 #[test]

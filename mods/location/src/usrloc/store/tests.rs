@@ -137,12 +137,7 @@ fn rows_become_contacts_and_ended_ones_are_passed_over() {
     let rows: Vec<Row> = [("alice@example.com", 2_000), ("old@example.com", 900)]
         .map(|(aor, expires)| LAYOUT.row(&contact(aor, expires)))
         .to_vec();
-    let (store, _) = store(move |_| {
-        Ok(Rows {
-            rows: rows.clone(),
-            ..Rows::default()
-        })
-    });
+    let (store, _) = store(move |_| Ok(Rows::from(rows.clone())));
     let domain = domain();
     assert_eq!(store.load(&domain, Order::Preference, 1_000, |_| false), Ok(1));
     assert_eq!(domain.in_memory(b"alice@example.com")[0].state(), State::Synced);

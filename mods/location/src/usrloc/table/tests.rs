@@ -113,23 +113,44 @@ fn a_bounded_step_says_that_there_is_more() {
     assert_eq!(out.len(), 10);
 }
 
+fn unwritten(table: &Table) -> Unwritten {
+    let mut out = Unwritten::default();
+    assert!(!table.take_unwritten(0, 100, &mut out));
+    out
+}
+
+#[test]
+fn a_batch_takes_no_more_than_fits() {
+    let table = Table::new(0, Counts::default());
+    for n in 0..5 {
+        put(&table, contact(&format!("user{n}"), "a", 200), Writing::Later);
+    }
+    let mut out = Unwritten::default();
+    assert!(table.take_unwritten(0, 3, &mut out));
+    assert_eq!(out.rows(), 3);
+    assert!(table.take_unwritten(0, 3, &mut out));
+    assert_eq!(out.rows(), 3);
+    assert!(!table.take_unwritten(0, 100, &mut out));
+    assert_eq!(out.rows(), 5);
+}
+
 #[test]
 fn what_is_not_written_stays_marked() {
     let table = Table::new(0, Counts::default());
     put(&table, contact("alice", "a", 200), Writing::Later);
     put(&table, contact("alice", "a", 210), Writing::Later);
-    let first = table.take_unwritten(0, 100);
+    let first = unwritten(&table);
     assert_eq!((first.contacts.len(), first.gone.len()), (1, 0));
-    assert!(table.take_unwritten(0, 100).contacts.is_empty());
+    assert!(unwritten(&table).contacts.is_empty());
     table.put_back(first);
-    let again = table.take_unwritten(0, 100);
+    let again = unwritten(&table);
     assert_eq!(again.contacts[0].expires(), 210);
     table.written(&again.contacts[0]);
     assert_eq!(table.get(b"alice")[0].state(), State::Synced);
     put(&table, contact("alice", "a", 220), Writing::Later);
     assert_eq!(table.get(b"alice")[0].state(), State::Dirty);
     table.edit(b"alice", Order::Preference, Writing::Later, |edit| edit.remove(0));
-    let gone = table.take_unwritten(0, 100);
+    let gone = unwritten(&table);
     assert_eq!((gone.contacts.len(), gone.gone.len()), (0, 1));
 }
 
@@ -138,7 +159,7 @@ fn a_contact_without_a_row_leaves_none_to_be_removed() {
     let table = Table::new(0, Counts::default());
     put(&table, contact("alice", "a", 200), Writing::Later);
     table.edit(b"alice", Order::Preference, Writing::Later, |edit| edit.remove(0));
-    let nothing = table.take_unwritten(0, 100);
+    let nothing = unwritten(&table);
     assert!(nothing.contacts.is_empty() && nothing.gone.is_empty());
 }
 
@@ -146,11 +167,11 @@ fn a_contact_without_a_row_leaves_none_to_be_removed() {
 fn a_version_that_changed_while_it_was_written_is_dirty() {
     let table = Table::new(0, Counts::default());
     put(&table, contact("alice", "a", 200), Writing::Later);
-    let taken = table.take_unwritten(0, 100).contacts;
+    let taken = unwritten(&table).contacts;
     put(&table, contact("alice", "a", 250), Writing::Later);
     table.written(&taken[0]);
     assert_eq!(table.get(b"alice")[0].state(), State::Dirty);
-    assert_eq!(table.take_unwritten(0, 100).contacts[0].expires(), 250);
+    assert_eq!(unwritten(&table).contacts[0].expires(), 250);
 }
 
 #[test]
@@ -168,7 +189,7 @@ fn what_is_for_memory_alone_is_not_written_with_the_others() {
     let table = Table::new(0, Counts::default());
     put(&table, contact("alice", "a", 200), Writing::Later);
     put(&table, contact("alice", "b", 200), Writing::Never);
-    assert_eq!(table.take_unwritten(0, 100).contacts.len(), 1);
+    assert_eq!(unwritten(&table).contacts.len(), 1);
     put(&table, contact("alice", "b", 300), Writing::Later);
-    assert_eq!(table.take_unwritten(0, 100).contacts.len(), 2);
+    assert_eq!(unwritten(&table).contacts.len(), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
-use kahea_mods_location::usrloc::{Contact, Domain, Filter, Mode, Now, Service};
+use kahea_mods_location::usrloc::{self, Contact, Domain, Filter, Mode, Now, Service};
 use kahea_module::{Str, Worker, debug};
 use parking_lot::Mutex;
 
@@ -113,13 +113,9 @@ fn bound(worker: &Worker, contact: &Contact) -> Bound {
     }
 }
 
-fn unix(worker: &Worker) -> u32 {
-    u32::try_from(worker.unix_time()).unwrap_or(u32::MAX)
-}
-
 impl Contacts for Located {
     fn due(&self, worker: &Rc<Worker>, part: u64, parts: u64) -> Vec<Bound> {
-        let now = unix(worker);
+        let now = usrloc::now(worker);
         match self.service.settings().mode {
             Mode::DatabaseOnly => self.fetched(worker, part, parts, now),
             _ => self.in_memory(worker, part, parts, now),
@@ -131,7 +127,7 @@ impl Contacts for Located {
     }
 
     fn answered(&self, worker: &Rc<Worker>, ruid: &Str) {
-        let now = unix(worker);
+        let now = usrloc::now(worker);
         for domain in self.service.domains() {
             if domain.answered(ruid, now, 0) {
                 return;
@@ -140,7 +136,7 @@ impl Contacts for Located {
     }
 
     fn remove(&self, worker: &Rc<Worker>, ruid: &Str) {
-        let now = unix(worker);
+        let now = usrloc::now(worker);
         for domain in self.service.domains() {
             if let Some(contact) = domain.by_ruid(ruid) {
                 domain.end(&contact, now);
