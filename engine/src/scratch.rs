@@ -9,7 +9,11 @@ use crate::{generation::Generation, runner::Runner};
 
 /// A worker of that configuration outside of the running ones.
 pub fn worker(generation: &Arc<Generation>) -> Rc<Worker> {
-    let runner = Rc::new(Runner::new(generation.program.clone(), generation.prefix.clone()));
+    let runner = Rc::new(Runner::new(
+        generation.program.clone(),
+        generation.prefix.clone(),
+        &generation.config.shared.stats.latencies,
+    ));
     let worker = Rc::new(Worker::new(
         0,
         generation.config.clone(),
