@@ -12,6 +12,7 @@ use kahea_module::{
     config::{Alias, Hooks, Identity, Shared},
     core_stats::CoreStats,
     globals::Globals,
+    language::Language,
     registry::Services,
     settings::Settings,
     static_dns::StaticDns,
@@ -33,6 +34,7 @@ pub struct Prepared {
     /// All but the listeners.
     config: Config,
     program: Arc<Program>,
+    language: Option<Arc<dyn Language>>,
 }
 
 /// Ready to run.
@@ -41,6 +43,8 @@ pub struct Generation {
     pub config: Arc<Config>,
     /// The script.
     pub program: Arc<Program>,
+    /// The embedded language that routes messages in its place.
+    pub language: Option<Arc<dyn Language>>,
     /// Where messages enter it.
     pub entries: Entries,
     /// Bounds of what is read.
@@ -66,6 +70,7 @@ pub fn prepare(
         loaded,
         params,
         custom,
+        engine,
         ..
     } = compiled;
     tell_core(&binder, params, shared);
@@ -96,7 +101,11 @@ pub fn prepare(
         decl.init(pending, &mut env)
             .map_err(|error| Box::new(refused(decl.name, span, error)))?;
     }
-    let onsend = bind.route(RouteKind::OnSend, "");
+    let language = language(engine.as_ref(), &hooks)?;
+    let onsend = match &language {
+        Some(_) => bind.callback(RouteKind::OnSend, &globals.kemi_onsend_route_callback.text()),
+        None => bind.route(RouteKind::OnSend, ""),
+    };
     let server_header = server_header(&globals);
     let config = Config {
         generation,
@@ -119,6 +128,43 @@ pub fn prepare(
     Ok(Prepared {
         config,
         program: Arc::new(program),
+        language,
+    })
+}
+
+/// The embedded language that `cfgengine` names.
+fn language(
+    engine: Option<&(Str, Span)>,
+    hooks: &Hooks,
+) -> Result<Option<Arc<dyn Language>>, Box<Diagnostic>> {
+    let Some((name, span)) = engine else {
+        return Ok(None);
+    };
+    let text = name.text();
+    let known = |language: &&Arc<dyn Language>| language.names().contains(&&*text);
+    if let Some(language) = hooks.languages.iter().find(known) {
+        return Ok(Some(language.clone()));
+    }
+    let problem = Diagnostic::error(
+        codes::START_FAILED,
+        *span,
+        format!("cfgengine \"{text}\": no loaded module brings this language"),
+    );
+    Err(Box::new(problem.help(match module_of(&text) {
+        Some(module) => format!("add loadmodule \"{module}.so\""),
+        None => "the languages are native, lua, python, jsdt, ruby and sqlang".to_owned(),
+    })))
+}
+
+/// The module that brings a language.
+fn module_of(language: &str) -> Option<&'static str> {
+    Some(match language {
+        "lua" => "app_lua",
+        "python" | "python3" => "app_python3",
+        "jsdt" | "js" => "app_jsdt",
+        "ruby" => "app_ruby",
+        "sqlang" => "app_sqlang",
+        _ => return None,
     })
 }
 
@@ -206,11 +252,15 @@ impl Prepared {
     /// The same without a network of this server's own, as benchmarks need it.
     pub fn listening(mut self, listeners: Vec<Listener>) -> Generation {
         self.config.identity.listeners = listeners;
-        let entries = entries(&self.config);
+        let entries = match &self.language {
+            Some(_) => callbacks(&self.config),
+            None => entries(&self.config),
+        };
         let limits = Limits::default();
         Generation {
             config: Arc::new(self.config),
             program: self.program,
+            language: self.language,
             entries,
             limits,
             prefix: None,
@@ -305,5 +355,21 @@ fn entries(config: &Config) -> Entries {
         received: event("core:msg-received").filter(|_| config.globals.received_route_mode != 0),
         pre_routing: event("core:pre-routing"),
         parse_error: event("core:receive-parse-error"),
+    }
+}
+
+/// Where messages enter the scripts of an embedded language (`kemi.*_callback`).
+fn callbacks(config: &Config) -> Entries {
+    let globals = &config.globals;
+    let callback = |kind, name: &Str| config.bind.callback(kind, &name.text());
+    let event =
+        |name: &Str, native: &str| callback(RouteKind::Event, name).or_else(|| config.event_route(native));
+    Entries {
+        request: callback(RouteKind::Request, &globals.kemi_request_route_callback),
+        reply: callback(RouteKind::CoreReply, &globals.kemi_reply_route_callback),
+        received: event(&globals.kemi_received_route_callback, "core:msg-received")
+            .filter(|_| globals.received_route_mode != 0),
+        pre_routing: event(&globals.kemi_pre_routing_callback, "core:pre-routing"),
+        parse_error: config.event_route("core:receive-parse-error"),
     }
 }

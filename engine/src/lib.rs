@@ -13,6 +13,9 @@ mod net_config;
 mod net_host;
 mod receive;
 pub mod runner;
+mod running;
+mod scratch;
+mod script;
 pub mod server;
 mod tracing;
 

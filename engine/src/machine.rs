@@ -7,9 +7,9 @@ use kahea_lang::program::{
     Call, CaseTest, Op, Program,
     eval::{binary, is_true, to_int, unary},
 };
+pub use kahea_module::language::Step;
 use kahea_module::{
     Blame, Cx, Fault, Outcome, Ret, RouteId, RouteKind, Value, log,
-    ret::Later,
     route::{ScriptPlace, ScriptStep},
     trace::Left,
 };
@@ -47,16 +47,6 @@ struct Rounds {
     begun: i64,
     /// The code of the last whole round.
     code: i64,
-}
-
-/// How far a script came.
-pub enum Step {
-    /// To its end.
-    Done(Outcome),
-    /// To a function that waits.
-    Wait(Later),
-    /// It may not go on: its budget is used up.
-    Stopped(Fault),
 }
 
 impl Machine {
@@ -466,12 +456,7 @@ impl Machine {
     }
 
     fn report(&self, fault: &Fault) {
-        let level = match fault.blame {
-            Blame::Peer => log::Level::Info,
-            Blame::Limit => log::Level::Warning,
-            Blame::Script | Blame::Backend => log::Level::Error,
-            Blame::Ours => log::Level::Critical,
-        };
+        let level = fault.blame.level();
         if log::shows(level) {
             let place = self.place();
             log::write_at(

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use kahea_module::{
     DnsRecord, DnsType, Fault, Hop, Net, Str, Targets,
-    latency::{Latencies, Latency},
+    latency::Latency,
     ret::LocalFuture,
 };
 use kahea_net::{
@@ -12,20 +12,50 @@ use kahea_net::{
     dns::{BlockReason, Query, RecordData, RecordKind, ResolveError},
 };
 use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
+use tokio::runtime::Handle;
 
 /// One worker's view of the network.
 pub struct NetHost {
     worker: Worker,
     /// Of names that are asked for.
     latency: Latency,
+    /// Where names are resolved, if not here: what one worker asks may be what another waits for, so that nobody must ask
+    /// whose thread may stand still.
+    errands: Option<Handle>,
 }
 
 impl NetHost {
-    /// Over that worker's sockets.
-    pub fn new(worker: Worker, latencies: &Latencies) -> NetHost {
+    /// Over that worker's sockets; `latency` is of names that are asked for.
+    pub fn new(worker: Worker, latency: Latency) -> NetHost {
         NetHost {
             worker,
-            latency: latencies.of("dns", &[]),
+            latency,
+            errands: None,
+        }
+    }
+
+    /// The same for a thread that may stand still.
+    pub fn standing(worker: Worker, latency: Latency, errands: Handle) -> NetHost {
+        NetHost {
+            errands: Some(errands),
+            ..NetHost::new(worker, latency)
+        }
+    }
+
+    /// Asks where the answer is not held up.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, Fault>> + Send + 'static,
+    ) -> LocalFuture<'static, Result<T, Fault>> {
+        match &self.errands {
+            None => Box::pin(question),
+            Some(errands) => {
+                let task = errands.spawn(question);
+                Box::pin(async move {
+                    let gone = |_| Err(Fault::backend("the question to DNS was given up"));
+                    task.await.unwrap_or_else(gone)
+                })
+            }
         }
     }
 
@@ -71,7 +101,7 @@ impl Net for NetHost {
 
     fn resolve(&self, hop: Hop) -> LocalFuture<'static, Result<Targets, Fault>> {
         let (net, latency) = (self.worker.net().clone(), self.latency.clone());
-        Box::pin(async move {
+        self.ask(async move {
             let host = hop.host.text();
             let began = latency.start();
             let answer = net.resolver().resolve(query(&hop, &host)).await;
@@ -98,7 +128,7 @@ impl Net for NetHost {
 
     fn lookup(&self, name: Str, kind: DnsType) -> LocalFuture<'static, Result<Vec<DnsRecord>, Fault>> {
         let (net, latency) = (self.worker.net().clone(), self.latency.clone());
-        Box::pin(async move {
+        self.ask(async move {
             let began = latency.start();
             let answer = net.resolver().lookup(&name.text(), record_kind(kind)).await;
             latency.end(began);

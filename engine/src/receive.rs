@@ -2,14 +2,17 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use kahea_module::{Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy};
+use kahea_module::{
+    Cx, Fault, Flow, Outcome, Ret, RouteId, RouteKind, Str, Worker, log::Level, proxy, state::Settled,
+};
 use kahea_net::{NetEvent, Sink};
 use kahea_sip::{HeaderId, Limits, Message, ParseError, Received, view::Via};
 
 use crate::{
     latency,
-    machine::{Machine, Step},
+    machine::Step,
     runner::{Runner, begin, finish, guarded, in_its_name, wait},
+    running::Running,
 };
 
 /// What one worker runs messages with: swapped as a whole at a reload.
@@ -161,7 +164,7 @@ fn is_http_head(head: &[u8]) -> bool {
 }
 
 /// Line ends, NULs or nothing: phones send these to keep NAT bindings.
-fn is_keepalive(data: &[u8]) -> bool {
+pub fn is_keepalive(data: &[u8]) -> bool {
     data.len() <= 4 && data.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0 | b' '))
 }
 
@@ -447,7 +450,7 @@ fn run(current: Rc<Current>, mut cx: Cx, entry: RouteId, after: After) {
     }
 }
 
-fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Machine, step: Step, after: After) {
+fn suspend(current: Rc<Current>, mut cx: Cx, mut machine: Running, step: Step, after: After) {
     // While this message waits, others on this worker start with variables of their own.
     begin(Box::pin(async move {
         let result = finish(&mut cx, &mut machine, step).await;
@@ -465,7 +468,12 @@ fn after_request(current: Rc<Current>, mut cx: Cx, result: Result<Outcome, Fault
             current.worker.config.counts.err_requests.inc();
             kahea_module::log_at!(Level::Error, "<core>", "The script failed: {fault}.");
             let (status, reason) = fault.reply();
-            if let Err(fault) = proxy::reply_to(&mut cx, status, reason.as_bytes()) {
+            if Settled::is(&cx) {
+                kahea_module::debug!(
+                    "<core>",
+                    "No {status} for the request: it was answered or sent on."
+                );
+            } else if let Err(fault) = proxy::reply_to(&mut cx, status, reason.as_bytes()) {
                 kahea_module::debug!("<core>", "No reply to the request: {fault}.");
             }
         }

@@ -1,7 +1,7 @@
 //! Runs routes on a worker: at once where nothing waits, as a task where something does.
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -14,15 +14,18 @@ use std::{
 use kahea_lang::program::{Program, Route};
 use kahea_module::{
     Blame, Cx, Engine, Fault, Outcome, Ret, RouteId, Worker, error,
+    language::{Callback, Interpreter},
     latency::{Latencies, Latency},
     ret::{Later, LocalFuture},
     route::{ScriptPlace, ScriptStep},
-    worker::Then,
+    worker::{OwnTask, Then, Work},
 };
 
 use crate::{
     logging::prefix::{self, Prefix},
     machine::{self, Machine, Step},
+    running::Running,
+    script,
 };
 
 /// The interpreter of one worker and one configuration.
@@ -33,6 +36,10 @@ pub struct Runner {
     latencies: Option<Vec<Latency>>,
     /// For tasks that need the worker they run on.
     worker: RefCell<Weak<Worker>>,
+    /// Of the language that `cfgengine` names.
+    interpreter: OnceCell<Rc<dyn Interpreter>>,
+    /// By their numbers.
+    callbacks: RefCell<Vec<Option<Arc<Callback>>>>,
 }
 
 impl Runner {
@@ -48,17 +55,51 @@ impl Runner {
             prefix,
             latencies,
             worker: RefCell::default(),
+            interpreter: OnceCell::new(),
+            callbacks: RefCell::default(),
         }
     }
 
-    /// The figures of a route, where somebody asks for them.
+    /// The figures of a native route, where somebody asks for them.
     pub fn latency(&self, route: RouteId) -> Option<&Latency> {
         self.latencies.as_ref()?.get(machine::index(route.0))
     }
 
-    /// A machine at the start of a route.
-    pub fn machine(&self, route: RouteId) -> Machine {
-        Machine::new(self.program.clone(), route)
+    /// A script at the start of a route.
+    pub fn machine(&self, route: RouteId) -> Running {
+        match route.callback() {
+            None => Running::Native(Machine::new(self.program.clone(), route)),
+            Some(id) => self.callback(id, route),
+        }
+    }
+
+    fn callback(&self, id: u32, route: RouteId) -> Running {
+        let known = self.callbacks.borrow().get(machine::index(id)).cloned().flatten();
+        let callback = known.or_else(|| self.note_callback(id, route));
+        match (self.interpreter.get(), callback) {
+            (Some(interpreter), Some(callback)) => Running::Callback(interpreter.call(&callback)),
+            _ => Running::Missing(route),
+        }
+    }
+
+    /// Asks the configuration what a callback is, once on each worker.
+    fn note_callback(&self, id: u32, route: RouteId) -> Option<Arc<Callback>> {
+        let callback = self.worker()?.config.bind.callback_of(route)?;
+        let mut known = self.callbacks.borrow_mut();
+        let at = machine::index(id);
+        if known.len() <= at {
+            known.resize(at.saturating_add(1), None);
+        }
+        if let Some(place) = known.get_mut(at) {
+            *place = Some(callback.clone());
+        }
+        Some(callback)
+    }
+
+    /// Gives it the interpreter of the embedded language that routes messages.
+    pub fn speak(&self, interpreter: Rc<dyn Interpreter>) {
+        // There is one for each runner.
+        let _ = self.interpreter.set(interpreter);
     }
 }
 
@@ -72,8 +113,8 @@ const FAILED: Outcome = Outcome {
 /// Does one stretch of work on a message; a panic in it is caught, counted and logged.
 pub fn guarded<T>(
     cx: &mut Cx,
-    machine: &mut Machine,
-    work: impl FnOnce(&mut Cx, &mut Machine) -> T,
+    machine: &mut Running,
+    work: impl FnOnce(&mut Cx, &mut Running) -> T,
 ) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(|| work(cx, machine)))
         .map_err(|panic| panicked(cx, &machine.position(), &*panic))
@@ -130,7 +171,7 @@ impl Future for Guard<'_> {
 }
 
 /// Runs a machine to its end.
-pub async fn finish(cx: &mut Cx, machine: &mut Machine, first: Step) -> Result<Outcome, Fault> {
+pub async fn finish(cx: &mut Cx, machine: &mut Running, first: Step) -> Result<Outcome, Fault> {
     let mut step = first;
     loop {
         match step {
@@ -190,7 +231,7 @@ fn run_machine(
     prefix: Option<&Arc<Prefix>>,
     latency: Option<&Latency>,
     mut cx: Cx,
-    mut machine: Machine,
+    mut machine: Running,
     then: Then,
 ) {
     let timing = latency.map(|latency| (latency.clone(), latency.start()));
@@ -236,14 +277,14 @@ impl Engine for Runner {
     }
 
     fn run_behind(&self, cx: Cx, step: ScriptStep, then: Then) {
-        let machine = Machine::behind(self.program.clone(), step);
+        let machine = Running::Native(Machine::behind(self.program.clone(), step));
         run_machine(self.prefix.as_ref(), None, cx, machine, then);
     }
 
     fn run_now(&self, cx: &mut Cx, route: RouteId) -> Outcome {
         let caller = cx.step;
         let began = self.latency(route).and_then(Latency::start);
-        let outcome = self.run_to_end(cx, route);
+        let outcome = script::at_once(|| self.run_to_end(cx, route));
         if let Some(latency) = self.latency(route) {
             latency.end(began);
         }
@@ -273,6 +314,20 @@ impl Engine for Runner {
 
     fn place(&self, step: ScriptStep) -> Option<ScriptPlace> {
         machine::place(&self.program, step)
+    }
+
+    fn standing(&self, cx: &mut Cx, work: Work) -> Ret {
+        script::standing(cx, work)
+    }
+
+    fn stand(&self, cx: &mut Cx, later: Later) -> Ret {
+        script::stand(cx, later)
+    }
+
+    fn apart(&self, worker: &Rc<Worker>, task: OwnTask) {
+        if let Err(task) = script::apart(worker, task) {
+            self.spawn(task(worker.clone()));
+        }
     }
 
     fn spawn(&self, task: LocalFuture<'static, ()>) {

@@ -2,18 +2,21 @@
 
 use std::{
     rc::Rc,
-    sync::{Arc, mpsc as blocking},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc as blocking,
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use kahea_diag::{Diagnostic, Diagnostics, Origin, SourceMap, Span, codes};
 use kahea_module::{
-    Config, Cx, Flow, RouteKind, Str, Worker, config::Shared, globals::Globals, log, registry::Registry,
-    ret::LocalFuture,
+    Config, Cx, Flow, RouteKind, Str, Worker, config::Shared, globals::Globals, latency::Latency, log,
+    registry::Registry, ret::LocalFuture,
 };
-use kahea_net::{Inherited, Net, NetEvent, Sink};
-use kahea_sip::Received;
+use kahea_net::{Inherited, Net};
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
@@ -21,11 +24,13 @@ use crate::{
     auto_alias::OwnNames,
     boot::Loaded,
     generation::{Generation, Prepared, prepare},
-    logging::prefix::{self, Prefix},
+    logging::prefix::Prefix,
     net_config::net_config,
     net_host::NetHost,
     receive::{Current, Receiver},
     runner::Runner,
+    scratch,
+    script::{Crew, Entrance, Queue},
 };
 
 /// Why a server does not start, or keeps its old configuration.
@@ -44,6 +49,9 @@ pub enum StartError {
 
 /// Workers take a configuration between two messages, so this is far more than they need.
 const SWAP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Script workers at most, whatever `children` says: each has an interpreter.
+const MOST_SCRIPT_WORKERS: usize = 256;
 
 /// Work for a worker thread, with the configuration that is in force there.
 pub type Job = Box<dyn FnOnce(Rc<Worker>) -> LocalFuture<'static, ()> + Send>;
@@ -66,6 +74,10 @@ pub struct Server {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     workers: Vec<Handle>,
+    /// Once a configuration had a script that holds its thread.
+    crew: OnceLock<Crew>,
+    /// The configuration in force runs on script workers.
+    scripted: AtomicBool,
     generation: Mutex<u64>,
     /// Of the configuration in force.
     config: Mutex<Option<Arc<Config>>>,
@@ -84,7 +96,17 @@ struct Handle {
 enum Order {
     /// Take this configuration, and drop the sender when that is done.
     Swap(Arc<Generation>, blocking::Sender<()>),
+    /// Hand messages to the script workers, and drop the sender when that is so.
+    Relay(Arc<Queue>, blocking::Sender<()>),
     Run(Job),
+}
+
+/// What a worker begins with.
+enum Role {
+    /// It runs scripts itself.
+    Runs(Arc<Generation>),
+    /// Script workers do.
+    Relays(Arc<Queue>),
 }
 
 impl Server {
@@ -139,6 +161,8 @@ impl Server {
             shared,
             registry,
             workers: Vec::new(),
+            crew: OnceLock::new(),
+            scripted: AtomicBool::new(false),
             generation: Mutex::new(1),
             config: Mutex::default(),
             names: OwnNames::default(),
@@ -147,12 +171,35 @@ impl Server {
         };
         let generation = server.complete(prepared)?;
         *server.config.lock() = Some(generation.config.clone());
+        let queue = server.crew_for(&generation).map_err(StartError::Thread)?;
         for index in 0..workers {
-            let (net, generation, alive) = (server.net.clone(), generation.clone(), alive.clone());
-            let handle = spawn(index, net, generation, alive).map_err(StartError::Thread)?;
+            let role = match &queue {
+                Some(queue) => Role::Relays(queue.clone()),
+                None => Role::Runs(generation.clone()),
+            };
+            let (net, alive) = (server.net.clone(), alive.clone());
+            let latency = generation.config.shared.stats.latencies.of("dns", &[]);
+            let handle = spawn(index, net, role, latency, alive).map_err(StartError::Thread)?;
             server.workers.push(handle);
         }
         Ok(server)
+    }
+
+    /// The queue of the script workers, where the configuration needs them; they are started where they are not there.
+    fn crew_for(&self, generation: &Arc<Generation>) -> std::io::Result<Option<Arc<Queue>>> {
+        let languages = &generation.config.hooks.languages;
+        let scripted = languages.iter().any(|language| language.holds_its_thread());
+        self.scripted.store(scripted, Relaxed);
+        if !scripted {
+            return Ok(None);
+        }
+        if let Some(crew) = self.crew.get() {
+            return Ok(Some(crew.queue().clone()));
+        }
+        let count = usize::try_from(generation.config.globals.children).unwrap_or(1);
+        let count = count.clamp(1, MOST_SCRIPT_WORKERS);
+        let crew = Crew::start(count, &self.net, &self.shared, generation)?;
+        Ok(Some(self.crew.get_or_init(|| crew).queue().clone()))
     }
 
     /// Adds what is known only once the listeners are open.
@@ -184,7 +231,9 @@ impl Server {
             Ok(None) => {}
             Err(error) => return Err(prefix_error(&config.globals, &error)),
         }
-        Ok(Arc::new(generation))
+        let generation = Arc::new(generation);
+        try_languages(&generation)?;
+        Ok(generation)
     }
 
     /// Swaps the configuration: new messages use it, those under way end on theirs. Nothing changes on an error.
@@ -213,9 +262,18 @@ impl Server {
         };
         log::set_level(level);
         let (taken, all_taken) = blocking::channel();
+        let had_crew = self.crew.get().is_some();
+        let queue = self.crew_for(&generation).map_err(StartError::Thread)?;
+        if let (Some(_), Some(crew), true) = (&queue, self.crew.get(), had_crew) {
+            crew.swap(&generation, &taken);
+        }
         for worker in &self.workers {
+            let order = match &queue {
+                Some(queue) => Order::Relay(queue.clone(), taken.clone()),
+                None => Order::Swap(generation.clone(), taken.clone()),
+            };
             // A worker that has ended takes no configuration; the server is stopping then.
-            let _ = worker.orders.send(Order::Swap(generation.clone(), taken.clone()));
+            let _ = worker.orders.send(order);
         }
         drop(taken);
         // Nobody sends: it ends when the last worker has dropped its part.
@@ -240,9 +298,14 @@ impl Server {
         &self.net
     }
 
-    /// How many worker threads there are.
+    /// How many worker threads there are that run scripts.
     pub fn workers(&self) -> usize {
-        self.workers.len()
+        self.script_workers().map_or(self.workers.len(), Crew::count)
+    }
+
+    /// Where the configuration in force runs on them.
+    fn script_workers(&self) -> Option<&Crew> {
+        self.crew.get().filter(|_| self.scripted.load(Relaxed))
     }
 
     /// Counts configurations: 1 after the start, more with each reload.
@@ -250,8 +313,11 @@ impl Server {
         *self.generation.lock()
     }
 
-    /// Runs something on a worker, between its messages; false where that worker has ended.
+    /// Runs something on a worker that runs scripts, between its messages; false where that worker has ended.
     pub fn on_worker(&self, index: usize, job: Job) -> bool {
+        if let Some(crew) = self.script_workers() {
+            return crew.run(index, job);
+        }
         self.workers
             .get(index)
             .is_some_and(|worker| worker.orders.send(Order::Run(job)).is_ok())
@@ -265,6 +331,7 @@ impl Server {
     /// The same with a limit of time; false where workers were still busy then, and were left alone. Modules write out
     /// what they keep either way.
     pub fn stop_within(&self, limit: Option<Duration>) -> bool {
+        let scripts_ended = self.crew.get().is_none_or(|crew| crew.stop(limit));
         self.net.shutdown();
         let ended = self.ended.lock();
         let in_time = match limit {
@@ -286,13 +353,29 @@ impl Server {
         for hook in config.iter().flat_map(|config| &config.hooks.stop) {
             hook();
         }
-        in_time
+        in_time && scripts_ended
     }
 }
 
 fn entered(prefix: &Arc<Prefix>, cx: &mut Cx) -> Flow {
     prefix.enter(cx);
     Flow::Continue
+}
+
+/// Loads the scripts of embedded languages on trial, so that a broken one changes nothing.
+fn try_languages(generation: &Arc<Generation>) -> Result<(), StartError> {
+    let languages = &generation.config.hooks.languages;
+    if languages.is_empty() {
+        return Ok(());
+    }
+    let worker = scratch::worker(generation);
+    for language in languages {
+        language.check(&worker).map_err(|error| {
+            let help = error.help.map_or(String::new(), |help| format!("; {help}"));
+            StartError::Process(format!("{}{help}", error.message))
+        })?;
+    }
+    Ok(())
 }
 
 fn prefix_error(globals: &Globals, error: &kahea_module::BindError) -> StartError {
@@ -323,7 +406,8 @@ fn ready(loaded: Loaded, number: u64, shared: &Arc<Shared>) -> Result<Prepared, 
 fn spawn(
     index: usize,
     net: Arc<Net>,
-    generation: Arc<Generation>,
+    role: Role,
+    latency: Latency,
     alive: blocking::Sender<()>,
 ) -> std::io::Result<Handle> {
     let (orders, taken) = mpsc::unbounded_channel();
@@ -331,7 +415,7 @@ fn spawn(
         .name(format!("worker-{index}"))
         .spawn(move || {
             log::set_worker(index.saturating_add(1));
-            if let Err(error) = work(index, &net, generation, taken) {
+            if let Err(error) = work(index, &net, role, latency, taken) {
                 kahea_module::error!("<core>", "Worker {index} cannot run: {error}.");
             }
             drop(alive);
@@ -345,7 +429,8 @@ fn spawn(
 fn work(
     index: usize,
     net: &Arc<Net>,
-    generation: Arc<Generation>,
+    role: Role,
+    latency: Latency,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -353,32 +438,24 @@ fn work(
         .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
-        let host = Rc::new(NetHost::new(
-            net.worker(index),
-            &generation.config.shared.stats.latencies,
-        ));
-        let first = current(index, &generation, &host);
-        drop(generation);
+        let host = Rc::new(NetHost::new(net.worker(index), latency));
         let mut timers = Timers::default();
-        if index == 0 {
-            tokio::task::spawn_local(started(first.worker.clone()));
-            timers.restart(&first.worker);
-        }
-        let receiver = Rc::new(Receiver::new(first));
-        let (sink, own_host) = (Rc::new(Unprefixed(receiver.clone())), host.clone());
+        let entrance = match role {
+            Role::Runs(generation) => {
+                let first = current(index, &generation, &host);
+                if index == 0 {
+                    tokio::task::spawn_local(started(first.worker.clone()));
+                    timers.restart(&first.worker);
+                }
+                Entrance::own(Rc::new(Receiver::new(first)))
+            }
+            Role::Relays(queue) => Entrance::queue(queue),
+        };
+        let entrance = Rc::new(entrance);
+        let (sink, own_host) = (entrance.clone(), host.clone());
         let clerk = tokio::task::spawn_local(async move {
             while let Some(order) = orders.recv().await {
-                match order {
-                    Order::Swap(generation, taken) => {
-                        let next = current(index, &generation, &own_host);
-                        if index == 0 {
-                            timers.restart(&next.worker);
-                        }
-                        receiver.replace(next);
-                        drop(taken);
-                    }
-                    Order::Run(job) => drop(tokio::task::spawn_local(job(receiver.current().worker.clone()))),
-                }
+                obey(index, order, &entrance, &mut timers, &own_host);
             }
         });
         let result = host.worker().run(sink).await;
@@ -387,8 +464,34 @@ fn work(
     })
 }
 
+fn obey(index: usize, order: Order, entrance: &Entrance, timers: &mut Timers, host: &Rc<NetHost>) {
+    match order {
+        Order::Swap(generation, taken) => {
+            let next = current(index, &generation, host);
+            if index == 0 {
+                timers.restart(&next.worker);
+            }
+            match entrance.receiver() {
+                Some(receiver) => receiver.replace(next),
+                None => entrance.replace(Entrance::own(Rc::new(Receiver::new(next)))),
+            }
+            drop(taken);
+        }
+        Order::Relay(queue, taken) => {
+            *timers = Timers::default();
+            entrance.replace(Entrance::queue(queue));
+            drop(taken);
+        }
+        Order::Run(job) => {
+            if let Some(receiver) = entrance.receiver() {
+                drop(tokio::task::spawn_local(job(receiver.current().worker.clone())));
+            }
+        }
+    }
+}
+
 /// Runs what the script has for the start of the process, as Kamailio's first worker does.
-async fn started(worker: Rc<Worker>) {
+pub(crate) async fn started(worker: Rc<Worker>) {
     for name in ["core:modinit-before", "core:worker-one-init"] {
         let Some(route) = worker.config.event_route(name) else {
             continue;
@@ -407,11 +510,11 @@ async fn started(worker: Rc<Worker>) {
 
 /// The timers of one configuration; they end with this.
 #[derive(Default)]
-struct Timers(tokio::task::JoinSet<()>);
+pub(crate) struct Timers(tokio::task::JoinSet<()>);
 
 impl Timers {
     /// Ends what runs and starts the periodic hooks of this worker, each for the first time after its interval.
-    fn restart(&mut self, worker: &Rc<Worker>) {
+    pub(crate) fn restart(&mut self, worker: &Rc<Worker>) {
         self.0 = tokio::task::JoinSet::new();
         for periodic in &worker.config.hooks.periodic {
             let (periodic, worker) = (periodic.clone(), worker.clone());
@@ -432,23 +535,8 @@ impl Timers {
 /// Between two runs of a timer, at least.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Takes what the sockets give, and ends the log prefix of a message with it.
-struct Unprefixed(Rc<Receiver>);
-
-impl Sink for Unprefixed {
-    fn message(&self, data: Str, received: Received) {
-        self.0.message(data, received);
-        prefix::leave();
-    }
-
-    fn event(&self, event: NetEvent) {
-        self.0.event(event);
-        prefix::leave();
-    }
-}
-
 /// What a worker runs messages of that generation with.
-fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
+pub(crate) fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc<Current> {
     let runner = Rc::new(Runner::new(
         generation.program.clone(),
         generation.prefix.clone(),
@@ -464,6 +552,12 @@ fn current(index: usize, generation: &Arc<Generation>, host: &Rc<NetHost>) -> Rc
     );
     let worker = Rc::new(worker);
     runner.bind(&worker);
+    if let Some(language) = &generation.language {
+        match language.interpreter(&worker) {
+            Ok(interpreter) => runner.speak(interpreter),
+            Err(error) => kahea_module::error!("<core>", "Worker {index}: {error}."),
+        }
+    }
     for hook in &generation.config.hooks.worker_start {
         hook(&worker);
     }

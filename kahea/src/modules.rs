@@ -21,9 +21,12 @@ pub fn registry() -> Registry {
     modules.extend(kahea_mods_accounting::modules());
     modules.extend(kahea_mods_data::modules());
     modules.extend(kahea_mods_nat_media::modules());
+    modules.extend(kahea_kemi_js::modules());
+    modules.extend(kahea_kemi_python::modules());
     modules.extend(kahea_mods_http::modules());
     modules.extend(kahea_mods_trace::modules());
     modules.extend(kahea_mods_json::modules());
     modules.extend(kahea_rpc::modules());
+    modules.extend(kahea_kemi_lua::modules());
     Registry::new(modules)
 }

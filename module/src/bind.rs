@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Cx, RouteId, RouteKind, Str, Value, Var};
+use crate::{Cx, RouteId, RouteKind, Str, Value, Var, language::Callback};
 
 /// Something in the config does not fit; becomes a diagnostic at the place of use.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +62,25 @@ pub trait Bind: Send + Sync {
     /// It is none, or unknown.
     fn var(&self, text: &str) -> Result<Var, BindError>;
 
-    /// A route of the script.
+    /// A route of the script. Under `cfgengine` a name that no block of the native script has is that of a function of
+    /// the embedded language (`t_on_failure("ksr_failure_manage")`).
     fn route(&self, kind: RouteKind, name: &str) -> Option<RouteId>;
+
+    /// A route block of the native script, whatever `cfgengine` says.
+    fn native_route(&self, kind: RouteKind, name: &str) -> Option<RouteId> {
+        self.route(kind, name).filter(|route| route.callback().is_none())
+    }
+
+    /// The route that runs a function of the embedded language which `cfgengine` chose; the same function for the same
+    /// kind has the same route everywhere. `None` where the configuration is native, or the name is empty or `none`.
+    fn callback(&self, _kind: RouteKind, _function: &str) -> Option<RouteId> {
+        None
+    }
+
+    /// What [`Bind::callback`] noted, for who runs it.
+    fn callback_of(&self, _route: RouteId) -> Option<Arc<Callback>> {
+        None
+    }
 
     /// The module is loaded.
     fn has_module(&self, name: &str) -> bool;

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Bind, Budget, Cx, Ret, RouteId, RouteKind, Str, Worker, core_stats::CoreStats, globals::Globals,
-    registry::Registry, settings::Settings, stats::Stats, trace::Tracer,
+    language::Language, registry::Registry, settings::Settings, stats::Stats, trace::Tracer,
 };
 
 /// A listener, as scripts and commands see it.
@@ -170,6 +170,8 @@ pub struct Hooks {
     pub worker_start: Vec<StartHook>,
     /// Timers.
     pub periodic: Vec<Periodic>,
+    /// Embedded languages.
+    pub languages: Vec<Arc<dyn Language>>,
     /// Told what scripts do.
     pub tracers: Vec<Arc<dyn Tracer>>,
     /// Once when the server ends, after the last message, on a thread that may wait: what is kept is written out.

@@ -261,6 +261,15 @@ impl Cx {
         *self.worker.vars.borrow_mut() = std::mem::take(&mut self.vars);
     }
 
+    /// Moves the message out, for work that cannot borrow it, and leaves one behind that nobody is to look at until the
+    /// first is back in its place.
+    pub fn lend(&mut self) -> Cx {
+        let worker = self.worker.clone();
+        let mut left = Cx::new(self.msg.clone(), self.received, worker.clone());
+        *worker.vars.borrow_mut() = std::mem::take(&mut left.vars);
+        std::mem::replace(self, left)
+    }
+
     /// The configuration that this message runs under.
     pub fn config(&self) -> &Arc<Config> {
         &self.worker.config

@@ -2,14 +2,17 @@
 
 use std::{any::Any, sync::Arc};
 
-use crate::{Arg, ArgKind, ArgSource, Bind, BindError, Cx, Fault, Ret, RouteKinds, Value, registry::Handle};
+use crate::{
+    Arg, ArgKind, ArgSource, Bind, BindError, Cx, Fault, Ret, RouteKinds, Value,
+    registry::{self, Handle},
+};
 
 /// A call with its arguments prepared.
 pub type BoundFunc = Box<dyn Fn(&mut Cx) -> Ret + Send + Sync>;
 
 type Slot = Arc<dyn Any + Send + Sync>;
 type BindFn = Box<dyn Fn(&Slot, &[ArgSource], &dyn Bind) -> Result<BoundFunc, ArgError> + Send + Sync>;
-type CallFn = Box<dyn Fn(&Slot, &mut Cx, Vec<Value>) -> Ret + Send + Sync>;
+type CallFn = Arc<dyn Fn(&Slot, &mut Cx, Vec<Value>) -> Ret + Send + Sync>;
 
 /// An argument does not fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +34,20 @@ pub struct Parameter {
     pub optional: bool,
     /// Takes all that follow.
     pub variadic: bool,
+}
+
+/// A function with its module, to be called with values.
+#[derive(Clone)]
+pub struct Caller {
+    module: Slot,
+    call: CallFn,
+}
+
+impl Caller {
+    /// Calls it.
+    pub fn call(&self, cx: &mut Cx, values: Vec<Value>) -> Ret {
+        (self.call)(&self.module, cx, values)
+    }
 }
 
 /// A name in the embedded languages.
@@ -93,6 +110,14 @@ impl FuncDecl {
     /// Calls it with values, as embedded languages do.
     pub fn call(&self, module: &Slot, cx: &mut Cx, values: Vec<Value>) -> Ret {
         (self.call)(module, cx, values)
+    }
+
+    /// The same with the module's place looked up before: what a table of an embedded language holds.
+    pub fn caller(&self, module: &Slot) -> Caller {
+        Caller {
+            module: module.clone(),
+            call: self.call.clone(),
+        }
     }
 
     /// `name(a, b [, c])`.
@@ -184,12 +209,8 @@ macro_rules! handlers {
                     }))
                 });
                 let handler = self;
-                let call: CallFn = Box::new(move |slot, cx, values| {
-                    let module = match Handle::<M>::of(slot) {
-                        Ok(handle) => handle,
-                        Err(error) => return Ret::Fault(Fault::script(error.message)),
-                    };
-                    let module = match module.get() {
+                let call: CallFn = Arc::new(move |slot, cx, values| {
+                    let module = match registry::instance::<M>(slot) {
                         Ok(module) => module,
                         Err(fault) => return Ret::Fault(fault),
                     };

@@ -13,6 +13,7 @@ mod decl;
 mod faked;
 pub mod func;
 pub mod globals;
+pub mod language;
 pub mod late;
 pub mod latency;
 pub mod log;

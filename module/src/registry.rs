@@ -50,6 +50,13 @@ impl<M: Send + Sync + 'static> Handle<M> {
     }
 }
 
+/// The instance in a module's place, without taking a share of it.
+pub(crate) fn instance<M: Send + Sync + 'static>(slot: &Slot) -> Result<&M, Fault> {
+    slot.downcast_ref::<OnceLock<M>>()
+        .and_then(OnceLock::get)
+        .ok_or_else(|| Fault::new(crate::Blame::Ours, "the module is not started"))
+}
+
 /// A module does not start.
 #[derive(Clone, Debug)]
 pub struct InitError {
@@ -250,6 +257,16 @@ impl ModuleDecl {
             env.shared.stats.counter(stat.group, stat.name, stat.doc);
         }
         (self.init)(pending, env)
+    }
+
+    /// Puts an instance into a place without a start, for tests of what calls its functions.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn init_bare<M: Module>(&self, pending: Pending, module: M) {
+        let cell = pending.slot.downcast::<OnceLock<M>>();
+        assert!(
+            cell.is_ok_and(|cell| cell.set(module).is_ok()),
+            "an empty place of this module"
+        );
     }
 
     /// The function of that name that takes so many arguments, in the native script.

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use crate::{Cx, RouteId, Str, rpc::RpcValue};
+use crate::{Cx, RouteId, Str, log::Level, rpc::RpcValue};
 
 /// A future that stays on its worker.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -110,6 +110,18 @@ pub enum Blame {
     Limit,
     /// This server is wrong (CRITICAL; 500).
     Ours,
+}
+
+impl Blame {
+    /// The level at which it is logged.
+    pub fn level(self) -> Level {
+        match self {
+            Blame::Peer => Level::Info,
+            Blame::Limit => Level::Warning,
+            Blame::Script | Blame::Backend => Level::Error,
+            Blame::Ours => Level::Critical,
+        }
+    }
 }
 
 /// A function or a variable could not do its work.

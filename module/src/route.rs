@@ -6,6 +6,23 @@ use std::ops::BitOr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteId(pub u32);
 
+impl RouteId {
+    const CALLBACK: u32 = 1 << 31;
+
+    /// That of a function of an embedded language: [`Callback::id`](crate::language::Callback::id) of the configuration.
+    pub const fn of_callback(id: u32) -> RouteId {
+        RouteId(id | Self::CALLBACK)
+    }
+
+    /// The callback's number, where it is one's.
+    pub const fn callback(self) -> Option<u32> {
+        match self.0 & Self::CALLBACK {
+            0 => None,
+            _ => Some(self.0 & !Self::CALLBACK),
+        }
+    }
+}
+
 /// The kind of a route block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

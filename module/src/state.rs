@@ -10,6 +10,22 @@ pub struct ScriptFlags(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropRequested(pub bool);
 
+/// The request was answered finally or sent on, so that a script which fails after that owes it no 500.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled(pub bool);
+
+impl Settled {
+    /// Notes it.
+    pub fn note(cx: &mut Cx) {
+        cx.extra::<Settled>().0 = true;
+    }
+
+    /// It was.
+    pub fn is(cx: &Cx) -> bool {
+        cx.extra_ref::<Settled>().is_some_and(|settled| settled.0)
+    }
+}
+
 /// The group instances that `cfg_select()` chose for this message.
 #[derive(Clone, Debug, Default)]
 pub struct Selected {

@@ -1,6 +1,7 @@
 //! The worker: what a running message can reach besides itself.
 
 use std::{
+    any::{Any, TypeId},
     cell::{Cell, RefCell},
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -12,9 +13,9 @@ use std::{
 use kahea_sip::{ConnectionId, Destination, ListenerId, Transport};
 
 use crate::{
-    Config, Cx, Fault, RouteId, Str, Value,
+    Blame, Config, Cx, Fault, Ret, RouteId, Str, Value,
     regex::Regex,
-    ret::LocalFuture,
+    ret::{Later, LocalFuture},
     route::{ScriptPlace, ScriptStep},
 };
 
@@ -154,6 +155,12 @@ pub struct Outcome {
 /// What to do with a message once its route has ended.
 pub type Then = Box<dyn FnOnce(Cx, Outcome)>;
 
+/// Work on a message that may let its thread stand still.
+pub type Work = Box<dyn FnOnce(&mut Cx) -> Ret>;
+
+/// Something for a worker of its own.
+pub type OwnTask = Box<dyn FnOnce(Rc<Worker>) -> LocalFuture<'static, ()> + Send>;
+
 /// Runs routes; the interpreter, and later the embedded languages.
 pub trait Engine {
     /// Runs a route and hands the message on when it has ended: before this returns where nothing in it waits, else
@@ -174,6 +181,25 @@ pub trait Engine {
     /// Where a step of the program stands in the configuration.
     fn place(&self, step: ScriptStep) -> Option<ScriptPlace>;
 
+    /// Does work that may let this thread stand still, as a call into a language that cannot be suspended does: at once
+    /// where the thread may, else as a wait. Script workers alone may, which there are where a language
+    /// [holds its thread](crate::language::Language::holds_its_thread).
+    fn standing(&self, _cx: &mut Cx, _work: Work) -> Ret {
+        Ret::Fault(Fault::new(Blame::Ours, NO_SCRIPT_WORKER))
+    }
+
+    /// Waits on the spot for the rest of a function, from inside of such work. This thread stands still; the timers and
+    /// tasks of its worker go on, other messages are not begun.
+    fn stand(&self, _cx: &mut Cx, _later: Later) -> Ret {
+        Ret::Fault(Fault::new(Blame::Ours, NO_SCRIPT_WORKER))
+    }
+
+    /// Starts a task for as long as the server runs, which may let its thread stand still without end: on a thread of
+    /// its own where scripts do that, else on this worker.
+    fn apart(&self, worker: &Rc<Worker>, task: OwnTask) {
+        self.spawn(task(worker.clone()));
+    }
+
     /// Starts a task on this worker.
     fn spawn(&self, task: LocalFuture<'static, ()>);
 
@@ -186,6 +212,8 @@ pub trait Engine {
     /// Wall clock.
     fn time(&self) -> SystemTime;
 }
+
+const NO_SCRIPT_WORKER: &str = "this thread may not stand still for a script: it is no script worker";
 
 /// One worker thread of one configuration. Messages hold it until they end, so a reload does not pull it away.
 pub struct Worker {
@@ -201,6 +229,7 @@ pub struct Worker {
     pub vars: RefCell<Vec<Value>>,
     regexes: RefCell<HashMap<Str, Regex>>,
     random: Cell<u64>,
+    kept: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
 }
 
 impl Worker {
@@ -220,7 +249,28 @@ impl Worker {
             vars: RefCell::default(),
             regexes: RefCell::default(),
             random: Cell::new(seed | 1),
+            kept: RefCell::default(),
         }
+    }
+
+    /// State of this worker under this configuration, such as an interpreter: made once, gone with the worker.
+    ///
+    /// # Errors
+    /// What `make` says; then nothing is kept.
+    pub fn keep<T: 'static, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Rc<T>, E> {
+        let id = TypeId::of::<T>();
+        let known = self
+            .kept
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == id)
+            .map(|(_, any)| any.clone());
+        if let Some(known) = known.and_then(|any| any.downcast::<T>().ok()) {
+            return Ok(known);
+        }
+        let made = Rc::new(make()?);
+        self.kept.borrow_mut().push((id, made.clone()));
+        Ok(made)
     }
 
     /// A random number (splitmix64); not for secrets.

@@ -124,9 +124,19 @@ const LAYERS: &[Layer] = &[
         why: "a family of modules is written against the module interface; another module only through its service",
     },
     Layer {
+        folder: "kemi-*",
+        may: &["kemi", "module", "sip", "diag"],
+        why: "a language is an interpreter over the one table of KSR functions",
+    },
+    Layer {
         folder: "engine",
         may: &["lang", "module", "net", "sip", "diag"],
         why: "the engine runs programs and names no module",
+    },
+    Layer {
+        folder: "kemi",
+        may: &["module", "diag"],
+        why: "the table of KSR comes from the registry: it names no module, and no language",
     },
     Layer {
         folder: "kahea",
@@ -139,6 +149,8 @@ const LAYERS: &[Layer] = &[
             "rpc",
             "sip",
             "diag",
+            "kemi",
+            "kemi-*",
             "mods/*",
             "drivers/*",
         ],
@@ -288,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_a_row_is_named() {
-        assert!(unknown("kemi").unwrap().starts_with("kemi: in no layer"));
+        assert!(unknown("nowhere").unwrap().starts_with("nowhere: in no layer"));
         assert_eq!(unknown("mods/dialog"), None);
     }
 

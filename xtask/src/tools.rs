@@ -32,15 +32,19 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/share/kamailio/db_sqlite", "kamailio-sqlite-modules"),
 ];
 
+/// The files that show that a package is there, and the package: what the build needs beside a C compiler.
+const LIBRARIES: &[(&str, &str)] = &[("/usr/bin/python3-config", "python3-dev")];
+
 /// Everything.
 pub fn ensure() -> Outcome {
+    ensure_packages(LIBRARIES, "libraries of the build")?;
     counts::ensure_valgrind()?;
     ensure_samples()?;
-    ensure_peers()
+    ensure_packages(PEERS, "peers of the tests")
 }
 
-fn ensure_peers() -> Outcome {
-    let missing: Vec<&str> = PEERS
+fn ensure_packages(all: &[(&str, &'static str)], what: &str) -> Outcome {
+    let missing: Vec<&str> = all
         .iter()
         .filter(|(file, _)| !Path::new(file).exists())
         .map(|(_, package)| *package)
@@ -49,7 +53,7 @@ fn ensure_peers() -> Outcome {
         return Ok(());
     }
     let ask = format!(
-        "peers of the tests are not there: apt-get install {}",
+        "{what} are not there: apt-get install {}",
         missing.join(" ")
     );
     install(&missing, &["--no-install-recommends"], &ask)

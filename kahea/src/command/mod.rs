@@ -1,7 +1,8 @@
-//! The commands that are Kahea's own: `check`, `db`, `list`, `explain`, `user`, `reload`, `rpc`.
+//! The commands that are Kahea's own: `check`, `db`, `kemi`, `list`, `explain`, `user`, `reload`, `rpc`.
 
 mod db;
 mod explain;
+mod kemi;
 mod list;
 mod remote;
 mod user;
@@ -45,6 +46,11 @@ enum Command {
     Db {
         #[command(subcommand)]
         what: db::What,
+    },
+    /// Tools for scripts of embedded languages.
+    Kemi {
+        #[command(subcommand)]
+        what: kemi::What,
     },
     /// Lists what this build has.
     List {
@@ -107,7 +113,9 @@ enum Format {
 
 /// Runs the command that the first word names; `None` where it names none, or under Kamailio's name.
 pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
-    let names = ["check", "db", "list", "explain", "user", "reload", "rpc", "help"];
+    let names = [
+        "check", "db", "kemi", "list", "explain", "user", "reload", "rpc", "help",
+    ];
     let asked = args.get(1).is_some_and(|word| names.contains(&word.as_str()));
     if !asked || program == "kamailio" {
         return None;
@@ -135,6 +143,7 @@ pub fn run(program: &str, args: &[String]) -> Option<ExitCode> {
             defines,
         } => check(file, format, &defines),
         Command::Db { what } => db::run(what),
+        Command::Kemi { what } => kemi::run(what),
         Command::List { what, json } => list::run(what, json),
         Command::Explain { code } => explain::run(&code),
         Command::User { action } => user::run(action),
@@ -160,6 +169,8 @@ fn check(file: String, format: Format, defines: &[String]) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    let mut loaded = loaded;
+    kemi::check_scripts(&mut loaded);
     let failed = loaded.diagnostics.has_errors();
     let findings = Findings::of(&loaded.diagnostics, loaded.sources);
     out::print(&match format {

@@ -8,6 +8,7 @@ use std::{
 use kahea_diag::{Diagnostics, FileId, Span, closest};
 use kahea_module::{
     Bind, BindError, Format, Index, Piece, RouteId, RouteKind, Str, TransformDecl, Var, VarDecl,
+    language::Callback,
     registry::{Loaded, ModuleDecl, Registry},
     var::{IndexSource, VarUse},
 };
@@ -20,12 +21,17 @@ use crate::{
     pv::{self, Pv, Transformation},
 };
 
+/// Names that a script makes up as it runs could be without end.
+const MOST_CALLBACKS: usize = 4096;
+
 /// Compiles variables and formats against the loaded modules.
 pub struct Binder {
     registry: Arc<Registry>,
     loaded: Loaded,
     absent: HashSet<String>,
     routes: Arc<RouteNames>,
+    /// Functions of the embedded language that `cfgengine` names; `None` for the native language.
+    callbacks: Option<Mutex<Vec<Arc<Callback>>>>,
     defines: HashMap<String, Str>,
     flags: HashMap<String, u8>,
     slots: Mutex<HashMap<String, usize>>,
@@ -51,6 +57,7 @@ impl Binder {
             loaded,
             absent,
             routes,
+            callbacks: None,
             defines,
             flags,
             slots: Mutex::default(),
@@ -59,6 +66,12 @@ impl Binder {
             env: |name| std::env::var(name).ok(),
             file: None,
         }
+    }
+
+    /// An embedded language routes messages: names without a block are those of its functions.
+    pub fn embedded(mut self, embedded: bool) -> Binder {
+        self.callbacks = embedded.then(Mutex::default);
+        self
     }
 
     /// For the configuration file at this path.
@@ -324,7 +337,38 @@ impl Bind for Binder {
     }
 
     fn route(&self, kind: RouteKind, name: &str) -> Option<RouteId> {
-        self.routes.get(kind, name.as_bytes())
+        let native = self.routes.get(kind, name.as_bytes());
+        // Names of events have a colon, those of functions have none.
+        let function = || self.callback(kind, name).filter(|_| !name.contains(':'));
+        native.or_else(function)
+    }
+
+    fn callback(&self, kind: RouteKind, function: &str) -> Option<RouteId> {
+        if function.is_empty() || function == "none" {
+            return None;
+        }
+        let mut known = self.callbacks.as_ref()?.lock();
+        let at = known
+            .iter()
+            .position(|callback| callback.kind == kind && *callback.name == *function.as_bytes());
+        let id = u32::try_from(at.unwrap_or(known.len())).ok()?;
+        if at.is_none() {
+            if known.len() >= MOST_CALLBACKS {
+                return None;
+            }
+            known.push(Arc::new(Callback {
+                id,
+                name: Str::from(function),
+                kind,
+                optional: matches!(kind, RouteKind::CoreReply | RouteKind::OnSend),
+            }));
+        }
+        Some(RouteId::of_callback(id))
+    }
+
+    fn callback_of(&self, route: RouteId) -> Option<Arc<Callback>> {
+        let at = usize::try_from(route.callback()?).ok()?;
+        self.callbacks.as_ref()?.lock().get(at).cloned()
     }
 
     fn has_module(&self, name: &str) -> bool {

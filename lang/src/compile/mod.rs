@@ -68,7 +68,7 @@ pub struct Compiled {
     /// Own parameters.
     pub custom: Vec<CustomSetting>,
     /// `cfgengine`, where not the native language.
-    pub engine: Option<Str>,
+    pub engine: Option<(Str, Span)>,
     /// All that was found.
     pub diagnostics: Diagnostics,
     /// All texts.
@@ -105,7 +105,8 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
         defines,
         flags,
     );
-    let binder = Arc::new(binder.reading(file));
+    let engine = engine(&config);
+    let binder = Arc::new(binder.reading(file).embedded(engine.is_some()));
     let mut usage = Usage::default();
     let globals = settings::globals(&config, &mut diagnostics);
     let params = modules::parameters(&config, &binder, &mut modules, &mut usage, &mut diagnostics);
@@ -126,7 +127,6 @@ pub fn compile(parsed: Parsed, registry: &Arc<Registry>) -> Compiled {
         let route = body.finish(name.clone(), &block.body);
         program.routes.push(route);
     }
-    let engine = engine(&config);
     unused(&blocks, &binder, &usage, engine.is_some(), &mut diagnostics);
     let custom = settings::custom(&config);
     Compiled {
@@ -152,10 +152,10 @@ fn texts(defines: &HashMap<Box<str>, Define>) -> HashMap<String, Str> {
         .collect()
 }
 
-fn engine(config: &ConfigFile) -> Option<Str> {
+fn engine(config: &ConfigFile) -> Option<(Str, Span)> {
     config.items.iter().rev().find_map(|item| match &item.kind {
         ItemKind::CfgEngine(text) if *text.value != *b"native" && *text.value != *b"default" => {
-            Some(text.value.clone())
+            Some((text.value.clone(), text.span))
         }
         _ => None,
     })

@@ -6,6 +6,7 @@ mod benchmark;
 mod cfgutils;
 pub mod corex;
 mod counters;
+mod kemix;
 pub mod kex;
 mod math;
 mod maxfwd;
@@ -36,6 +37,7 @@ pub fn modules() -> Vec<ModuleDecl> {
         Maxfwd,
         corex::Corex,
         kex::Kex,
+        kemix::Kemix,
         avp::Avp,
         avpops::Avpops,
         math::Math,

@@ -245,10 +245,10 @@ fn kemi(d: &mut Decl<Mqueue>) {
         (key, ["mqk_get", "mqk_gete", "mqk_getw"]),
         (value, ["mqv_get", "mqv_gete", "mqv_getw"]),
     ] {
-        for (name, otherwise) in names.into_iter().zip([None, Some(""), Some("<<null>>")]) {
+        for (name, otherwise) in names.into_iter().zip([None, Some(""), Some("<null>")]) {
             d.kemi_func("mqueue", name, ["queue"],
                 move |_: &Mqueue, cx: &mut Cx, queue: Str| tell(cx, &queue, part, otherwise),
-                "The key (mqk) or value (mqv) fetched last; without one null, the empty text (…e) or <<null>> (…w).");
+                "The key (mqk) or value (mqv) fetched last; without one null, the empty text (…e) or <null> (…w).");
         }
     }
 }

@@ -72,6 +72,7 @@ fn forward_once(
     branch.extend_from_slice(b".0");
     let (destination, data) = build_request(cx, to, transport, listener, &branch)?;
     deliver(cx, destination, data, true)?;
+    crate::state::Settled::note(cx);
     cx.config().counts.fwd_requests.inc();
     Ok(())
 }

@@ -124,6 +124,9 @@ pub fn reply_to(cx: &mut Cx, status: u16, reason: &[u8]) -> Result<(), Fault> {
     let data = build_reply(cx, status, reason, tag.as_deref())?;
     let through_route = cx.config().globals.onsend_route_reply != 0;
     deliver(cx, to, data.clone(), through_route)?;
+    if status >= 200 {
+        crate::state::Settled::note(cx);
+    }
     let hooks = cx.config().hooks.local_reply.clone();
     if !hooks.is_empty() {
         let from = cx.received.local;

@@ -62,13 +62,13 @@ fn declare_reads(d: &mut Decl<Core>) {
     d.kemi_func("hdr", "get", name, get, doc);
     let doc = "The value of the first header of the name, or an empty text.";
     d.kemi_func("hdr", "gete", name, gete, doc);
-    let doc = "The value of the first header of the name, or `<<null>>`.";
+    let doc = "The value of the first header of the name, or `<null>`.";
     d.kemi_func("hdr", "getw", name, getw, doc);
     let doc = "The value of a header of the name by its place, or null; negative counts from the last.";
     d.kemi_func("hdr", "get_idx", at, get_idx, doc);
     let doc = "The value of a header of the name by its place, or an empty text.";
     d.kemi_func("hdr", "gete_idx", at, gete_idx, doc);
-    let doc = "The value of a header of the name by its place, or `<<null>>`.";
+    let doc = "The value of a header of the name by its place, or `<null>`.";
     d.kemi_func("hdr", "getw_idx", at, getw_idx, doc);
     let doc = "Compares values of headers: eq, ne, sw or in, with the first, the last, all or any of them (f, l, a, o).";
     let parameters = ["name", "operator", "value", "which"];
@@ -238,7 +238,7 @@ mod tests {
             (get, "User-Agent", Value::Str(text("phone"))),
             (get, "X-No", Value::Null),
             (gete, "X-No", Value::EMPTY),
-            (getw, "X-No", Value::Str(text("<<null>>"))),
+            (getw, "X-No", Value::Str(text("<null>"))),
         ];
         for (get, name, wanted) in cases {
             get(&core, &mut cx, text(name));

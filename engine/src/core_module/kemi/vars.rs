@@ -26,7 +26,7 @@ pub fn declare(d: &mut Decl<Core>) {
         "getw",
         name,
         getw,
-        "The value of a variable, or `<<null>>` for `$null`.",
+        "The value of a variable, or `<null>` for `$null`.",
     );
     let doc = "The value of a variable as a number; 0 where it is none.";
     d.kemi_func("pv", "geti", name, geti, doc);
@@ -62,7 +62,7 @@ pub fn declare(d: &mut Decl<Core>) {
 
 /// What `getw` answers for `$null`.
 pub(super) fn shown_null() -> Value {
-    Value::Str(Str::from_static("<<null>>"))
+    Value::Str(Str::from_static("<null>"))
 }
 
 /// Names that a script makes up as it runs could be without end.

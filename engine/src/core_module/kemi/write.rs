@@ -50,7 +50,8 @@ pub fn declare(d: &mut Decl<Core>) {
         ["name"],
         route,
         "Runs a route block of the native script.",
-    );
+    )
+    .waits();
 }
 
 fn write(level: Level, text: &Str) {
@@ -76,7 +77,7 @@ fn set_drop(_: &Core, cx: &mut Cx) {
 }
 
 fn route(_: &Core, cx: &mut Cx, name: Str) -> Ret {
-    match cx.bind().route(RouteKind::Request, &name.text()) {
+    match cx.bind().native_route(RouteKind::Request, &name.text()) {
         Some(route) => Ret::Route(route),
         None => Ret::Fault(Fault::script(format!("there is no route[{name}]"))),
     }

@@ -183,7 +183,9 @@ fn routes(d: &mut Decl<Cfgutils>) {
     d.func(
         "check_route_exists",
         ["route"],
-        |_: &Cfgutils, cx: &mut Cx, name: Str| cx.bind().route(RouteKind::Request, &name.text()).is_some(),
+        |_: &Cfgutils, cx: &mut Cx, name: Str| {
+            cx.bind().native_route(RouteKind::Request, &name.text()).is_some()
+        },
         "True where the script has route[NAME].",
     )
     .kemi(1, "check_route_exists");
@@ -192,7 +194,7 @@ fn routes(d: &mut Decl<Cfgutils>) {
         ["route"],
         |_: &Cfgutils, cx: &mut Cx, name: Str| {
             cx.bind()
-                .route(RouteKind::Request, &name.text())
+                .native_route(RouteKind::Request, &name.text())
                 .map_or(Ret::FALSE, Ret::Route)
         },
         "Runs route[NAME] where the script has it, else is false.",

@@ -167,7 +167,7 @@ fn kemi(d: &mut Decl<Htable>) {
         "sht_getw",
         ["table", "key"],
         kemi_getw,
-        "The value of an item, <<null>> where it is not set.",
+        "The value of an item, <null> where it is not set.",
     );
     d.kemi_func(
         "htable",
@@ -422,7 +422,7 @@ fn kemi_gete(m: &Htable, cx: &mut Cx, table: TableArg, key: Str) -> Result<bool,
 }
 
 fn kemi_getw(m: &Htable, cx: &mut Cx, table: TableArg, key: Str) -> Result<bool, Fault> {
-    give_or(m, cx, &table, &key, "<<null>>")
+    give_or(m, cx, &table, &key, "<null>")
 }
 
 fn give_or(

@@ -152,11 +152,14 @@ fn at_start(env: &mut Env<'_>, exec: &Exec, route: RouteId) {
         let running = known.entry(name.clone()).or_default();
         for _ in *running..workers {
             *running = running.saturating_add(1);
-            let (worker, engine) = (worker.clone(), worker.engine.clone());
-            engine.spawn(Box::pin(async move {
-                worker.engine.sleep(wait).await;
-                run(&worker, route, Cause::default()).await;
-            }));
+            let task = move |worker: Rc<Worker>| -> LocalFuture<'static, ()> {
+                Box::pin(async move {
+                    worker.engine.sleep(wait).await;
+                    run(&worker, route, Cause::default()).await;
+                })
+            };
+            // A process of its own in Kamailio; its script may never end.
+            worker.engine.apart(worker, Box::new(task));
         }
     }));
 }

@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use kahea_mods_base::sl::{Rich, contact};
-use kahea_module::{Cx, Fault, ReplyExtra, Str, Worker, proxy};
+use kahea_module::{Cx, Fault, ReplyExtra, Str, Worker, proxy, state::Settled};
 use kahea_sip::{Destination, EditTag, Method, Place};
 use kahea_tx::{Actions, BranchId};
 
@@ -59,6 +59,7 @@ pub fn local(cell: &Arc<Cell>, cx: &mut Cx, status: u16, reason: &[u8]) -> Resul
     counters.sent.inc();
     if status >= 200 {
         counters.completed(status);
+        Settled::note(cx);
     }
     let mut packets = wire::Packets::new();
     packets.push(Sent {

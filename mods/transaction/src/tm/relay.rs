@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kahea_module::{Cx, Fault, Hop, Outcome, Ret, RouteKind, Str, Target, Targets, proxy, warning};
+use kahea_module::{
+    Cx, Fault, Hop, Outcome, Ret, RouteKind, Str, Target, Targets, proxy, state::Settled, warning,
+};
 use kahea_sip::{EditId, EditTag, HeaderId, Method, Place, Transport};
 use kahea_tx::{Actions, BranchId};
 use smallvec::SmallVec;
@@ -399,6 +401,7 @@ fn finish(cell: &Arc<Cell>, cx: &mut Cx, added: Added, how: &How) -> Ret {
         }
     }
     if sent {
+        Settled::note(cx);
         return Ret::TRUE;
     }
     if cell.core.options().failure_exec_mode
