@@ -21,7 +21,9 @@ pub fn registry() -> Registry {
     modules.extend(kahea_mods_accounting::modules());
     modules.extend(kahea_mods_data::modules());
     modules.extend(kahea_mods_nat_media::modules());
+    #[cfg(feature = "javascript")]
     modules.extend(kahea_kemi_js::modules());
+    #[cfg(feature = "python")]
     modules.extend(kahea_kemi_python::modules());
     modules.extend(kahea_mods_http::modules());
     modules.extend(kahea_mods_trace::modules());
