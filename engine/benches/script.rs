@@ -145,7 +145,11 @@ impl Bench {
             panic!("a module does not start")
         };
         let generation = prepared.listening(vec![listener()]);
-        let runner = Rc::new(Runner::new(generation.program.clone(), None, &shared.stats.latencies));
+        let runner = Rc::new(Runner::new(
+            generation.program.clone(),
+            None,
+            &shared.stats.latencies,
+        ));
         let net = Rc::new(FakeNet::default());
         let worker = Rc::new(Worker::new(
             0,

@@ -129,8 +129,9 @@ fn print(place: &Place, options: &Options) -> ExitCode {
 fn warn_of_engine(globals: &Globals) {
     let engine = globals.log_engine_type.clone().unwrap_or_default();
     if Style::of(&engine.text(), "").is_none() {
-        let text =
-            format!("log_engine_type: there is no engine {engine}, so lines stay plain; write \"json\", \"udp\" or \"systemd\"");
+        let text = format!(
+            "log_engine_type: there is no engine {engine}, so lines stay plain; write \"json\", \"udp\" or \"systemd\""
+        );
         log::write(Level::Warning, "<core>", format_args!("{text}"));
     }
 }

@@ -57,7 +57,10 @@ impl Latency {
     }
 
     /// Now, while somebody asks for figures.
-    #[expect(clippy::disallowed_methods, reason = "databases and resolvers have no worker's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "databases and resolvers have no worker's clock"
+    )]
     pub fn start(&self) -> Option<Instant> {
         self.0.on.load(Relaxed).then(Instant::now)
     }

@@ -121,7 +121,10 @@ fn debug(_: &Corex, call: &mut RpcCall) -> RpcResult {
         None => RpcValue::members([("debug", old.into())]),
         Some(new) => {
             log::set_level(new);
-            call.worker.config.settings.set(b"core", b"debug", Value::Int(new));
+            call.worker
+                .config
+                .settings
+                .set(b"core", b"debug", Value::Int(new));
             RpcValue::members([("old", old.into()), ("new", new.into())])
         }
     }])
