@@ -2,11 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use kahea_module::{
-    DnsRecord, DnsType, Fault, Hop, Net, Str, Targets,
-    latency::Latency,
-    ret::LocalFuture,
-};
+use kahea_module::{DnsRecord, DnsType, Fault, Hop, Net, Str, Targets, latency::Latency, ret::LocalFuture};
 use kahea_net::{
     CloseReason, SendError, Worker,
     dns::{BlockReason, Query, RecordData, RecordKind, ResolveError},

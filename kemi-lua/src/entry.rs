@@ -20,6 +20,10 @@ pub struct Bound {
     entry: Option<usize>,
 }
 
+/// What the functions of an interpreter are bound to.
+#[expect(clippy::vec_box, reason = "Lua holds the addresses, which must not change")]
+pub type Kept = Vec<Box<Bound>>;
+
 /// What a call gives to Lua.
 enum Given {
     Value(RpcValue),
@@ -41,7 +45,7 @@ pub fn function(
     lua: &Lua,
     slot: &Rc<Slot>,
     entry: Option<usize>,
-    keep: &mut Vec<Box<Bound>>,
+    keep: &mut Kept,
 ) -> mlua::Result<mlua::Function> {
     let bound = Box::new(Bound {
         slot: slot.clone(),

@@ -7,7 +7,7 @@ use kahea_module::{Cx, InitError, Str, Worker};
 use mlua::{Function, Lua, LuaOptions, StdLib, Thread, Value};
 
 use crate::{
-    entry::{self, Bound, pending},
+    entry::{self, Kept, pending},
     slot::Slot,
     watch::Watch,
 };
@@ -39,7 +39,7 @@ pub struct State {
     pub slot: Rc<Slot>,
     /// Stops scripts that run for ever.
     pub watch: Watch,
-    _bound: Vec<Box<Bound>>,
+    _bound: Kept,
 }
 
 /// Coroutines that are kept for further messages.
@@ -219,12 +219,7 @@ fn full() -> Lua {
 }
 
 /// `KSR` with its tables.
-fn tree(
-    lua: &Lua,
-    slot: &Rc<Slot>,
-    waiting: &Function,
-    bound: &mut Vec<Box<Bound>>,
-) -> mlua::Result<mlua::Table> {
+fn tree(lua: &Lua, slot: &Rc<Slot>, waiting: &Function, bound: &mut Kept) -> mlua::Result<mlua::Table> {
     let ksr = lua.create_table()?;
     for group in slot.table.groups() {
         let table = match group.name {

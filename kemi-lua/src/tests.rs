@@ -95,15 +95,14 @@ const LIMITS: Limits = Limits {
 
 fn server() -> Server {
     let decl = kahea_module::registry::ModuleDecl::of::<Sample>();
-    let server = Server::new(|config| {
+    Server::new(|config| {
         let pending = decl.prepare();
         let mut loaded = Loaded::default();
         loaded.add(&pending);
         decl.init_bare(pending, Sample);
         config.registry = Arc::new(Registry::new(vec![decl]));
         config.modules = loaded;
-    });
-    server
+    })
 }
 
 fn load(server: &Server, text: &str) -> Result<Rc<State>, InitError> {

@@ -139,6 +139,10 @@ fn start() {
     });
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, which does nothing but look now and then"
+)]
 fn watch() {
     let mut seen: Vec<(*const Beat, u64, u64)> = Vec::new();
     loop {

@@ -121,6 +121,10 @@ fn this_thread() -> Option<Watched> {
 }
 
 /// Starts the thread that looks, once in the life of the process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, which does nothing but look now and then"
+)]
 fn start() {
     static STARTED: AtomicBool = AtomicBool::new(false);
     if STARTED.swap(true, Relaxed) {

@@ -52,10 +52,7 @@ fn ensure_packages(all: &[(&str, &'static str)], what: &str) -> Outcome {
     if missing.is_empty() {
         return Ok(());
     }
-    let ask = format!(
-        "{what} are not there: apt-get install {}",
-        missing.join(" ")
-    );
+    let ask = format!("{what} are not there: apt-get install {}", missing.join(" "));
     install(&missing, &["--no-install-recommends"], &ask)
 }
 

@@ -176,7 +176,7 @@ impl Taken {
 impl State {
     /// Puts it where it belongs; a worker to be woken.
     fn put(&mut self, taken: Taken) -> Option<usize> {
-        if let Some(taken) = self.to_owner(taken, None) {
+        if let Some(taken) = self.hand_on(taken, None) {
             self.shared.push_back(taken);
             let idle = self.idle.iter().position(|idle| *idle)?;
             if let Some(idle) = self.idle.get_mut(idle) {
@@ -188,7 +188,7 @@ impl State {
     }
 
     /// Puts an item behind others of its Call-ID, where another worker than `but` is busy with those.
-    fn to_owner(&mut self, taken: Taken, but: Option<usize>) -> Option<Taken> {
+    fn hand_on(&mut self, taken: Taken, but: Option<usize>) -> Option<Taken> {
         let Some(busy) = taken.call.and_then(|call| self.busy.get_mut(&call)) else {
             return Some(taken);
         };
@@ -210,7 +210,7 @@ impl State {
             return Some(taken);
         }
         while let Some(taken) = self.shared.pop_front() {
-            let Some(taken) = self.to_owner(taken, Some(worker)) else {
+            let Some(taken) = self.hand_on(taken, Some(worker)) else {
                 continue;
             };
             if let Some(call) = taken.call {

@@ -68,7 +68,9 @@ pub fn check_scripts(loaded: &mut Loaded) {
         .iter()
         .filter(|(_, name, _)| **name == *b"load")
         .filter_map(|(module, _, value)| {
-            let known = LANGUAGES.iter().find(|(known, _)| **module == *known.as_bytes())?;
+            let known = LANGUAGES
+                .iter()
+                .find(|(known, _)| **module == *known.as_bytes())?;
             Some((value.str_or_empty(), known.1))
         })
         .collect();

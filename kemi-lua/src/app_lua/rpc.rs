@@ -28,13 +28,8 @@ fn list(m: &AppLua, _: &mut RpcCall) -> RpcResult {
     if sources.files.is_empty() {
         return Err(RpcFault::new(500, "No script loaded"));
     }
-    let entry = |(at, (path, _)): (i64, &(Str, Str))| {
-        RpcValue::members([("idx", at.into()), ("filename", path.clone().into())])
-    };
-    Ok(vec![RpcValue::named(
-        "script",
-        (0..).zip(&sources.files).map(entry),
-    )])
+    let line = |(at, (path, _)): (usize, &(Str, Str))| Str::from(format!("{at}: [{path}]")).into();
+    Ok(sources.files.iter().enumerate().map(line).collect())
 }
 
 fn reload<'a>(m: &'a AppLua, call: &'a mut RpcCall) -> LocalFuture<'a, RpcResult> {
@@ -74,15 +69,8 @@ fn reload<'a>(m: &'a AppLua, call: &'a mut RpcCall) -> LocalFuture<'a, RpcResult
         let version = after.version;
         *m.shared.sources.write() = Arc::new(after);
         m.shared.version.store(version, Release);
-        Ok(vec![RpcValue::members([
-            ("old", as_int(before.version)),
-            ("new", as_int(version)),
-        ])])
+        Ok(Vec::new())
     })
-}
-
-fn as_int(n: u64) -> RpcValue {
-    RpcValue::Int(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
 fn api_list(m: &AppLua, call: &mut RpcCall) -> RpcResult {

@@ -93,7 +93,13 @@ pub fn declare(d: &mut Decl<Core>) {
             doc,
         );
     }
-    d.kemi_func("", "is_method", ["method"], is_method, "The method is this one.");
+    d.kemi_func(
+        "",
+        "is_method",
+        ["method"],
+        is_method,
+        "The method is this one, or one of INVITE|ACK.",
+    );
     d.kemi_func(
         "",
         "is_method_in",
@@ -161,7 +167,9 @@ fn leaving(cx: &Cx) -> Option<(SocketAddr, Transport)> {
 }
 
 fn is_method(_: &Core, cx: &mut Cx, method: Str) -> bool {
-    *cx.msg.method_text() == *method
+    let own = cx.msg.method_text();
+    let mut names = method.split(|byte| *byte == b'|').map(<[u8]>::trim_ascii);
+    names.any(|name| !name.is_empty() && own.eq_ignore_ascii_case(name))
 }
 
 fn is_method_in(_: &Core, cx: &mut Cx, letters: Str) -> bool {

@@ -2,7 +2,7 @@
 
 use kahea_module::{
     Cx, Decl, Fault, Ret, RouteKind, Str,
-    log::{self, Level},
+    log::{self, Level, Line},
     state::DropRequested,
 };
 
@@ -55,11 +55,21 @@ pub fn declare(d: &mut Decl<Core>) {
 }
 
 fn write(level: Level, text: &Str) {
-    log::write(
+    if !log::shows_of(level, "core") {
+        return;
+    }
+    // As xlog(): the script's text goes out as it is, banners of several lines included.
+    let end: &[u8] = if text.ends_with(b"\n") { b"" } else { b"\n" };
+    log::emit(&Line {
         level,
-        "core",
-        format_args!("{}", text.text().trim_end_matches(['\r', '\n'])),
-    );
+        facility: None,
+        module: "core",
+        prefix: b"",
+        place: None,
+        text: &[b"core: ", &**text, end].concat(),
+        script: true,
+        worker: log::worker(),
+    });
 }
 
 fn write_named(_: &Core, _: &mut Cx, level: Str, text: Str) -> Result<(), Fault> {

@@ -43,15 +43,13 @@ fn setting(d: &mut Decl<Htable>) {
         ["table", "key"],
         inc,
         "Adds one to an item; false where it is no number.",
-    )
-    .kemi(2, "sht_inc");
+    );
     d.func(
         "sht_dec",
         ["table", "key"],
         dec,
         "Takes one from an item; false where it is no number.",
-    )
-    .kemi(2, "sht_dec");
+    );
     d.func(
         "sht_is_null",
         ["table", "key"],
@@ -192,6 +190,20 @@ fn kemi(d: &mut Decl<Htable>) {
     );
     d.kemi_func(
         "htable",
+        "sht_inc",
+        ["table", "key"],
+        |m: &Htable, cx: &mut Cx, table: TableArg, key: Str| kemi_add(m, cx, &table, &key, 1),
+        "Adds one to an item; its new value, or -255 where it is no number.",
+    );
+    d.kemi_func(
+        "htable",
+        "sht_dec",
+        ["table", "key"],
+        |m: &Htable, cx: &mut Cx, table: TableArg, key: Str| kemi_add(m, cx, &table, &key, -1),
+        "Takes one from an item; its new value, or -255 where it is no number.",
+    );
+    d.kemi_func(
+        "htable",
         "sht_cn",
         ["table", "operator", "value"],
         kemi_cn,
@@ -270,8 +282,23 @@ fn dec(m: &Htable, cx: &mut Cx, table: TableArg, key: Str) -> Result<bool, Fault
 }
 
 fn add(m: &Htable, cx: &Cx, table: &TableArg, key: &Str, delta: i64) -> Result<bool, Fault> {
+    Ok(!added(m, cx, table, key, delta)?.is_null())
+}
+
+fn added(m: &Htable, cx: &Cx, table: &TableArg, key: &Str, delta: i64) -> Result<Value, Fault> {
     let table = table.resolve(m)?;
-    Ok(!table.add(table.contents.key(key), delta, now(cx)).is_null())
+    Ok(table.add(table.contents.key(key), delta, now(cx)))
+}
+
+/// What embedded languages get from an item that is no number, or of a table that is not there.
+const NO_NUMBER: i64 = -255;
+
+fn kemi_add(m: &Htable, cx: &Cx, table: &TableArg, key: &Str, delta: i64) -> Result<i64, Fault> {
+    let value = added(m, cx, table, key, delta).map_err(|fault| Fault {
+        code: NO_NUMBER,
+        ..fault
+    })?;
+    Ok(value.int().unwrap_or(NO_NUMBER))
 }
 
 fn is_null(m: &Htable, cx: &mut Cx, table: TableArg, key: Str) -> Result<bool, Fault> {
