@@ -1,5 +1,11 @@
 //! Script workers, with a language whose scripts are functions of this file: what stands still, what goes on, and in which
 //! order.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods
+)] // reason: a test
 
 use std::{
     net::UdpSocket,

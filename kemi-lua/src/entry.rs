@@ -20,8 +20,7 @@ pub struct Bound {
     entry: Option<usize>,
 }
 
-/// What the functions of an interpreter are bound to.
-#[expect(clippy::vec_box, reason = "Lua holds the addresses, which must not change")]
+/// What the functions of an interpreter are bound to: in boxes, since Lua holds the addresses.
 pub type Kept = Vec<Box<Bound>>;
 
 /// What a call gives to Lua.
