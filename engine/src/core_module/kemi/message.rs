@@ -234,7 +234,8 @@ mod tests {
         let mut cx = Server::default().invite();
         assert!(ksr(&mut cx, "is_INVITE", vec![]) && !ksr(&mut cx, "is_BYE", vec![]));
         let text = |text| vec![Value::Str(Str::from_static(text))];
-        assert!(ksr(&mut cx, "is_method", text("INVITE")) && !ksr(&mut cx, "is_method", text("invite")));
+        assert!(ksr(&mut cx, "is_method", text("INVITE")) && ksr(&mut cx, "is_method", text("invite")));
+        assert!(ksr(&mut cx, "is_method", text("BYE|INVITE")) && !ksr(&mut cx, "is_method", text("BYE|ACK")));
         assert!(ksr(&mut cx, "is_method_in", text("ABI")) && !ksr(&mut cx, "is_method_in", text("ABC")));
     }
 
