@@ -4,7 +4,7 @@
 //! A language crate makes its own objects from the table (`KSR.<name>`, `KSR.<module>.<name>`), each bound to an
 //! [`Entry`]; to carry out a call it picks the overload by the number of arguments and hands values over:
 //!
-//! ```ignore
+//! ```text
 //! match entry.call(cx, values) {
 //!     Ok(Answer::Now(value)) => …,              // convert it
 //!     Ok(Answer::Later(later)) => …,            // wait, then entry.answer(cx, ret)
