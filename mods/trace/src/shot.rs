@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::SystemTime};
 
 use kahea_module::{Cx, Str, Value, Worker};
-use kahea_sip::{Destination, HeaderId, Limits, Message, Received, Transport, view::NameAddr};
+use kahea_sip::{Destination, HeaderId, Limits, ListenerId, Message, Received, Transport, view::NameAddr};
 
 use crate::hep;
 
@@ -44,6 +44,22 @@ pub struct Shot {
 }
 
 impl Shot {
+    /// The addresses as an event route sees them: the peer is the source, whichever way the message goes.
+    pub fn received(&self) -> Received {
+        let (source, local) = match self.direction {
+            Direction::In => (self.from, self.to),
+            Direction::Out => (self.to, self.from),
+        };
+        Received {
+            source,
+            local,
+            transport: self.transport,
+            listener: ListenerId(0),
+            connection: None,
+            at: self.at,
+        }
+    }
+
     /// As it was received.
     pub fn incoming(data: Str, received: &Received) -> Shot {
         Shot {

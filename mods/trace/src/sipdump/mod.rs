@@ -21,7 +21,7 @@ use kahea_module::{
 use kahea_sip::{Limits, Message};
 
 use self::files::{Files, Item, Plan};
-use crate::shot::{Direction, End, Part, Shot};
+use crate::shot::{End, Part, Shot};
 
 /// Bits of the parameter `mode`.
 mod mode {
@@ -324,19 +324,7 @@ fn is_dropped(worker: &Rc<Worker>, shot: &Shot, tag: &Str, route: RouteId) -> bo
     let Ok(message) = Message::parse(STAND_IN, &Limits::default()) else {
         return false;
     };
-    let (source, local) = match shot.direction {
-        Direction::In => (shot.from, shot.to),
-        Direction::Out => (shot.to, shot.from),
-    };
-    let received = kahea_sip::Received {
-        source,
-        local,
-        transport: shot.transport,
-        listener: kahea_sip::ListenerId(0),
-        connection: None,
-        at: shot.at,
-    };
-    let mut cx = Cx::new(message, received, worker.clone());
+    let mut cx = Cx::new(message, shot.received(), worker.clone());
     cx.faked = true;
     cx.route = RouteKind::Event;
     cx.route_name = Str::from_static("sipdump:msg");

@@ -27,7 +27,7 @@ use self::{follow::Followed, params::Params, rows::Rows};
 use crate::{
     courier::{Address, Courier},
     hep,
-    shot::{Direction, End, Part, Shot},
+    shot::{End, Part, Shot},
 };
 
 /// Bits of the parameter `trace_mode`.
@@ -407,19 +407,7 @@ fn is_dropped(worker: &std::rc::Rc<kahea_module::Worker>, shot: &Shot, route: Ro
     let Some(message) = shot.message() else {
         return true;
     };
-    let (source, local) = match shot.direction {
-        Direction::In => (shot.from, shot.to),
-        Direction::Out => (shot.to, shot.from),
-    };
-    let received = kahea_sip::Received {
-        source,
-        local,
-        transport: shot.transport,
-        listener: kahea_sip::ListenerId(0),
-        connection: None,
-        at: shot.at,
-    };
-    let mut cx = Cx::new(message, received, worker.clone());
+    let mut cx = Cx::new(message, shot.received(), worker.clone());
     cx.route = RouteKind::Event;
     cx.route_name = Str::from_static("siptrace:msg");
     cx.extra::<Seen>().0 = Some(shot.clone());
